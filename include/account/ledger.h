@@ -1,0 +1,153 @@
+/*
+ * The ledger: all users and services in memory, what of them SQLite does not have yet (dirty),
+ * and what Redis has not been told yet (unsent). It is the fold of checkpoint and journal.
+ *
+ * Belongs to the loop's thread. A cut is plain data: it may be read on the thread pool while the
+ * ledger goes on. Users and services are never freed before the ledger is; pointers to them stay.
+ * Totals saturate at 2^63-1, the largest that SQLite and Redis hold (rule 2).
+ */
+#ifndef TALLYD_ACCOUNT_LEDGER_H
+#define TALLYD_ACCOUNT_LEDGER_H
+
+#include "account/account.h"
+
+#include <stdbool.h>
+#include <sys/queue.h>
+#include <uthash.h>
+
+#define TOTAL_MAX ((uint64_t)INT64_MAX)
+#define LEDGER_MAX_SERVICES 65536
+#define LEDGER_MAX_REJECTS 1000 /* waiting for a flush; also the bound of the table */
+
+/* Independent sums: an adopted panel total has only `used`. */
+struct totals {
+	uint64_t used, input, output;
+};
+
+struct user {
+	struct totals total;   /* all of it: what Redis is to show */
+	struct totals pending; /* of it, what no cut has taken */
+	struct totals unsent;  /* of it, what was not sent to Redis since the last send */
+	uint64_t created_ms, last_seen_ms; /* since 1970; created 0: only prepared */
+	uint64_t view; /* owned by live: the view of Redis this user was last written to */
+	bool is_dirty, is_in_cut, is_unsent;
+	TAILQ_ENTRY(user) dirty_link;
+	TAILQ_ENTRY(user) unsent_link;
+	UT_hash_handle hh;
+	size_t id_len;
+	char id[];
+};
+
+struct service {
+	struct totals pending; /* `used` is not kept for services */
+	struct counters last;  /* gauges as last seen; bytes: totals since ever */
+	uint64_t updated_ms;
+	bool is_dirty;
+	TAILQ_ENTRY(service) dirty_link;
+	UT_hash_handle hh;
+	enum event_kind kind;
+	const char *node, *name; /* inside key */
+	char state[32];
+	char key[];
+};
+
+/* A reject on its way to SQLite. Texts are owned, except `reason`, which is static. */
+struct kept_reject {
+	uint64_t at_ms;
+	const char *reason;
+	char *node, *event;
+};
+
+struct ledger_stats {
+	size_t users, dirty_users; /* dirty_users includes those of an unfinished cut */
+	size_t unsent_users, services;
+	bool has_saturated; /* some total has reached TOTAL_MAX */
+};
+
+/* `has_view` false: nothing is kept for Redis. NULL if memory is short. */
+struct ledger *ledger_new(size_t max_users, bool has_view);
+void ledger_free(struct ledger *ledger);
+
+/* Start: a row of the checkpoint. 0 or ERR_NOMEM. */
+int ledger_load_user(struct ledger *ledger, const char *id, struct totals total,
+	uint64_t created_ms, uint64_t last_seen_ms) MUST_CHECK;
+int ledger_load_service(struct ledger *ledger, const char *node, enum event_kind kind,
+	const char *name, const struct counters *last, const char *state) MUST_CHECK;
+
+/*
+ * Makes room so that the following ledger_apply() of the same bookings cannot fail: finds or
+ * allocates each user and service. A new one is invisible until something is applied to it.
+ * 0 or ERR_NOMEM.
+ */
+int ledger_prepare(struct ledger *ledger, const char *node,
+	struct bookings *bookings) MUST_CHECK;
+
+/* Adds bookings that were prepared, as record `seq`. The one place where totals grow. */
+void ledger_apply(struct ledger *ledger, const struct bookings *bookings, uint64_t now_ms,
+	uint64_t seq);
+
+/* Keeps a reject for the next flush; the oldest gives way above LEDGER_MAX_REJECTS. */
+void ledger_keep_reject(struct ledger *ledger, const char *node, const struct reject *reject,
+	uint64_t now_ms);
+
+const struct user *ledger_find_user(const struct ledger *ledger, const char *id);
+bool ledger_has_service(const struct ledger *ledger, const char *node, enum event_kind kind,
+	const char *name);
+bool ledger_has_room_for_users(const struct ledger *ledger, size_t n);
+void ledger_get_stats(const struct ledger *ledger, struct ledger_stats *ret_stats);
+
+/* What SQLite lacks: the increments since the last cut that was committed. */
+struct cut_user {
+	struct user *user; /* the pool reads only user->id, which never changes */
+	struct totals increment;
+	uint64_t created_ms, last_seen_ms;
+};
+
+struct cut_service {
+	const struct service *service; /* the pool reads only kind, node and name */
+	struct totals increment;
+	struct counters last;
+	uint64_t updated_ms;
+	char state[32];
+};
+
+struct cut {
+	uint64_t prev_seq, seq; /* applied_seq before and after */
+	struct cut_user *users;
+	size_t n_users;
+	struct cut_service *services;
+	size_t n_services;
+	struct kept_reject *rejects;
+	size_t n_rejects;
+};
+
+/* True if a cut would hold anything. */
+bool ledger_is_dirty(const struct ledger *ledger);
+
+/* Moves what is pending into a cut. One at a time. NULL if memory is short; then nothing moved. */
+struct cut *ledger_cut(struct ledger *ledger);
+
+/* The cut is in SQLite: forget it. Takes the cut. */
+void ledger_cut_committed(struct ledger *ledger, struct cut *cut);
+
+/* The cut is not in SQLite: its increments are pending again. Takes the cut. */
+void ledger_cut_failed(struct ledger *ledger, struct cut *cut);
+
+/* The last sequence applied, and the last one committed. */
+uint64_t ledger_seq(const struct ledger *ledger);
+void ledger_set_applied_seq(struct ledger *ledger, uint64_t seq);
+
+/*
+ * The view. Users with unsent bytes stand in a queue, each once; the index counts how many ever
+ * joined. Once every user that joined up to index i has been shown, all reports applied before
+ * ledger_unsent_index() returned i are visible.
+ */
+uint64_t ledger_unsent_index(const struct ledger *ledger);
+
+/* Takes the next user out of the queue and its unsent bytes with it; NULL if there is none. */
+struct user *ledger_take_unsent(struct ledger *ledger, struct totals *ret_unsent);
+
+/* Walks all users in the order they came; NULL begins. New ones join at the end. */
+struct user *ledger_next_user(const struct ledger *ledger, const struct user *user);
+
+#endif

@@ -1,0 +1,66 @@
+/*
+ * One observer report: JSON in, validated events out. The only place where a report's JSON is seen.
+ *
+ * The body is what GOST v3 posts (go-gost/x, observer/plugin/http.go): {"events":[{kind, service,
+ * client, type, stats | status}]}. A bad event is set aside with its reason and costs the others
+ * nothing (rules 5 and 6 of the design). Pure: no I/O, no log, no state.
+ */
+#ifndef TALLYD_ACCOUNT_REPORT_H
+#define TALLYD_ACCOUNT_REPORT_H
+
+#include "base/err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum event_kind { KIND_HANDLER, KIND_SERVICE };
+enum event_type { EVENT_STATS, EVENT_STATUS };
+
+/* The largest counter a report may carry: above it, JSON numbers are not exact. */
+#define COUNTER_MAX (UINT64_C(1) << 53)
+
+struct counters {
+	uint64_t input_bytes, output_bytes;
+	uint64_t total_conns, current_conns, total_errs;
+};
+
+/* Strings are never NULL and borrow from the report. */
+struct event {
+	enum event_type type;
+	enum event_kind kind;
+	const char *service;
+	const char *client;       /* "" if the event names none */
+	struct counters counters; /* EVENT_STATS */
+	const char *state;        /* EVENT_STATUS */
+};
+
+/* An event that cannot be booked. At most REPORT_REJECTS_KEPT of a report are kept. */
+struct reject {
+	const char *reason; /* static text */
+	char *event;        /* its JSON, owned, cut to REJECT_MAX_BYTES */
+};
+
+#define REPORT_REJECTS_KEPT 16
+#define REJECT_MAX_BYTES 512
+
+struct report {
+	struct event *events;
+	size_t n_events;
+	struct reject rejects[REPORT_REJECTS_KEPT];
+	size_t n_rejects_kept;
+	size_t n_rejected; /* all of them, kept or not */
+	void *document;
+};
+
+/*
+ * Reads `len` bytes of `body`, which is borrowed only for the call. 0, or ERR_JSON, ERR_NO_EVENTS,
+ * ERR_NOMEM; then *ret_report is untouched. Events of unknown type are left out silently.
+ */
+int report_parse(const char *body, size_t len, struct report *ret_report) MUST_CHECK;
+
+void report_done(struct report *report);
+
+/* Sets one more event aside. Takes nothing; `event` names it as it will be kept. */
+void report_reject(struct report *report, const char *reason, const char *event);
+
+#endif

@@ -1,0 +1,35 @@
+/*
+ * The endpoints: each turns a request into a question to the pipeline, and its answer into JSON.
+ */
+#ifndef TALLYD_API_API_H
+#define TALLYD_API_API_H
+
+#include "http/server.h"
+#include "pipeline/accept.h"
+
+#define TALLYD_VERSION "0.1.0"
+
+struct api {
+	struct accept *accept;
+	struct ledger *ledger;
+	struct journal *journal;
+	struct live *live;
+	struct flush *flush;
+	struct flush_config flush_config; /* as shown in the status */
+	unsigned sync_batch_size;
+	uint64_t started_ms; /* clock_ms() */
+	bool is_stopping;
+};
+
+/* The route table; its handlers get a `struct api *`. */
+extern const struct http_route api_routes[];
+
+void api_observer(void *arg, struct http_request *request);
+void api_status(void *arg, struct http_request *request);
+void api_force_sync(void *arg, struct http_request *request);
+void api_user_traffic(void *arg, struct http_request *request);
+void api_livez(void *arg, struct http_request *request);
+void api_readyz(void *arg, struct http_request *request);
+void api_version(void *arg, struct http_request *request);
+
+#endif

@@ -1,0 +1,19 @@
+/*
+ * What may be a name: users, nodes and services come from outside and end up in keys,
+ * rows, URLs and log lines.
+ */
+#ifndef TALLYD_BASE_TEXT_H
+#define TALLYD_BASE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define NAME_MAX_BYTES 255
+
+/* True for well-formed UTF-8 (RFC 3629) without control characters (C0, DEL, C1). */
+bool text_is_clean(const char *text, size_t len);
+
+/* True if `text` is clean and at most NAME_MAX_BYTES long; "" is a name here. */
+bool text_is_name(const char *text);
+
+#endif

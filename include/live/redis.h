@@ -1,0 +1,61 @@
+/*
+ * One connection to Redis in the loop: hiredis with our own adapter and our own timers
+ * (hiredis 0.14 has neither a reply deadline nor a libuv adapter that reports errors).
+ *
+ * Knows how to connect, authenticate, select, send and time out; not what is sent. It does not
+ * reconnect. `redisReply` and `redisAsyncContext` are seen only in src/live.
+ */
+#ifndef TALLYD_LIVE_REDIS_H
+#define TALLYD_LIVE_REDIS_H
+
+#include "base/err.h"
+
+#include <hiredis/hiredis.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+/* A parsed redis_url. Strings are owned; user, password and path may be NULL. */
+struct redis_address {
+	char *host, *path; /* one of the two */
+	int port, db;
+	char *user, *password;
+};
+
+/* redis://[user:pass@]host[:port][/db] or unix:///path[?db=N]. 0, or ERR_CONFIG with the reason. */
+int redis_address_parse(const char *url, struct redis_address *ret_address,
+	struct errmsg *ret_msg) MUST_CHECK;
+void redis_address_done(struct redis_address *address);
+
+struct redis;
+
+/* Replies come in the order of redis_send(). `reply` is NULL if the connection was lost. Borrowed. */
+typedef void (*redis_reply_cb)(void *arg, void *item, const redisReply *reply);
+
+/* Once per redis_connect(): connected, authenticated and selected, or why not (text). */
+typedef void (*redis_ready_cb)(void *arg, const char *error);
+
+/* Once after a successful on_ready: the connection is gone, all replies were given. */
+typedef void (*redis_lost_cb)(void *arg, const char *error);
+
+/* Borrows loop and address. NULL if memory is short. */
+struct redis *redis_new(uv_loop_t *loop, const struct redis_address *address,
+	uint64_t timeout_ms, redis_ready_cb on_ready, redis_lost_cb on_lost, void *arg);
+
+/* Begins to connect; nothing may be connected. The outcome comes to on_ready, never inside. */
+void redis_connect(struct redis *redis);
+
+/*
+ * Sends one command of `argc` binary-safe words, copied. `on_reply` (may be NULL) gets `item` back.
+ * Written at the end of the loop turn, with all others of that turn. 0, or ERR_NOMEM if not sent.
+ */
+int redis_send(struct redis *redis, redis_reply_cb on_reply, void *item, int argc,
+	const char **argv, const size_t *argv_len) MUST_CHECK;
+
+/* Drops the connection now; callbacks fire as for a lost one. */
+void redis_disconnect(struct redis *redis, const char *reason);
+
+void redis_close(struct redis *redis, void (*on_closed)(void *arg), void *arg);
+void redis_free(struct redis *redis);
+
+#endif
