@@ -21,8 +21,8 @@ struct api {
 	bool is_stopping;
 };
 
-/* The route table; its handlers get a `struct api *`. */
-extern const struct http_route api_routes[];
+/* The route table, for http_open(); its handlers get a `struct api *`. */
+const struct http_route *api_routes(void);
 
 void api_observer(void *arg, struct http_request *request);
 void api_status(void *arg, struct http_request *request);

@@ -1,0 +1,141 @@
+# make            the release program, build/tallyd
+# make help       every target
+#
+# Honours CC CFLAGS LDFLAGS PREFIX DESTDIR V. Objects live in build/<variant>/.
+
+VARIANT ?= release
+PREFIX ?= /usr/local
+DESTDIR ?=
+PYTEST ?= python3 -m pytest
+PYTEST_ARGS ?=
+CLANG_FORMAT ?= clang-format
+CLANG_TIDY ?= clang-tidy
+
+PACKAGES := libuv libmicrohttpd hiredis sqlite3 libcjson inih
+PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES))
+PKG_LIBS := $(shell pkg-config --libs $(PACKAGES))
+
+CFLAGS ?= -O2 -g
+WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wformat=2 -Wundef -Wpointer-arith -Wwrite-strings -Wimplicit-fallthrough
+ifdef WERROR
+WARNINGS += -Werror
+endif
+
+variant_cflags_release := -fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2
+variant_ldflags_release := -pie -Wl,-z,relro,-z,now
+variant_cflags_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	-fno-omit-frame-pointer -O1
+variant_ldflags_asan := -fsanitize=address,undefined
+variant_cflags_coverage := -O0 --coverage -fprofile-update=atomic
+variant_ldflags_coverage := --coverage
+
+ALL_CFLAGS := -std=c11 -D_GNU_SOURCE -Iinclude $(WARNINGS) $(CFLAGS) \
+	$(variant_cflags_$(VARIANT)) -isystem $(shell pkg-config --variable=includedir libuv) \
+	$(PKG_CFLAGS) -pthread
+ALL_LDFLAGS := $(variant_ldflags_$(VARIANT)) $(LDFLAGS) -pthread
+
+B := build/$(VARIANT)
+PROGRAM := $(if $(filter release,$(VARIANT)),build/tallyd,$(B)/tallyd)
+
+SOURCES := $(sort $(wildcard src/*.c src/*/*.c))
+OBJECTS := $(SOURCES:%.c=$(B)/%.o)
+LIBRARY_OBJECTS := $(filter-out $(B)/src/main.o,$(OBJECTS))
+UNIT_SOURCES := $(sort $(wildcard tests/unit/test_*.c))
+UNIT_TESTS := $(UNIT_SOURCES:%.c=$(B)/%)
+TEST_LIB_SOURCES := $(sort $(wildcard tests/lib/*.c))
+TEST_LIB_OBJECTS := $(TEST_LIB_SOURCES:%.c=$(B)/%.o)
+# What unit tests can make fail, each counted; see tests/lib/faults.h.
+WRAPPED := malloc calloc realloc strdup pwrite fdatasync ftruncate
+WRAP_FLAGS := $(WRAPPED:%=-Wl,--wrap=%)
+
+V ?= 0
+ifeq ($(V),0)
+Q := @
+say = @printf '  %-5s %s\n' '$(1)' '$(2)'
+else
+Q :=
+say =
+endif
+
+.DEFAULT_GOAL := all
+.PHONY: all
+all: $(PROGRAM) ## the program, build/tallyd
+
+$(PROGRAM): $(OBJECTS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+# Objects depend on the flags they were made with, through a file that changes with them.
+$(B)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(ALL_CFLAGS)' | cmp -s - $@ || echo '$(CC) $(ALL_CFLAGS)' > $@
+.PHONY: FORCE
+FORCE:
+
+$(B)/%.o: %.c $(B)/flags
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/tests/%.o: ALL_CFLAGS += -Itests
+$(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(TEST_LIB_OBJECTS) $(LIBRARY_OBJECTS)
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(ALL_LDFLAGS) $(WRAP_FLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka
+
+-include $(OBJECTS:.o=.d) $(UNIT_SOURCES:%.c=$(B)/%.d) $(TEST_LIB_OBJECTS:.o=.d)
+.SECONDARY:
+
+.PHONY: check check-unit check-integration
+check: check-unit check-integration ## all tests
+
+check-unit: $(UNIT_TESTS) ## unit tests (cmocka)
+	@set -e; for t in $(UNIT_TESTS); do $(UNIT_RUNNER) $$t; done
+
+check-integration: $(PROGRAM) ## the real program, a private Redis, real SQLite (pytest)
+	TALLYD_BIN=$(abspath $(PROGRAM)) $(PYTEST) -q tests/integration $(PYTEST_ARGS)
+
+.PHONY: asan valgrind coverage
+asan: ## all tests under AddressSanitizer and UBSan
+	$(MAKE) VARIANT=asan check
+
+valgrind: $(UNIT_TESTS) $(PROGRAM) ## unit tests and a smoke run under valgrind
+	$(MAKE) check-unit UNIT_RUNNER='valgrind -q --error-exitcode=9 --leak-check=full --show-leak-kinds=definite,indirect'
+	TALLYD_VALGRIND=1 TALLYD_BIN=$(abspath $(PROGRAM)) $(PYTEST) -q tests/integration -m smoke $(PYTEST_ARGS)
+
+coverage: ## line coverage of src/ by all tests; fails under 85 %
+	find build/coverage -name '*.gcda' -delete 2>/dev/null || true
+	$(MAKE) VARIANT=coverage check
+	gcovr -r . --object-directory build/coverage -f src/ -s --fail-under-line 85
+
+.PHONY: lint format format-check
+lint: ## static checks of C, shell, includes and options
+	$(MAKE) WERROR=1 VARIANT=lint all
+	cppcheck --quiet --std=c11 --language=c --enable=warning,performance,portability \
+		--inline-suppr --error-exitcode=1 -Iinclude --suppress=missingIncludeSystem src
+	$(CLANG_TIDY) --quiet --warnings-as-errors='*' $(SOURCES) -- $(filter-out -f%,$(ALL_CFLAGS))
+	shellcheck scripts/quickstart scripts/test scripts/lib.sh .ci/run
+	scripts/check-includes
+	scripts/check-options $(abspath build/lint/tallyd)
+
+format: ## lets clang-format decide
+	$(CLANG_FORMAT) -i $(SOURCES) $(wildcard include/*/*.h tests/*/*.c tests/*/*.h)
+
+format-check:
+	$(CLANG_FORMAT) --dry-run --Werror $(SOURCES) $(wildcard include/*/*.h tests/*/*.c tests/*/*.h)
+
+.PHONY: install uninstall clean help
+install: $(PROGRAM) ## into DESTDIR/PREFIX, samples into share/tallyd
+	install -Dm755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/tallyd
+	install -Dm644 README.md $(DESTDIR)$(PREFIX)/share/doc/tallyd/README.md
+	for f in config/*.conf; do install -Dm644 $$f $(DESTDIR)$(PREFIX)/share/tallyd/$${f#config/}; done
+
+uninstall: ## what install put there
+	rm -f $(DESTDIR)$(PREFIX)/bin/tallyd
+	rm -rf $(DESTDIR)$(PREFIX)/share/doc/tallyd $(DESTDIR)$(PREFIX)/share/tallyd
+
+clean: ## everything that was built
+	rm -rf build
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 22
