@@ -93,7 +93,10 @@ void ledger_keep_reject(struct ledger *ledger, const char *node, const struct re
 const struct user *ledger_find_user(const struct ledger *ledger, const char *id);
 bool ledger_has_service(const struct ledger *ledger, const char *node, enum event_kind kind,
 	const char *name);
+
+/* True if that many more fit. */
 bool ledger_has_room_for_users(const struct ledger *ledger, size_t n);
+bool ledger_has_room_for_services(const struct ledger *ledger, size_t n);
 void ledger_get_stats(const struct ledger *ledger, struct ledger_stats *ret_stats);
 
 /* What SQLite lacks: the increments since the last cut that was committed. */

@@ -1,0 +1,127 @@
+#include "account/account.h"
+#include "account/ledger.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A name that this report is the first to bring. */
+struct newcomer {
+	UT_hash_handle hh; /* by the name, which the event owns */
+};
+
+struct newcomers {
+	struct newcomer *users;
+	struct newcomer *services[2]; /* by kind */
+};
+
+static struct newcomer *find(struct newcomer *set, const char *name)
+{
+	struct newcomer *found;
+
+	HASH_FIND_STR(set, name, found);
+	return found;
+}
+
+static int add(struct newcomer **set, const char *name)
+{
+	struct newcomer *newcomer = calloc(1, sizeof(*newcomer));
+
+	if (newcomer == NULL)
+		return ERR_NOMEM;
+	HASH_ADD_KEYPTR(hh, *set, name, strlen(name), newcomer);
+	return 0;
+}
+
+static void clear(struct newcomer **set)
+{
+	struct newcomer *newcomer, *next;
+
+	HASH_ITER(hh, *set, newcomer, next)
+	{
+		HASH_DEL(*set, newcomer);
+		free(newcomer);
+	}
+}
+
+static void newcomers_done(struct newcomers *newcomers)
+{
+	clear(&newcomers->users);
+	clear(&newcomers->services[KIND_HANDLER]);
+	clear(&newcomers->services[KIND_SERVICE]);
+}
+
+static bool names_user(const struct event *event)
+{
+	return event->type == EVENT_STATS && event->kind == KIND_HANDLER &&
+		event->client[0] != '\0';
+}
+
+/* Whether the event fits under the bounds; *ret_reason is why not. 0 or ERR_NOMEM. */
+static int check_room(const struct ledger *ledger, const char *node, const struct event *event,
+	struct newcomers *newcomers, const char **ret_reason)
+{
+	struct newcomer **services = &newcomers->services[event->kind];
+	bool is_new_user = names_user(event) && ledger_find_user(ledger, event->client) == NULL &&
+		find(newcomers->users, event->client) == NULL;
+	bool is_new_service = !ledger_has_service(ledger, node, event->kind, event->service) &&
+		find(*services, event->service) == NULL;
+	size_t n_services = HASH_COUNT(newcomers->services[KIND_HANDLER]) +
+		HASH_COUNT(newcomers->services[KIND_SERVICE]);
+
+	*ret_reason = NULL;
+	if (is_new_user && !ledger_has_room_for_users(ledger, HASH_COUNT(newcomers->users) + 1))
+		*ret_reason = "max_users is reached";
+	else if (is_new_service && !ledger_has_room_for_services(ledger, n_services + 1))
+		*ret_reason = "there are too many services";
+	if (*ret_reason != NULL)
+		return 0;
+	if (is_new_user && add(&newcomers->users, event->client) != 0)
+		return ERR_NOMEM;
+	return is_new_service ? add(services, event->service) : 0;
+}
+
+static void append(struct bookings *bookings, const struct event *event)
+{
+	bookings->list[bookings->n++] = (struct booking){
+		.kind = event->kind,
+		.service = event->service,
+		.client = names_user(event) ? event->client : "",
+		.counters = event->counters,
+		.state = event->state,
+	};
+	bookings->n_stats += event->type == EVENT_STATS;
+}
+
+int account_book(const struct ledger *ledger, const char *node, struct report *report,
+	struct bookings *ret_bookings)
+{
+	struct bookings bookings = {0};
+	struct newcomers newcomers = {0};
+	int code = 0;
+
+	bookings.list = calloc(report->n_events + 1, sizeof(*bookings.list));
+	if (bookings.list == NULL)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < report->n_events && code == 0; i++) {
+		const struct event *event = &report->events[i];
+		const char *reason;
+
+		code = check_room(ledger, node, event, &newcomers, &reason);
+		if (code == 0 && reason == NULL)
+			append(&bookings, event);
+		else if (code == 0)
+			report_reject(report, reason, event->client);
+	}
+	newcomers_done(&newcomers);
+	if (code != 0)
+		bookings_done(&bookings);
+	else
+		*ret_bookings = bookings;
+	return code;
+}
+
+void bookings_done(struct bookings *bookings)
+{
+	free(bookings->list);
+	*bookings = (struct bookings){0};
+}

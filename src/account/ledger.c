@@ -1,0 +1,523 @@
+/*
+ * Bytes come in through apply() and leave twice: by ledger_cut() towards SQLite and by
+ * ledger_take_unsent() towards Redis. A user stands in at most one place of each queue.
+ *
+ * uthash ends the process if it cannot grow its table (HASH_NONFATAL_OOM is 0): the journal holds
+ * everything, so the next start folds it again.
+ */
+#include "account/ledger.h"
+#include "base/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+TAILQ_HEAD(user_queue, user);
+TAILQ_HEAD(service_queue, service);
+
+struct ledger {
+	struct user *users; /* uthash keeps them in the order they came */
+	struct service *services;
+	struct user_queue dirty_users, unsent_users;
+	struct service_queue dirty_services;
+	struct kept_reject *rejects; /* LEDGER_MAX_REJECTS of them, oldest at 0 */
+	struct ledger_stats stats;
+	size_t max_users, n_dirty_users, n_dirty_services, n_rejects;
+	uint64_t seq, applied_seq, unsent_index;
+	bool has_view;
+};
+
+struct ledger *ledger_new(size_t max_users, bool has_view)
+{
+	struct ledger *ledger = calloc(1, sizeof(*ledger));
+
+	if (ledger == NULL)
+		return NULL;
+	ledger->rejects = calloc(LEDGER_MAX_REJECTS, sizeof(*ledger->rejects));
+	if (ledger->rejects == NULL) {
+		free(ledger);
+		return NULL;
+	}
+	ledger->max_users = max_users;
+	ledger->has_view = has_view;
+	TAILQ_INIT(&ledger->dirty_users);
+	TAILQ_INIT(&ledger->unsent_users);
+	TAILQ_INIT(&ledger->dirty_services);
+	return ledger;
+}
+
+static void free_reject(struct kept_reject *reject)
+{
+	free(reject->node);
+	free(reject->event);
+}
+
+void ledger_free(struct ledger *ledger)
+{
+	struct user *user, *next_user;
+	struct service *service, *next_service;
+
+	if (ledger == NULL)
+		return;
+	/* The tables go first and at once: nothing looks anything up any more. */
+	user = ledger->users;
+	service = ledger->services;
+	HASH_CLEAR(hh, ledger->users);
+	HASH_CLEAR(hh, ledger->services);
+	for (; user != NULL; user = next_user) {
+		next_user = user->hh.next;
+		free(user);
+	}
+	for (; service != NULL; service = next_service) {
+		next_service = service->hh.next;
+		free(service);
+	}
+	for (size_t i = 0; i < ledger->n_rejects; i++)
+		free_reject(&ledger->rejects[i]);
+	free(ledger->rejects);
+	free(ledger);
+}
+
+static uint64_t add_saturating(struct ledger *ledger, uint64_t a, uint64_t b)
+{
+	if (b <= TOTAL_MAX - a)
+		return a + b;
+	ledger->stats.has_saturated = true;
+	return TOTAL_MAX;
+}
+
+static void add_totals(struct ledger *ledger, struct totals *to, const struct totals *by)
+{
+	to->used = add_saturating(ledger, to->used, by->used);
+	to->input = add_saturating(ledger, to->input, by->input);
+	to->output = add_saturating(ledger, to->output, by->output);
+}
+
+static struct user *find_user(const struct ledger *ledger, const char *id, size_t len)
+{
+	struct user *user;
+
+	HASH_FIND(hh, ledger->users, id, len, user);
+	return user;
+}
+
+/* Finds or allocates; NULL if memory is short. */
+static struct user *get_user(struct ledger *ledger, const char *id)
+{
+	size_t len = strlen(id);
+	struct user *user = find_user(ledger, id, len);
+
+	if (user != NULL)
+		return user;
+	user = calloc(1, sizeof(*user) + len + 1);
+	if (user == NULL)
+		return NULL;
+	memcpy(user->id, id, len);
+	user->id_len = len;
+	HASH_ADD_KEYPTR(hh, ledger->users, user->id, len, user);
+	return user;
+}
+
+/* The key is: node NUL kind name. Returns its length. */
+#define SERVICE_KEY_BYTES (2 * NAME_MAX_BYTES + 3)
+static size_t service_key(char *key, const char *node, enum event_kind kind, const char *name)
+{
+	size_t node_len = strnlen(node, NAME_MAX_BYTES), name_len = strnlen(name, NAME_MAX_BYTES);
+
+	memcpy(key, node, node_len);
+	key[node_len] = '\0';
+	key[node_len + 1] = kind == KIND_SERVICE ? 's' : 'h';
+	memcpy(key + node_len + 2, name, name_len);
+	key[node_len + 2 + name_len] = '\0';
+	return node_len + 2 + name_len;
+}
+
+static struct service *find_service(const struct ledger *ledger, const char *key, size_t len)
+{
+	struct service *service;
+
+	HASH_FIND(hh, ledger->services, key, len, service);
+	return service;
+}
+
+static struct service *get_service(struct ledger *ledger, const char *node,
+	enum event_kind kind, const char *name)
+{
+	char key[SERVICE_KEY_BYTES];
+	size_t len = service_key(key, node, kind, name);
+	struct service *service = find_service(ledger, key, len);
+
+	if (service != NULL)
+		return service;
+	service = calloc(1, sizeof(*service) + len + 1);
+	if (service == NULL)
+		return NULL;
+	memcpy(service->key, key, len + 1);
+	service->node = service->key;
+	service->name = service->key + strlen(service->key) + 2;
+	service->kind = kind;
+	HASH_ADD_KEYPTR(hh, ledger->services, service->key, len, service);
+	return service;
+}
+
+static void mark_user_dirty(struct ledger *ledger, struct user *user)
+{
+	if (user->is_dirty)
+		return;
+	user->is_dirty = true;
+	TAILQ_INSERT_TAIL(&ledger->dirty_users, user, dirty_link);
+	ledger->n_dirty_users++;
+	if (!user->is_in_cut)
+		ledger->stats.dirty_users++;
+}
+
+static void mark_service_dirty(struct ledger *ledger, struct service *service)
+{
+	if (service->is_dirty)
+		return;
+	service->is_dirty = true;
+	TAILQ_INSERT_TAIL(&ledger->dirty_services, service, dirty_link);
+	ledger->n_dirty_services++;
+}
+
+static void mark_user_unsent(struct ledger *ledger, struct user *user)
+{
+	if (!ledger->has_view || user->is_unsent)
+		return;
+	user->is_unsent = true;
+	TAILQ_INSERT_TAIL(&ledger->unsent_users, user, unsent_link);
+	ledger->stats.unsent_users++;
+	ledger->unsent_index++;
+}
+
+/* A user or service is real from the first time something was applied to it. */
+static void make_user_real(struct ledger *ledger, struct user *user, uint64_t now_ms)
+{
+	if (user->created_ms == 0) {
+		user->created_ms = now_ms;
+		ledger->stats.users++;
+	}
+}
+
+static void make_service_real(struct ledger *ledger, struct service *service, uint64_t now_ms)
+{
+	if (service->updated_ms == 0)
+		ledger->stats.services++;
+	service->updated_ms = now_ms;
+}
+
+int ledger_load_user(struct ledger *ledger, const char *id, struct totals total,
+	uint64_t created_ms, uint64_t last_seen_ms)
+{
+	struct user *user = get_user(ledger, id);
+
+	if (user == NULL)
+		return ERR_NOMEM;
+	make_user_real(ledger, user, created_ms > 0 ? created_ms : 1);
+	user->total = total;
+	user->last_seen_ms = last_seen_ms;
+	return 0;
+}
+
+int ledger_load_service(struct ledger *ledger, const char *node, enum event_kind kind,
+	const char *name, const struct counters *last, const char *state)
+{
+	struct service *service = get_service(ledger, node, kind, name);
+
+	if (service == NULL)
+		return ERR_NOMEM;
+	make_service_real(ledger, service, 1);
+	service->last = *last;
+	strncpy(service->state, state, sizeof(service->state) - 1);
+	return 0;
+}
+
+int ledger_prepare(struct ledger *ledger, const char *node, struct bookings *bookings)
+{
+	for (size_t i = 0; i < bookings->n; i++) {
+		struct booking *booking = &bookings->list[i];
+
+		booking->in_service = get_service(ledger, node, booking->kind, booking->service);
+		if (booking->in_service == NULL)
+			return ERR_NOMEM;
+		if (booking->client[0] == '\0')
+			continue;
+		booking->in_user = get_user(ledger, booking->client);
+		if (booking->in_user == NULL)
+			return ERR_NOMEM;
+	}
+	return 0;
+}
+
+static void apply_to_service(struct ledger *ledger, const struct booking *booking,
+	uint64_t now_ms)
+{
+	struct service *service = booking->in_service;
+	const struct counters *counters = &booking->counters;
+	struct totals delta = {0, counters->input_bytes, counters->output_bytes};
+
+	make_service_real(ledger, service, now_ms);
+	mark_service_dirty(ledger, service);
+	if (booking->state[0] != '\0') {
+		strncpy(service->state, booking->state, sizeof(service->state) - 1);
+		return;
+	}
+	add_totals(ledger, &service->pending, &delta);
+	service->last.input_bytes = add_saturating(ledger, service->last.input_bytes, delta.input);
+	service->last.output_bytes =
+		add_saturating(ledger, service->last.output_bytes, delta.output);
+	service->last.total_conns = counters->total_conns;
+	service->last.current_conns = counters->current_conns;
+	service->last.total_errs = counters->total_errs;
+}
+
+/* What really was added: less than the delta once a total has saturated. */
+static struct totals grown(const struct totals *now, const struct totals *before)
+{
+	return (struct totals){now->used - before->used, now->input - before->input,
+		now->output - before->output};
+}
+
+static void apply_to_user(struct ledger *ledger, const struct booking *booking, uint64_t now_ms)
+{
+	struct user *user = booking->in_user;
+	const struct counters *counters = &booking->counters;
+	struct totals before = user->total;
+	/* Each is at most 2^53, so their sum cannot wrap. */
+	struct totals delta = {counters->input_bytes + counters->output_bytes,
+		counters->input_bytes, counters->output_bytes};
+
+	make_user_real(ledger, user, now_ms);
+	user->last_seen_ms = now_ms;
+	add_totals(ledger, &user->total, &delta);
+	delta = grown(&user->total, &before);
+	add_totals(ledger, &user->pending, &delta);
+	mark_user_dirty(ledger, user);
+	if (ledger->has_view) {
+		add_totals(ledger, &user->unsent, &delta);
+		mark_user_unsent(ledger, user);
+	}
+}
+
+void ledger_apply(struct ledger *ledger, const struct bookings *bookings, uint64_t now_ms,
+	uint64_t seq)
+{
+	for (size_t i = 0; i < bookings->n; i++) {
+		const struct booking *booking = &bookings->list[i];
+
+		apply_to_service(ledger, booking, now_ms);
+		if (booking->in_user != NULL)
+			apply_to_user(ledger, booking, now_ms);
+	}
+	ledger->seq = seq;
+}
+
+void ledger_keep_reject(struct ledger *ledger, const char *node, const struct reject *reject,
+	uint64_t now_ms)
+{
+	struct kept_reject kept = {now_ms, reject->reason, strdup(node), strdup(reject->event)};
+
+	if (kept.node == NULL || kept.event == NULL) {
+		free_reject(&kept);
+		return;
+	}
+	if (ledger->n_rejects == LEDGER_MAX_REJECTS) {
+		free_reject(&ledger->rejects[0]);
+		ledger->n_rejects--;
+		memmove(&ledger->rejects[0], &ledger->rejects[1],
+			ledger->n_rejects * sizeof(kept));
+	}
+	ledger->rejects[ledger->n_rejects++] = kept;
+}
+
+const struct user *ledger_find_user(const struct ledger *ledger, const char *id)
+{
+	const struct user *user = find_user(ledger, id, strlen(id));
+
+	return user != NULL && user->created_ms != 0 ? user : NULL;
+}
+
+bool ledger_has_service(const struct ledger *ledger, const char *node, enum event_kind kind,
+	const char *name)
+{
+	char key[SERVICE_KEY_BYTES];
+	size_t len = service_key(key, node, kind, name);
+	const struct service *service = find_service(ledger, key, len);
+
+	return service != NULL && service->updated_ms != 0;
+}
+
+bool ledger_has_room_for_users(const struct ledger *ledger, size_t n)
+{
+	return ledger->stats.users + n <= ledger->max_users;
+}
+
+bool ledger_has_room_for_services(const struct ledger *ledger, size_t n)
+{
+	return ledger->stats.services + n <= LEDGER_MAX_SERVICES;
+}
+
+void ledger_get_stats(const struct ledger *ledger, struct ledger_stats *ret_stats)
+{
+	*ret_stats = ledger->stats;
+}
+
+bool ledger_is_dirty(const struct ledger *ledger)
+{
+	return ledger->n_dirty_users > 0 || ledger->n_dirty_services > 0 || ledger->n_rejects > 0;
+}
+
+static void free_cut(struct cut *cut)
+{
+	for (size_t i = 0; i < cut->n_rejects; i++)
+		free_reject(&cut->rejects[i]);
+	free(cut->users);
+	free(cut->services);
+	free(cut->rejects);
+	free(cut);
+}
+
+static struct cut *allocate_cut(const struct ledger *ledger)
+{
+	struct cut *cut = calloc(1, sizeof(*cut));
+
+	if (cut == NULL)
+		return NULL;
+	cut->users = calloc(ledger->n_dirty_users + 1, sizeof(*cut->users));
+	cut->services = calloc(ledger->n_dirty_services + 1, sizeof(*cut->services));
+	cut->rejects = calloc(ledger->n_rejects + 1, sizeof(*cut->rejects));
+	if (cut->users == NULL || cut->services == NULL || cut->rejects == NULL) {
+		free_cut(cut);
+		return NULL;
+	}
+	return cut;
+}
+
+static void move_user(struct ledger *ledger, struct cut *cut, struct user *user)
+{
+	TAILQ_REMOVE(&ledger->dirty_users, user, dirty_link);
+	ledger->n_dirty_users--;
+	cut->users[cut->n_users++] = (struct cut_user){
+		user, user->pending, user->created_ms, user->last_seen_ms};
+	user->pending = (struct totals){0};
+	user->is_dirty = false;
+	user->is_in_cut = true;
+}
+
+static void move_service(struct ledger *ledger, struct cut *cut, struct service *service)
+{
+	struct cut_service *moved = &cut->services[cut->n_services++];
+
+	TAILQ_REMOVE(&ledger->dirty_services, service, dirty_link);
+	ledger->n_dirty_services--;
+	*moved = (struct cut_service){.service = service,
+		.increment = service->pending,
+		.last = service->last,
+		.updated_ms = service->updated_ms};
+	memcpy(moved->state, service->state, sizeof(moved->state));
+	service->pending = (struct totals){0};
+	service->is_dirty = false;
+}
+
+struct cut *ledger_cut(struct ledger *ledger)
+{
+	struct cut *cut = allocate_cut(ledger);
+
+	if (cut == NULL)
+		return NULL;
+	cut->prev_seq = ledger->applied_seq;
+	cut->seq = ledger->seq;
+	while (!TAILQ_EMPTY(&ledger->dirty_users))
+		move_user(ledger, cut, TAILQ_FIRST(&ledger->dirty_users));
+	while (!TAILQ_EMPTY(&ledger->dirty_services))
+		move_service(ledger, cut, TAILQ_FIRST(&ledger->dirty_services));
+	memcpy(cut->rejects, ledger->rejects, ledger->n_rejects * sizeof(*cut->rejects));
+	cut->n_rejects = ledger->n_rejects;
+	ledger->n_rejects = 0;
+	return cut;
+}
+
+void ledger_cut_committed(struct ledger *ledger, struct cut *cut)
+{
+	for (size_t i = 0; i < cut->n_users; i++) {
+		struct user *user = cut->users[i].user;
+
+		user->is_in_cut = false;
+		if (!user->is_dirty)
+			ledger->stats.dirty_users--;
+	}
+	ledger->applied_seq = cut->seq;
+	free_cut(cut);
+}
+
+/* Rejects of the cut are older than those that came since: they go back in front, if there is room. */
+static void restore_rejects(struct ledger *ledger, struct cut *cut)
+{
+	size_t room = LEDGER_MAX_REJECTS - ledger->n_rejects;
+	size_t n = cut->n_rejects < room ? cut->n_rejects : room;
+	size_t skipped = cut->n_rejects - n;
+
+	memmove(ledger->rejects + n, ledger->rejects,
+		ledger->n_rejects * sizeof(*ledger->rejects));
+	memcpy(ledger->rejects, cut->rejects + skipped, n * sizeof(*ledger->rejects));
+	ledger->n_rejects += n;
+	cut->n_rejects = skipped;
+}
+
+void ledger_cut_failed(struct ledger *ledger, struct cut *cut)
+{
+	for (size_t i = 0; i < cut->n_users; i++) {
+		struct user *user = cut->users[i].user;
+
+		add_totals(ledger, &user->pending, &cut->users[i].increment);
+		mark_user_dirty(ledger, user);
+		user->is_in_cut = false;
+	}
+	for (size_t i = 0; i < cut->n_services; i++) {
+		/* The cut says const for the pool's sake; the ledger owns the service. */
+		struct service *service = (struct service *)cut->services[i].service;
+
+		add_totals(ledger, &service->pending, &cut->services[i].increment);
+		mark_service_dirty(ledger, service);
+	}
+	restore_rejects(ledger, cut);
+	free_cut(cut);
+}
+
+uint64_t ledger_seq(const struct ledger *ledger)
+{
+	return ledger->seq;
+}
+
+void ledger_set_applied_seq(struct ledger *ledger, uint64_t seq)
+{
+	ledger->applied_seq = seq;
+	ledger->seq = seq;
+}
+
+uint64_t ledger_unsent_index(const struct ledger *ledger)
+{
+	return ledger->unsent_index;
+}
+
+struct user *ledger_take_unsent(struct ledger *ledger, struct totals *ret_unsent)
+{
+	struct user *user = TAILQ_FIRST(&ledger->unsent_users);
+
+	if (user == NULL)
+		return NULL;
+	TAILQ_REMOVE(&ledger->unsent_users, user, unsent_link);
+	ledger->stats.unsent_users--;
+	user->is_unsent = false;
+	*ret_unsent = user->unsent;
+	user->unsent = (struct totals){0};
+	return user;
+}
+
+struct user *ledger_next_user(const struct ledger *ledger, const struct user *user)
+{
+	struct user *next = user == NULL ? ledger->users : user->hh.next;
+
+	while (next != NULL && next->created_ms == 0)
+		next = next->hh.next;
+	return next;
+}

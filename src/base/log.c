@@ -1,0 +1,121 @@
+#include "base/log.h"
+#include "base/clock.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LINE_BYTES 2048
+#define LIMIT_WINDOW_MS 10000
+#define LIMIT_LINES 5
+
+static enum log_level max_level = LOG_INFO;
+static bool is_systemd_journal;
+
+/* JOURNAL_STREAM is "device:inode" of what systemd made our stderr (systemd.exec(5)). */
+void log_init(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat st;
+
+	is_systemd_journal = stream != NULL &&
+		sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+		fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+}
+
+void log_set_level(enum log_level level)
+{
+	max_level = level;
+}
+
+static size_t put_prefix(char *line, size_t size, enum log_level level)
+{
+	static const char *const names[] = {"error", "warn", "info", "debug"};
+	static const int priorities[] = {3, 4, 6, 7}; /* syslog(3) */
+	uint64_t now = clock_wall_ms();
+	time_t seconds = (time_t)(now / 1000);
+	struct tm utc;
+	char date[32];
+	int n;
+
+	if (is_systemd_journal) {
+		n = snprintf(line, size, "<%d>%s ", priorities[level], names[level]);
+	} else {
+		(void)gmtime_r(&seconds, &utc);
+		(void)strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &utc);
+		n = snprintf(line, size, "%s.%03uZ %-5s ", date, (unsigned)(now % 1000),
+			names[level]);
+	}
+	return n < 0 ? 0 : (size_t)n;
+}
+
+static size_t put_format(char *line, size_t size, const char *format, va_list args)
+{
+	int n = vsnprintf(line, size, format, args);
+
+	if (n < 0)
+		return 0;
+	return (size_t)n < size ? (size_t)n : size - 1;
+}
+
+void log_line(enum log_level level, const char *event, const char *format, ...)
+{
+	char line[LINE_BYTES];
+	size_t len;
+	va_list args;
+
+	if (level > max_level)
+		return;
+	len = put_prefix(line, sizeof(line), level);
+	len += (size_t)snprintf(line + len, sizeof(line) - len, "%.200s%s", event,
+		format[0] != '\0' ? ": " : "");
+	va_start(args, format);
+	len += put_format(line + len, sizeof(line) - len - 1, format, args);
+	va_end(args);
+	line[len++] = '\n';
+	/* One write, so that lines of several processes do not mix; there is nobody to tell. */
+	(void)!write(STDERR_FILENO, line, len);
+}
+
+bool log_limit_allows(struct log_limit *limit, unsigned *ret_suppressed)
+{
+	uint64_t now = clock_ms();
+
+	if (limit->window_ms == 0 || now - limit->window_ms >= LIMIT_WINDOW_MS) {
+		limit->window_ms = now;
+		limit->lines = 0;
+	}
+	if (limit->lines >= LIMIT_LINES) {
+		limit->suppressed++;
+		return false;
+	}
+	limit->lines++;
+	*ret_suppressed = limit->suppressed;
+	limit->suppressed = 0;
+	return true;
+}
+
+const char *log_quote(char buf[LOG_QUOTED_BYTES], const char *text)
+{
+	char *at = buf;
+	const char *end = buf + LOG_QUOTED_BYTES - 9; /* an escape, dots, quote, NUL */
+
+	*at++ = '"';
+	for (; *text != '\0' && at < end; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if (c == '"' || c == '\\')
+			*at++ = '\\';
+		if (c < 0x20 || c == 0x7f)
+			at += sprintf(at, "\\x%02x", c);
+		else
+			*at++ = (char)c;
+	}
+	(void)strcpy(at, *text != '\0' ? "...\"" : "\"");
+	return buf;
+}

@@ -1,0 +1,67 @@
+#include "base/text.h"
+
+#include <stdint.h>
+#include <string.h>
+
+/* The length of the well-formed sequence at `at`, or 0; table 3-7 of the Unicode standard. */
+static size_t sequence_length(const uint8_t *at, size_t len)
+{
+	uint8_t first = at[0];
+	uint8_t low = 0x80, high = 0xbf;
+	size_t n;
+
+	if (first < 0x80)
+		return 1;
+	if (first >= 0xc2 && first <= 0xdf)
+		n = 2;
+	else if ((first & 0xf0) == 0xe0)
+		n = 3;
+	else if (first >= 0xf0 && first <= 0xf4)
+		n = 4;
+	else
+		return 0;
+	if (len < n)
+		return 0;
+	if (first == 0xe0)
+		low = 0xa0; /* overlong */
+	else if (first == 0xed)
+		high = 0x9f; /* surrogates */
+	else if (first == 0xf0)
+		low = 0x90;
+	else if (first == 0xf4)
+		high = 0x8f; /* above U+10FFFF */
+	if (at[1] < low || at[1] > high)
+		return 0;
+	for (size_t i = 2; i < n; i++)
+		if ((at[i] & 0xc0) != 0x80)
+			return 0;
+	return n;
+}
+
+static bool is_control(const uint8_t *at, size_t n)
+{
+	return (n == 1 && (at[0] < 0x20 || at[0] == 0x7f)) ||
+		(n == 2 && at[0] == 0xc2 && at[1] < 0xa0);
+}
+
+bool text_is_clean(const char *text, size_t len)
+{
+	const uint8_t *at = (const uint8_t *)text;
+	const uint8_t *end = at + len;
+
+	while (at < end) {
+		size_t n = sequence_length(at, (size_t)(end - at));
+
+		if (n == 0 || is_control(at, n))
+			return false;
+		at += n;
+	}
+	return true;
+}
+
+bool text_is_name(const char *text)
+{
+	size_t len = strnlen(text, NAME_MAX_BYTES + 1);
+
+	return len <= NAME_MAX_BYTES && text_is_clean(text, len);
+}

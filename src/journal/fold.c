@@ -1,0 +1,306 @@
+/*
+ * The happy path: for each segment in order, check its head, hand out its records one by one.
+ *
+ * The stream breaks where the next record is not the one expected. Then the reader looks ahead for
+ * the next readable record. If that one is not too far on, nothing is missing: what was unreadable
+ * is in SQLite already. Else is_crash() decides between a crash's tail and corruption.
+ */
+#include "journal/fold.h"
+#include "journal/segment.h"
+
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* No journal is that long: a sequence further away than this is garbage. */
+#define PLAUSIBLE_AHEAD (UINT64_C(1) << 40)
+
+struct file {
+	uint64_t number;
+	const uint8_t *data;
+	size_t size;
+};
+
+struct place {
+	size_t file, offset;
+};
+
+struct found {
+	struct place at;
+	size_t size;
+	uint64_t seq, synced_seq;
+};
+
+struct fold {
+	const struct fold_options *options;
+	fold_record_cb on_record;
+	void *arg;
+	struct file *files;
+	size_t n_files;
+	uint64_t next_seq;
+	uint64_t highest_synced; /* of all that was read so far */
+	struct fold_result result;
+};
+
+static int map_file(int dir_fd, uint64_t number, struct file *ret_file, struct errmsg *msg)
+{
+	char name[SEGMENT_NAME_BYTES];
+	int fd = openat(dir_fd, segment_name(number, name), O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	void *data = NULL;
+
+	if (fd < 0 || fstat(fd, &st) != 0)
+		goto failed;
+	if (st.st_size > 0) {
+		data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+		if (data == MAP_FAILED)
+			goto failed;
+	}
+	(void)close(fd); /* only read from */
+	*ret_file = (struct file){number, data, (size_t)st.st_size};
+	return 0;
+failed:
+	if (fd >= 0)
+		(void)close(fd);
+	return err_set(msg, ERR_JOURNAL_IO, "journal/%s: %m", name);
+}
+
+static void unmap_files(struct fold *fold)
+{
+	for (size_t i = 0; i < fold->n_files; i++)
+		if (fold->files[i].data != NULL)
+			(void)munmap((void *)fold->files[i].data, fold->files[i].size);
+	free(fold->files);
+}
+
+/* Files shorter than a head were prepared and never used: only their number counts. */
+static int map_files(int dir_fd, struct fold *fold, struct errmsg *msg)
+{
+	uint64_t *numbers = NULL;
+	size_t n;
+	int code = segment_list(dir_fd, &numbers, &n);
+
+	if (code != 0)
+		return err_set(msg, code, "the journal's folder cannot be listed: %m");
+	fold->files = calloc(n + 1, sizeof(*fold->files));
+	if (fold->files == NULL)
+		code = ERR_NOMEM;
+	for (size_t i = 0; i < n && code == 0; i++) {
+		code = map_file(dir_fd, numbers[i], &fold->files[fold->n_files], msg);
+		if (code == 0)
+			fold->n_files++;
+		fold->result.last_number = numbers[i];
+	}
+	free(numbers);
+	return code;
+}
+
+/* Whether a whole record that could be ours stands at `at`. */
+static bool look_at(const struct fold *fold, struct place at, struct found *ret_found)
+{
+	const struct file *file = &fold->files[at.file];
+	size_t left = file->size - at.offset;
+	struct reader r = {file->data + at.offset + 8, file->data + file->size, true};
+	uint64_t seq, synced_seq;
+
+	if (left < RECORD_HEAD_BYTES)
+		return false;
+	seq = reader_u64(&r);
+	synced_seq = reader_u64(&r);
+	if (seq == 0 || synced_seq >= seq || seq > fold->next_seq + PLAUSIBLE_AHEAD)
+		return false;
+	ret_found->at = at;
+	return record_check(file->data + at.offset, left, &ret_found->size, &ret_found->seq,
+		       &ret_found->synced_seq) == RECORD_WHOLE;
+}
+
+/* The next whole record at or behind `from`, byte by byte, through all files. */
+static bool look_ahead(const struct fold *fold, struct place from, struct found *ret_found)
+{
+	for (; from.file < fold->n_files; from.file++, from.offset = SEGMENT_HEAD_BYTES)
+		for (; from.offset < fold->files[from.file].size; from.offset++)
+			if (look_at(fold, from, ret_found))
+				return true;
+	return false;
+}
+
+static uint64_t max(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* What heads and records from `from` on know to be synced. */
+static uint64_t highest_synced_from(const struct fold *fold, struct place from)
+{
+	uint64_t highest = fold->highest_synced;
+	struct segment_head head;
+	struct found found;
+
+	for (size_t i = from.file + 1; i < fold->n_files; i++)
+		if (segment_decode_head(fold->files[i].data, fold->files[i].size, &head) == 0)
+			highest = max(highest, head.synced_seq);
+	while (look_ahead(fold, from, &found)) {
+		highest = max(highest, found.synced_seq);
+		from = found.at;
+		from.offset += found.size;
+	}
+	return highest;
+}
+
+/*
+ * What is missing is more than the end of what was being written: a whole segment, or records
+ * between two that stand side by side. No crash does that.
+ */
+static bool is_gap(const struct fold *fold, struct place at, const struct found *next)
+{
+	struct segment_head head;
+	const struct file *file = &fold->files[at.file];
+
+	if (at.offset == SEGMENT_HEAD_BYTES &&
+		segment_decode_head(file->data, file->size, &head) == 0 &&
+		head.first_seq > fold->next_seq)
+		return at.file == 0 || file[-1].number + 1 != file->number;
+	if (next == NULL)
+		return false;
+	for (size_t i = at.file; i < next->at.file; i++)
+		if (fold->files[i + 1].number != fold->files[i].number + 1)
+			return true;
+	return next->at.file == at.file && next->at.offset == at.offset;
+}
+
+/* Nothing that is missing was ever known to be on disk, and it ended where writing ended. */
+static bool is_crash(const struct fold *fold, struct place at, const struct found *next)
+{
+	return highest_synced_from(fold, at) < fold->next_seq && !is_gap(fold, at, next);
+}
+
+static void describe(const struct fold *fold, struct place at, const struct found *next,
+	struct errmsg *ret_msg)
+{
+	char name[SEGMENT_NAME_BYTES], upto[32] = "on";
+
+	if (next != NULL)
+		(void)snprintf(upto, sizeof(upto), "to %" PRIu64, next->seq - 1);
+	(void)err_set(ret_msg, 0,
+		"journal/%s, offset %zu: records %" PRIu64 " %s cannot be read",
+		segment_name(fold->files[at.file].number, name), at.offset, fold->next_seq, upto);
+}
+
+/*
+ * The stream broke at *at. 0 with *at behind the break; ERR_END if it ends here as after a crash;
+ * ERR_JOURNAL_CORRUPT.
+ */
+static int bridge(struct fold *fold, struct place *at, struct errmsg *msg)
+{
+	struct found found;
+	bool has_next = look_ahead(fold, *at, &found);
+	struct place broken_at = *at;
+
+	if (has_next)
+		*at = found.at;
+	if (has_next && found.seq <= fold->next_seq)
+		return 0;
+	if (!fold->options->does_salvage && !fold->options->shows_all) {
+		describe(fold, broken_at, has_next ? &found : NULL, &fold->result.remark);
+		if (is_crash(fold, broken_at, has_next ? &found : NULL)) {
+			fold->result.is_cut = true;
+			return ERR_END;
+		}
+		return err_set(
+			msg, ERR_JOURNAL_CORRUPT, "the journal is corrupt: %s", fold->result.remark.text);
+	}
+	describe(fold, broken_at, has_next ? &found : NULL, &fold->result.remark);
+	fold->result.n_lost++;
+	if (!has_next)
+		return ERR_END;
+	fold->next_seq = found.seq;
+	return 0;
+}
+
+static int give_out(struct fold *fold, const struct found *found, struct errmsg *msg)
+{
+	struct record record;
+	char name[SEGMENT_NAME_BYTES];
+	int code = record_decode(
+		fold->files[found->at.file].data + found->at.offset, found->size, &record);
+
+	if (code != 0)
+		return err_set(msg, code, "journal/%s, offset %zu: %s",
+			segment_name(fold->files[found->at.file].number, name), found->at.offset,
+			err_text(code));
+	code = fold->on_record(fold->arg, &record);
+	bookings_done(&record.bookings);
+	fold->result.n_records++;
+	fold->next_seq = found->seq + 1;
+	return code;
+}
+
+/* One record at *at, or over a break. 0, or ERR_END after the last, or an error. */
+static int step(struct fold *fold, struct place *at, struct errmsg *msg)
+{
+	struct found found;
+	int code = 0;
+
+	if (!look_at(fold, *at, &found) ||
+		(found.seq > fold->next_seq && !fold->options->shows_all))
+		return bridge(fold, at, msg);
+	fold->highest_synced = max(fold->highest_synced, found.synced_seq);
+	if (found.seq >= fold->next_seq || fold->options->shows_all)
+		code = give_out(fold, &found, msg);
+	at->offset += found.size;
+	return code;
+}
+
+/* A head that names a later first record tells of records that are missing before it. */
+static int enter_file(struct fold *fold, struct place *at, struct errmsg *msg)
+{
+	const struct file *file = &fold->files[at->file];
+	struct segment_head head;
+
+	if (file->size < SEGMENT_HEAD_BYTES) {
+		at->offset = file->size;
+		return 0;
+	}
+	at->offset = SEGMENT_HEAD_BYTES;
+	if (segment_decode_head(file->data, file->size, &head) != 0) {
+		at->offset = 0;
+		return bridge(fold, at, msg);
+	}
+	fold->highest_synced = max(fold->highest_synced, head.synced_seq);
+	if (head.first_seq > fold->next_seq && !fold->options->shows_all)
+		return bridge(fold, at, msg);
+	return 0;
+}
+
+static int run(struct fold *fold, struct errmsg *msg)
+{
+	struct place at = {0, 0};
+	int code = 0;
+
+	while (code == 0 && at.file < fold->n_files) {
+		code = at.offset == 0 ? enter_file(fold, &at, msg) : step(fold, &at, msg);
+		if (code == 0 && at.offset >= fold->files[at.file].size)
+			at = (struct place){at.file + 1, 0};
+	}
+	return code == ERR_END ? 0 : code;
+}
+
+int journal_fold(int dir_fd, const struct fold_options *options, fold_record_cb on_record,
+	void *arg, struct fold_result *ret_result, struct errmsg *ret_msg)
+{
+	struct fold fold = {.options = options, .on_record = on_record, .arg = arg,
+		.next_seq = options->after_seq + 1};
+	int code = map_files(dir_fd, &fold, ret_msg);
+
+	if (code == 0)
+		code = run(&fold, ret_msg);
+	fold.result.last_seq = fold.next_seq - 1;
+	unmap_files(&fold);
+	*ret_result = fold.result;
+	return code;
+}

@@ -1,0 +1,475 @@
+/*
+ * The happy path: append() encodes and writes at the known end; poke() at the end of the turn
+ * submits one job that syncs what was written; on_job_done() tells who waits.
+ *
+ * The job also does what else may block: it prepares the file of the next segment, removes
+ * dropped ones, and looks how much of the disk is free. What it works on is copied into
+ * `struct job`, so the loop and the pool share nothing.
+ *
+ * What can fail: a write (nothing has changed, the next one goes to the same offset), and a sync
+ * (the process ends, see the header). A segment that cannot be prepared or removed is tried again
+ * with the next job.
+ */
+#include "journal/journal.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "journal/segment.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define TICK_MS 1000
+#define KEEP_BUFFER_BYTES (4u << 20)
+#define MAX_SYNC_FDS 8
+#define MAX_REMOVALS 64
+
+/* A segment that is, or will be, on disk. */
+struct segment {
+	uint64_t number, last_seq, bytes, records;
+	TAILQ_ENTRY(segment) link;
+};
+
+struct job {
+	uv_work_t work;
+	int fds[MAX_SYNC_FDS]; /* to sync; all but the last are retired and closed after it */
+	size_t n_fds;
+	uint64_t covers_seq;
+	uint64_t prepare_number; /* 0: nothing to prepare */
+	int prepared_fd;
+	uint64_t removals[MAX_REMOVALS];
+	size_t n_removals;
+	int dir_fd;
+	bool does_sync;
+	int sync_errno;
+	uint64_t free_bytes, total_bytes;
+};
+
+struct journal {
+	uv_loop_t *loop;
+	int dir_fd;
+	struct journal_config config;
+	journal_synced_cb on_synced;
+	void *arg;
+
+	int fd;
+	uint64_t offset; /* end of the last whole record */
+	TAILQ_HEAD(segment_list, segment) segments; /* the last is the one being written */
+	uint64_t seq, synced_seq, bytes, records, n_syncs;
+	int prepared_fd; /* the next segment's file, or -1 */
+	struct segment *prepared;
+	int retired_fds[MAX_SYNC_FDS - 1]; /* written, rotated away, not yet synced */
+	size_t n_retired;
+	uint64_t dropped[MAX_REMOVALS];
+	size_t n_dropped;
+	bool is_disk_low, has_write_failed;
+	struct buf buf;
+
+	struct job job;
+	bool is_job_running, is_poked;
+	uv_timer_t tick;
+	uv_prepare_t end_of_turn;
+	unsigned n_open_handles;
+	void (*on_closed)(void *arg);
+	void *on_closed_arg;
+};
+
+static uint64_t min_free(const struct journal *journal, uint64_t total_bytes)
+{
+	uint64_t twentieth = total_bytes / 20;
+
+	if (journal->config.min_free_bytes != UINT64_MAX)
+		return journal->config.min_free_bytes;
+	return twentieth < (16u << 20) ? twentieth : 16u << 20;
+}
+
+static void look_at_disk(struct job *job)
+{
+	struct statvfs fs;
+
+	job->free_bytes = UINT64_MAX;
+	if (fstatvfs(job->dir_fd, &fs) != 0)
+		return; /* unknown is not low: the write itself will tell */
+	job->free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+	job->total_bytes = (uint64_t)fs.f_blocks * fs.f_frsize;
+}
+
+/* On the thread pool. */
+static void job_work(uv_work_t *work)
+{
+	struct job *job = work->data;
+
+	for (size_t i = 0; i < job->n_fds && job->does_sync; i++)
+		if (fdatasync(job->fds[i]) != 0)
+			job->sync_errno = errno;
+	for (size_t i = 0; i < job->n_removals; i++)
+		if (segment_remove(job->dir_fd, job->removals[i]) == 0)
+			job->removals[i] = 0;
+	if (job->prepare_number != 0) {
+		job->prepared_fd = segment_create(job->dir_fd, job->prepare_number);
+		if (job->prepared_fd >= 0)
+			(void)fsync(job->dir_fd); /* a name that is lost was never written to */
+	}
+	look_at_disk(job);
+}
+
+static void note_disk(struct journal *journal, const struct job *job)
+{
+	bool is_low = job->free_bytes < min_free(journal, job->total_bytes);
+
+	if (is_low && !journal->is_disk_low)
+		log_error("disk low: reports are refused until there is room",
+			"free_bytes=%" PRIu64 " min_free_bytes=%" PRIu64, job->free_bytes,
+			min_free(journal, job->total_bytes));
+	else if (!is_low && journal->is_disk_low)
+		log_info("disk has room again", "free_bytes=%" PRIu64, job->free_bytes);
+	journal->is_disk_low = is_low;
+}
+
+
+static void finish_close(uv_handle_t *handle)
+{
+	struct journal *journal = handle->data;
+
+	journal->n_open_handles--;
+	if (journal->n_open_handles == 0)
+		journal->on_closed(journal->on_closed_arg);
+}
+
+static void submit(struct journal *journal);
+
+/* The last job of a close has synced everything. */
+static void maybe_closed(struct journal *journal)
+{
+	if (journal->on_closed == NULL || journal->is_job_running)
+		return;
+	if (journal->synced_seq < journal->seq || journal->n_retired > 0) {
+		submit(journal);
+		return;
+	}
+	uv_close((uv_handle_t *)&journal->tick, finish_close);
+	uv_close((uv_handle_t *)&journal->end_of_turn, finish_close);
+}
+
+static void take_prepared(struct journal *journal, const struct job *job)
+{
+	if (job->prepare_number != 0)
+		journal->prepared_fd = job->prepared_fd; /* -1: tried again with the next job */
+}
+
+static void on_job_done(uv_work_t *work, int status)
+{
+	struct job *job = work->data;
+	struct journal *journal = (struct journal *)((char *)job - offsetof(struct journal, job));
+
+	(void)status; /* never cancelled */
+	journal->is_job_running = false;
+	if (job->sync_errno != 0) {
+		log_error("journal sync failed: ending, the next start folds what is on disk",
+			"error=%s", LOG_QUOTE(strerror(job->sync_errno)));
+		_exit(EXIT_STORAGE);
+	}
+	for (size_t i = 0; i + 1 < job->n_fds; i++)
+		(void)close(job->fds[i]); /* synced: nothing can be lost by it */
+	for (size_t i = 0; i < job->n_removals; i++)
+		if (job->removals[i] != 0 && journal->n_dropped < MAX_REMOVALS)
+			journal->dropped[journal->n_dropped++] = job->removals[i];
+	take_prepared(journal, job);
+	note_disk(journal, job);
+	if (job->does_sync) {
+		journal->n_syncs += job->covers_seq > journal->synced_seq;
+		journal->synced_seq = job->covers_seq;
+		journal->on_synced(journal->arg, journal->synced_seq);
+	}
+	if (journal->config.fsync == FSYNC_ALWAYS && journal->synced_seq < journal->seq)
+		journal->is_poked = true;
+	maybe_closed(journal);
+}
+
+static void fill_job(struct journal *journal, struct job *job)
+{
+	memset(job, 0, sizeof(*job));
+	job->work.data = job;
+	job->dir_fd = journal->dir_fd;
+	job->prepared_fd = -1;
+	job->covers_seq = journal->seq;
+	job->does_sync = (journal->config.fsync != FSYNC_NO || journal->on_closed != NULL) &&
+		(journal->synced_seq < journal->seq || journal->n_retired > 0);
+	memcpy(job->fds, journal->retired_fds, journal->n_retired * sizeof(int));
+	job->n_fds = journal->n_retired;
+	journal->n_retired = 0;
+	job->fds[job->n_fds++] = journal->fd;
+	if (journal->prepared_fd < 0)
+		job->prepare_number = journal->prepared->number;
+	memcpy(job->removals, journal->dropped, journal->n_dropped * sizeof(uint64_t));
+	job->n_removals = journal->n_dropped;
+	journal->n_dropped = 0;
+}
+
+static void submit(struct journal *journal)
+{
+	if (journal->is_job_running)
+		return;
+	fill_job(journal, &journal->job);
+	journal->is_job_running = true;
+	if (uv_queue_work(journal->loop, &journal->job.work, job_work, on_job_done) != 0)
+		abort(); /* only for a NULL callback */
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+	submit(timer->data);
+}
+
+static void on_end_of_turn(uv_prepare_t *prepare)
+{
+	struct journal *journal = prepare->data;
+
+	if (!journal->is_poked || journal->is_job_running)
+		return;
+	journal->is_poked = false;
+	submit(journal);
+}
+
+static struct segment *segment_new(uint64_t number)
+{
+	struct segment *segment = calloc(1, sizeof(*segment));
+
+	if (segment != NULL)
+		segment->number = number;
+	return segment;
+}
+
+static int write_whole(int fd, const void *bytes, size_t len, uint64_t offset)
+{
+	const char *at = bytes;
+
+	while (len > 0) {
+		ssize_t n = pwrite(fd, at, len, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			if (n == 0)
+				errno = ENOSPC;
+			return ERR_JOURNAL_WRITE;
+		}
+		at += n;
+		offset += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static int write_head(struct journal *journal, int fd)
+{
+	struct segment_head head = {journal->seq + 1, journal->synced_seq, clock_wall_ms()};
+	uint8_t bytes[SEGMENT_HEAD_BYTES];
+
+	segment_encode_head(&head, bytes);
+	return write_whole(fd, bytes, sizeof(bytes), 0);
+}
+
+static void init_handles(struct journal *journal)
+{
+	/* None of these can fail: uv_timer_start() and uv_prepare_start() only for a NULL callback. */
+	(void)uv_timer_init(journal->loop, &journal->tick);
+	(void)uv_prepare_init(journal->loop, &journal->end_of_turn);
+	journal->tick.data = journal;
+	journal->end_of_turn.data = journal;
+	journal->n_open_handles = 2;
+	(void)uv_timer_start(&journal->tick, on_tick, TICK_MS, TICK_MS);
+	(void)uv_prepare_start(&journal->end_of_turn, on_end_of_turn);
+}
+
+int journal_open(uv_loop_t *loop, int dir_fd, const struct journal_config *config, uint64_t seq,
+	uint64_t last_number, journal_synced_cb on_synced, void *arg,
+	struct journal **ret_journal, struct errmsg *ret_msg)
+{
+	struct journal *journal = calloc(1, sizeof(*journal));
+	struct segment *first = segment_new(last_number + 1);
+
+	if (journal == NULL || first == NULL) {
+		free(journal);
+		free(first);
+		return err_set(ret_msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
+	}
+	journal->loop = loop;
+	journal->dir_fd = dir_fd;
+	journal->config = *config;
+	journal->on_synced = on_synced;
+	journal->arg = arg;
+	journal->seq = journal->synced_seq = seq;
+	journal->prepared_fd = -1;
+	TAILQ_INIT(&journal->segments);
+	TAILQ_INSERT_TAIL(&journal->segments, first, link);
+	journal->offset = first->bytes = journal->bytes = SEGMENT_HEAD_BYTES;
+	journal->fd = segment_create(dir_fd, first->number);
+	journal->prepared = segment_new(first->number + 1);
+	if (journal->fd < 0 || journal->prepared == NULL || write_head(journal, journal->fd) != 0 ||
+		fdatasync(journal->fd) != 0 || fsync(dir_fd) != 0) {
+		(void)err_set(ret_msg, 0, "a journal segment cannot be begun: %m");
+		journal_free(journal);
+		return ERR_JOURNAL_IO;
+	}
+	journal->job.dir_fd = dir_fd;
+	look_at_disk(&journal->job);
+	note_disk(journal, &journal->job);
+	init_handles(journal);
+	*ret_journal = journal;
+	return 0;
+}
+
+static int check_room(const struct journal *journal)
+{
+	if (journal->bytes > journal->config.max_bytes)
+		return ERR_JOURNAL_FULL;
+	return journal->is_disk_low ? ERR_DISK_LOW : 0;
+}
+
+static void note_written(struct journal *journal, size_t len)
+{
+	struct segment *current = TAILQ_LAST(&journal->segments, segment_list);
+
+	journal->offset += len;
+	journal->seq++;
+	current->last_seq = journal->seq;
+	current->bytes += len;
+	current->records++;
+	journal->bytes += len;
+	journal->records++;
+	if (journal->config.fsync == FSYNC_ALWAYS)
+		journal->is_poked = true;
+	if (journal->has_write_failed)
+		log_info("journal can be written again", "seq=%" PRIu64, journal->seq);
+	journal->has_write_failed = false;
+}
+
+/* Cuts torn bytes off. If even that fails, the next record is written over them. */
+static void note_write_failure(struct journal *journal)
+{
+	int cause = errno;
+
+	(void)!ftruncate(journal->fd, (off_t)journal->offset);
+	if (!journal->has_write_failed)
+		log_error("journal cannot be written: reports are refused until it can",
+			"error=%s", LOG_QUOTE(strerror(cause)));
+	journal->has_write_failed = true;
+}
+
+int journal_append(struct journal *journal, struct record *record)
+{
+	int code = check_room(journal);
+
+	if (code != 0)
+		return code;
+	record->seq = journal->seq + 1;
+	record->synced_seq = journal->synced_seq;
+	buf_reset(&journal->buf, KEEP_BUFFER_BYTES);
+	record_encode(record, &journal->buf);
+	if (!buf_ok(&journal->buf))
+		return ERR_NOMEM;
+	if (journal->bytes + journal->buf.len > journal->config.max_bytes)
+		return ERR_JOURNAL_FULL;
+	code = write_whole(journal->fd, journal->buf.data, journal->buf.len, journal->offset);
+	if (code != 0) {
+		note_write_failure(journal);
+		return code;
+	}
+	note_written(journal, journal->buf.len);
+	return 0;
+}
+
+bool journal_must_sync(const struct journal *journal)
+{
+	return journal->config.fsync == FSYNC_ALWAYS;
+}
+
+void journal_rotate(struct journal *journal)
+{
+	struct segment *current = TAILQ_LAST(&journal->segments, segment_list);
+	struct segment *after;
+
+	if (current->records == 0 || journal->prepared_fd < 0 ||
+		journal->n_retired == MAX_SYNC_FDS - 1)
+		return;
+	after = segment_new(journal->prepared->number + 1);
+	if (after == NULL)
+		return;
+	if (write_head(journal, journal->prepared_fd) != 0) {
+		free(after);
+		return; /* as if none were prepared: the head is written again next time */
+	}
+	journal->retired_fds[journal->n_retired++] = journal->fd;
+	journal->fd = journal->prepared_fd;
+	journal->prepared_fd = -1;
+	journal->offset = SEGMENT_HEAD_BYTES;
+	journal->prepared->bytes = SEGMENT_HEAD_BYTES;
+	journal->bytes += SEGMENT_HEAD_BYTES;
+	TAILQ_INSERT_TAIL(&journal->segments, journal->prepared, link);
+	journal->prepared = after;
+	journal->is_poked = true;
+}
+
+void journal_drop(struct journal *journal, uint64_t seq)
+{
+	struct segment *oldest;
+
+	for (;;) {
+		oldest = TAILQ_FIRST(&journal->segments);
+		if (TAILQ_NEXT(oldest, link) == NULL || oldest->last_seq > seq ||
+			journal->n_dropped == MAX_REMOVALS)
+			break;
+		TAILQ_REMOVE(&journal->segments, oldest, link);
+		journal->bytes -= oldest->bytes;
+		journal->records -= oldest->records;
+		journal->dropped[journal->n_dropped++] = oldest->number;
+		free(oldest);
+		journal->is_poked = true;
+	}
+}
+
+void journal_get_stats(const struct journal *journal, struct journal_stats *ret_stats)
+{
+	int refusal = check_room(journal);
+
+	if (refusal == 0 && journal->has_write_failed)
+		refusal = ERR_JOURNAL_WRITE;
+	*ret_stats = (struct journal_stats){.bytes = journal->bytes,
+		.records = journal->records,
+		.seq = journal->seq,
+		.synced_seq = journal->synced_seq,
+		.n_syncs = journal->n_syncs,
+		.refusal = refusal};
+}
+
+void journal_close(struct journal *journal, void (*on_closed)(void *arg), void *arg)
+{
+	journal->on_closed = on_closed;
+	journal->on_closed_arg = arg;
+	(void)uv_timer_stop(&journal->tick);
+	maybe_closed(journal);
+}
+
+void journal_free(struct journal *journal)
+{
+	struct segment *segment;
+
+	if (journal == NULL)
+		return;
+	while ((segment = TAILQ_FIRST(&journal->segments)) != NULL) {
+		TAILQ_REMOVE(&journal->segments, segment, link);
+		free(segment);
+	}
+	free(journal->prepared);
+	if (journal->prepared_fd >= 0)
+		(void)close(journal->prepared_fd); /* empty */
+	if (journal->fd >= 0)
+		(void)close(journal->fd); /* synced by journal_close() */
+	buf_done(&journal->buf);
+	free(journal);
+}

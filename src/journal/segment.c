@@ -1,0 +1,128 @@
+#include "journal/segment.h"
+#include "base/buf.h"
+#include "base/crc32c.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char magic[8] = "TALLYJ1\n";
+#define CRC_AT 32
+
+static void put_little_endian(uint8_t *at, uint64_t value, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		at[i] = (uint8_t)(value >> (8 * i));
+}
+
+void segment_encode_head(const struct segment_head *head, uint8_t ret_bytes[SEGMENT_HEAD_BYTES])
+{
+	memset(ret_bytes, 0, SEGMENT_HEAD_BYTES);
+	memcpy(ret_bytes, magic, sizeof(magic));
+	put_little_endian(ret_bytes + 8, head->first_seq, 8);
+	put_little_endian(ret_bytes + 16, head->synced_seq, 8);
+	put_little_endian(ret_bytes + 24, head->created_ms, 8);
+	put_little_endian(ret_bytes + CRC_AT, crc32c(0, ret_bytes, CRC_AT), 4);
+}
+
+int segment_decode_head(const uint8_t *bytes, size_t len, struct segment_head *ret_head)
+{
+	struct reader r = {bytes + sizeof(magic), bytes + len, true};
+	struct segment_head head;
+
+	if (len < SEGMENT_HEAD_BYTES || memcmp(bytes, magic, sizeof(magic)) != 0)
+		return ERR_JOURNAL_CORRUPT;
+	head.first_seq = reader_u64(&r);
+	head.synced_seq = reader_u64(&r);
+	head.created_ms = reader_u64(&r);
+	if (reader_u32(&r) != crc32c(0, bytes, CRC_AT))
+		return ERR_JOURNAL_CORRUPT;
+	*ret_head = head;
+	return 0;
+}
+
+const char *segment_name(uint64_t number, char buf[SEGMENT_NAME_BYTES])
+{
+	(void)snprintf(buf, SEGMENT_NAME_BYTES, "%010" PRIu64 ".seg", number);
+	return buf;
+}
+
+int segment_create(int dir_fd, uint64_t number)
+{
+	char name[SEGMENT_NAME_BYTES];
+
+	return openat(dir_fd, segment_name(number, name),
+		O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+}
+
+int segment_remove(int dir_fd, uint64_t number)
+{
+	char name[SEGMENT_NAME_BYTES];
+
+	if (unlinkat(dir_fd, segment_name(number, name), 0) != 0 && errno != ENOENT)
+		return ERR_JOURNAL_IO;
+	return 0;
+}
+
+/* 0 if the name is not that of a segment. */
+static uint64_t number_of(const char *name)
+{
+	char again[SEGMENT_NAME_BYTES];
+	uint64_t number = strtoull(name, NULL, 10);
+
+	return strcmp(name, segment_name(number, again)) == 0 ? number : 0;
+}
+
+static int compare(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static int append(uint64_t **numbers, size_t *n, uint64_t number)
+{
+	uint64_t *grown = realloc(*numbers, (*n + 1) * sizeof(*grown));
+
+	if (grown == NULL)
+		return ERR_NOMEM;
+	*numbers = grown;
+	grown[(*n)++] = number;
+	return 0;
+}
+
+int segment_list(int dir_fd, uint64_t **ret_numbers, size_t *ret_n)
+{
+	/* A descriptor of its own: fdopendir() takes it, and its position. */
+	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	uint64_t *numbers = NULL;
+	size_t n = 0;
+	const struct dirent *entry;
+	int code = 0;
+
+	if (dir == NULL) {
+		if (fd >= 0)
+			(void)close(fd); /* nothing was written to it */
+		return ERR_JOURNAL_IO;
+	}
+	while (code == 0 && (entry = readdir(dir)) != NULL)
+		if (number_of(entry->d_name) != 0)
+			code = append(&numbers, &n, number_of(entry->d_name));
+	(void)closedir(dir);
+	if (code != 0) {
+		free(numbers);
+		return code;
+	}
+	if (n > 1)
+		qsort(numbers, n, sizeof(*numbers), compare);
+	*ret_numbers = numbers;
+	*ret_n = n;
+	return 0;
+}

@@ -1,0 +1,36 @@
+"""Reads segment files as include/journal/segment.h and record.h describe them."""
+import collections
+import struct
+
+SEGMENT_HEAD = struct.Struct("<8sQQQII")
+RECORD_HEAD = struct.Struct("<IIQQQQ16s")
+
+Record = collections.namedtuple("Record", "path offset size seq synced_seq")
+
+
+def segments(data_dir):
+    return sorted((data_dir / "journal").glob("*.seg"))
+
+
+def records(data_dir):
+    """Every whole record, in order; checksums are not looked at."""
+    found = []
+    for path in segments(data_dir):
+        data = path.read_bytes()
+        at = SEGMENT_HEAD.size
+        while at + RECORD_HEAD.size <= len(data):
+            length, _, seq, synced_seq, *_ = RECORD_HEAD.unpack_from(data, at)
+            size = RECORD_HEAD.size + length
+            if seq == 0 or at + size > len(data):
+                break
+            found.append(Record(path, at, size, seq, synced_seq))
+            at += size
+    return found
+
+
+def flip_byte(path, offset):
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 0x40]))
