@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # What the scripts beside this file share; to be sourced. Sets ROOT, the checkout.
 #
-# A need is PACKAGE=PROBE. It is met if Debian's PACKAGE is installed or PROBE finds the same thing
-# from elsewhere: cmd:NAME in PATH, pc:NAME for pkg-config, header:NAME for the compiler, or
-# python:MODULE for some python3. `any:` has no probe: it is asked for on Debian only.
+# A need is PACKAGE=PROBE. It is met if Debian's PACKAGE is installed, or if PROBE finds the same
+# thing from elsewhere: cmd:NAME in PATH, pc:NAME for pkg-config, header:NAME for the compiler,
+# or python:MODULE for some python3.
 
 set -euo pipefail
 
@@ -26,7 +26,7 @@ STATE=$ROOT/.tallyd
 		clang-format=cmd:clang-format clang-tidy=cmd:clang-tidy cppcheck=cmd:cppcheck
 		python3=cmd:python3 shellcheck=cmd:shellcheck
 	)
-	NEEDS_VALGRIND=(valgrind=cmd:valgrind libc6-dbg=any:)
+	NEEDS_VALGRIND=(valgrind=cmd:valgrind)
 	NEEDS_COVERAGE=(gcovr=cmd:gcovr)
 }
 
@@ -61,7 +61,6 @@ probe() {
 	pc:*) have pkg-config && pkg-config --exists "${1#pc:}" ;;
 	header:*) have cc && cc -E -include "${1#header:}" -x c /dev/null >/dev/null 2>&1 ;;
 	python:*) find_python "${1#python:}" >/dev/null ;;
-	any:) ! have apt-get ;;
 	esac
 }
 
@@ -95,7 +94,7 @@ apt_install() {
 	"${as_root[@]}" update >"$log" 2>&1 </dev/null || true
 	if ! "${as_root[@]}" install -y --no-install-recommends "$@" >>"$log" 2>&1 </dev/null; then
 		grep -E '^(E|W|Err|sudo):?' "$log" | sort -u | tail -n 5 >&2 || true
-		die "apt-get could not install what is missing, mostly because there is no network or no permission; all it said is in $log"
+		die "apt-get could not install what is missing, most likely for want of network or permission; all it said is in $log"
 	fi
 }
 

@@ -53,12 +53,17 @@ enum live_state live_get_state(const struct live *live);
 const char *live_state_name(enum live_state state);
 void live_get_stats(const struct live *live, struct live_stats *ret_stats);
 
+/* True once the first attempt has ended, either way. */
+bool live_is_settled(const struct live *live);
+
 /*
- * Reads one user from Redis. `on_read` fires once, never inside: with the totals, or NULL (down,
- * an error, not there, later than the deadline). ERR_NOMEM if it cannot even be asked.
+ * Reads one user from Redis. False: it cannot be asked (not up, or this user is not shown yet) and
+ * nothing will fire. Else `on_read` fires once, never inside: with the totals, or NULL (not there,
+ * an error, later than the deadline).
  */
 typedef void (*live_read_cb)(void *arg, const struct totals *totals);
-int live_read(struct live *live, const char *id, live_read_cb on_read, void *arg) MUST_CHECK;
+bool live_read(struct live *live, const struct user *user, live_read_cb on_read,
+	void *arg) MUST_CHECK;
 
 void live_close(struct live *live, void (*on_closed)(void *arg), void *arg);
 void live_free(struct live *live);

@@ -122,11 +122,11 @@ class Daemon:
                               stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               timeout=seconds(60), check=False)
 
-    def signal(self, number):
+    def send_signal(self, number):
         self.process.send_signal(number)
 
     def stop(self, expect=0, number=signal.SIGTERM):
-        self.signal(number)
+        self.send_signal(number)
         code = self.wait_exit()
         assert code == expect, f"exit code {code} instead of {expect}:\n{self.log()}"
 

@@ -1,0 +1,118 @@
+/*
+ * What the files of src/http share: connections and requests as the door sees them. Nobody else
+ * includes this.
+ */
+#ifndef TALLYD_HTTP_INTERNAL_H
+#define TALLYD_HTTP_INTERNAL_H
+
+#include "base/buf.h"
+#include "http/server.h"
+
+#include <microhttpd.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+/*
+ *     IDLE ──request line──► READING ──whole──► ANSWERING ──answered──► WRITING ──sent──► IDLE
+ *
+ * Each state has its deadline; a connection past it is cut.
+ */
+enum connection_state { CONN_IDLE, CONN_READING, CONN_ANSWERING, CONN_WRITING };
+
+struct connection {
+	struct http_server *server;
+	struct MHD_Connection *mhd;
+	struct http_request *request; /* the one under way, or NULL */
+	int fd;
+	uint64_t id; /* counts up over the life of the process */
+	enum connection_state state;
+	uint64_t since_ms; /* when the state began */
+	uint64_t partial_since_ms; /* IDLE: when the first bytes of a request were seen, or 0 */
+	uint64_t received_bytes;   /* IDLE: what TCP had received when it began */
+	bool is_local, is_tcp;
+	bool is_cut; /* shut down by us: what still arrives is not accepted */
+	TAILQ_ENTRY(connection) link;
+};
+
+TAILQ_HEAD(connections, connection);
+
+struct http_request {
+	struct connection *connection;
+	const struct http_route *route;
+	char *path_value;
+	struct buf body;
+	size_t counted_bytes; /* of the server's body_bytes */
+	bool is_too_large;    /* its body is read to the end and thrown away */
+	bool is_in_handler, is_suspended, is_handed;
+	struct MHD_Response *answer; /* NULL until answered */
+	int status;
+};
+
+#define MAX_LISTENERS 8
+
+struct listener {
+	struct http_server *server;
+	uv_poll_t poll;
+	int fd;
+	char *unlink_path; /* of a unix socket */
+	bool is_open, is_paused;
+};
+
+struct http_server {
+	uv_loop_t *loop;
+	struct http_config config;
+	const struct http_route *routes;
+	void *arg;
+	struct MHD_Daemon *daemon;
+	struct MHD_Response *ok; /* {"ok":true}, shared by all answers */
+	struct listener listeners[MAX_LISTENERS];
+	size_t n_listeners;
+	struct connections idle, busy; /* idle: the longest idle first */
+	struct http_stats stats;
+	uint64_t next_id;
+	size_t body_bytes; /* of all requests under way */
+
+	uv_poll_t poll;   /* of MHD's epoll descriptor */
+	uv_timer_t timer; /* when MHD wants to run next */
+	uv_timer_t tick;  /* deadlines */
+	unsigned n_open_handles;
+	bool is_draining;
+	uint64_t drain_by_ms;
+	void (*on_drained)(void *arg);
+	void *on_drained_arg;
+	void (*on_closed)(void *arg);
+	void *on_closed_arg;
+};
+
+/* listen.c */
+
+/* Binds all of config.listen. 0, ERR_LISTEN or ERR_NOMEM. */
+int listen_open(struct http_server *server, struct errmsg *msg) MUST_CHECK;
+void listen_close(struct http_server *server); /* descriptors and socket files */
+
+/* routes.c */
+
+/* The route of a path, or NULL; *ret_allow: a comma list of methods if only the method is wrong. */
+const struct http_route *route_find(const struct http_route *routes, const char *method,
+	const char *path, char **ret_value, char ret_allow[64]);
+
+/* connection.c */
+void connection_enter(struct connection *connection, enum connection_state state);
+void connection_cut(struct connection *connection);
+void connection_on_notify(void *server, struct MHD_Connection *mhd, void **context,
+	enum MHD_ConnectionNotificationCode code);
+struct connection *connection_of(struct MHD_Connection *mhd); /* NULL: memory was short */
+bool connection_is_late(struct connection *connection, uint64_t now);
+
+/* request.c */
+enum MHD_Result request_on_access(void *server, struct MHD_Connection *mhd, const char *url,
+	const char *method, const char *version, const char *data, size_t *data_len,
+	void **context);
+void request_on_completed(void *server, struct MHD_Connection *mhd, void **context,
+	enum MHD_RequestTerminationCode code);
+void request_abandon(struct http_request *request); /* answers it with 503, whoever had it */
+
+/* server.c */
+void server_run_soon(struct http_server *server);
+
+#endif

@@ -1,0 +1,134 @@
+/*
+ * A connection and its deadlines. libmicrohttpd's own timeout does not see a client that sends a
+ * byte now and then, and never sees a suspended one; so each state is timed here.
+ */
+#include "base/clock.h"
+#include "http/internal.h"
+
+#include <netinet/in.h>
+#include <linux/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Answering is cut a little early, so that with the tick's grain HTTP_ANSWER_MS is kept. */
+#define ANSWER_CUT_MS (HTTP_ANSWER_MS - 500)
+
+static bool is_loopback(const struct sockaddr *address)
+{
+	const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)address;
+	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)address;
+
+	if (address->sa_family == AF_INET)
+		return ntohl(in->sin_addr.s_addr) >> 24 == 127;
+	if (address->sa_family == AF_INET6)
+		return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
+	return address->sa_family == AF_UNIX;
+}
+
+/* 0 where TCP does not tell: then only the idle timeout ends a request that trickles in. */
+static uint64_t received_bytes(const struct connection *connection)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+
+	if (!connection->is_tcp ||
+		getsockopt(connection->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
+		return 0;
+	return info.tcpi_bytes_received;
+}
+
+void connection_enter(struct connection *connection, enum connection_state state)
+{
+	struct http_server *server = connection->server;
+
+	TAILQ_REMOVE(connection->state == CONN_IDLE ? &server->idle : &server->busy, connection,
+		link);
+	connection->state = state;
+	connection->since_ms = clock_ms();
+	if (state == CONN_IDLE) {
+		connection->partial_since_ms = 0;
+		connection->received_bytes = received_bytes(connection);
+		TAILQ_INSERT_TAIL(&server->idle, connection, link);
+	} else {
+		TAILQ_INSERT_TAIL(&server->busy, connection, link);
+	}
+}
+
+void connection_cut(struct connection *connection)
+{
+	connection->is_cut = true;
+	(void)shutdown(connection->fd, SHUT_RDWR); /* if it fails, it is gone already */
+}
+
+static void started(struct http_server *server, struct MHD_Connection *mhd, void **context)
+{
+	struct connection *connection = calloc(1, sizeof(*connection));
+	const struct sockaddr *peer;
+
+	*context = connection;
+	if (connection == NULL)
+		return;
+	connection->server = server;
+	connection->mhd = mhd;
+	connection->id = server->next_id++;
+	connection->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+	peer = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
+	connection->is_tcp = peer->sa_family != AF_UNIX;
+	connection->is_local = is_loopback(peer);
+	connection->since_ms = clock_ms();
+	TAILQ_INSERT_TAIL(&server->idle, connection, link);
+	server->stats.connections++;
+}
+
+void connection_on_notify(void *server, struct MHD_Connection *mhd, void **context,
+	enum MHD_ConnectionNotificationCode code)
+{
+	struct http_server *self = server;
+	struct connection *connection = *context;
+
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		started(self, mhd, context);
+	} else if (connection != NULL) {
+		TAILQ_REMOVE(connection->state == CONN_IDLE ? &self->idle : &self->busy,
+			connection, link);
+		self->stats.connections--;
+		free(connection);
+		*context = NULL;
+	}
+}
+
+struct connection *connection_of(struct MHD_Connection *mhd)
+{
+	return MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+}
+
+/* Idle for us may be in mid-header for the client: bytes have come, but no request yet. */
+static bool is_idle_late(struct connection *connection, uint64_t now)
+{
+	const struct http_config *config = &connection->server->config;
+
+	if (connection->partial_since_ms == 0 &&
+		received_bytes(connection) > connection->received_bytes)
+		connection->partial_since_ms = now;
+	if (connection->partial_since_ms != 0 &&
+		now - connection->partial_since_ms >= config->request_timeout_ms)
+		return true;
+	return now - connection->since_ms >= config->idle_timeout_ms;
+}
+
+bool connection_is_late(struct connection *connection, uint64_t now)
+{
+	const struct http_request *request = connection->request;
+	uint64_t age = now - connection->since_ms;
+
+	switch (connection->state) {
+	case CONN_IDLE:
+		return is_idle_late(connection, now);
+	case CONN_ANSWERING:
+		return age >= ANSWER_CUT_MS && (request->route->flags & HTTP_MAY_WAIT) == 0;
+	case CONN_READING:
+	case CONN_WRITING:
+		break;
+	}
+	return age >= connection->server->config.request_timeout_ms;
+}

@@ -1,0 +1,394 @@
+/*
+ * libmicrohttpd runs on its own epoll descriptor, which libuv polls; its next deadline goes into a
+ * libuv timer. We accept ourselves: with its own listener in this mode, 0.9.75 stops for ever once
+ * the connection limit is reached.
+ *
+ * Two-phase stop: http_drain() closes the door and lets requests end, http_close() takes down.
+ */
+#include "http/internal.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define CONNECTION_MEMORY_BYTES (32u << 10) /* the request's line and headers, and its answer's */
+#define SPARE_CONNECTIONS 64 /* cut ones that libmicrohttpd has not noticed yet */
+#define ACCEPTS_PER_TURN 64
+#define TICK_MS 250
+#define DRAIN_MS 3000
+
+static void on_timer(uv_timer_t *timer);
+
+/* Lets libmicrohttpd do what is due, and finds out when to call it next. */
+static void run(struct http_server *server)
+{
+	MHD_UNSIGNED_LONG_LONG timeout;
+
+	(void)MHD_run(server->daemon); /* fails only in modes that we do not use */
+	if (MHD_get_timeout(server->daemon, &timeout) == MHD_YES)
+		(void)uv_timer_start(&server->timer, on_timer, timeout, 0);
+	else
+		(void)uv_timer_stop(&server->timer);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+	run(timer->data);
+}
+
+static void on_poll(uv_poll_t *poll, int status, int events)
+{
+	(void)status; /* an epoll descriptor has no errors of its own */
+	(void)events;
+	run(poll->data);
+}
+
+void server_run_soon(struct http_server *server)
+{
+	(void)uv_timer_start(&server->timer, on_timer, 0, 0); /* fails only for a NULL callback */
+}
+
+/* The longest idle connection gives way to a new one. False if all are busy. */
+static bool make_room(struct http_server *server)
+{
+	struct connection *connection;
+
+	TAILQ_FOREACH(connection, &server->idle, link)
+	{
+		if (!connection->is_cut) {
+			connection_cut(connection);
+			run(server);
+			return true;
+		}
+	}
+	return false;
+}
+
+static void refuse(struct http_server *server, int fd)
+{
+	server->stats.refused_connections++;
+	log_limited(LOG_WARN, "connection refused: all are busy", "max_connections=%u",
+		server->config.max_connections);
+	(void)close(fd); /* nothing was sent on it */
+}
+
+static void add(struct http_server *server, int fd, const struct sockaddr *peer, socklen_t len)
+{
+	if (server->stats.connections >= server->config.max_connections && !make_room(server))
+		refuse(server, fd);
+	else if (MHD_add_connection(server->daemon, fd, peer, len) != MHD_YES)
+		server->stats.refused_connections++; /* it has closed the descriptor */
+}
+
+/* Out of descriptors: the listener would be ready for ever, so it rests until the next tick. */
+static void rest(struct listener *listener)
+{
+	log_limited(LOG_WARN, "connection cannot be accepted", "error=%s",
+		LOG_QUOTE(strerror(errno)));
+	if (!make_room(listener->server)) {
+		(void)uv_poll_stop(&listener->poll); /* always 0 */
+		listener->is_paused = true;
+	}
+}
+
+static void on_listener(uv_poll_t *poll, int status, int events)
+{
+	struct listener *listener = poll->data;
+
+	(void)status; /* accept4() finds the error itself */
+	(void)events;
+	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+		struct sockaddr_storage peer = {0};
+		socklen_t len = sizeof(peer);
+		int fd = accept4(listener->fd, (struct sockaddr *)&peer, &len,
+			SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOMEM))
+			rest(listener);
+		if (fd < 0)
+			break;
+		if (len < sizeof(sa_family_t))
+			peer.ss_family = AF_UNIX;
+		add(listener->server, fd, (struct sockaddr *)&peer, len);
+	}
+	run(listener->server);
+}
+
+static void poll_listener(struct listener *listener)
+{
+	listener->is_paused = false;
+	(void)uv_poll_start(&listener->poll, UV_READABLE, on_listener); /* open: cannot fail */
+}
+
+static void cut_late(struct connections *list, uint64_t now)
+{
+	struct connection *connection;
+
+	TAILQ_FOREACH(connection, list, link)
+		if (!connection->is_cut && connection_is_late(connection, now)) {
+			log_debug("connection cut", "id=%" PRIu64 " state=%d", connection->id,
+				connection->state);
+			connection_cut(connection);
+		}
+}
+
+/* What is left is only requests that may wait for something that ends by itself. */
+static bool is_drained(const struct http_server *server)
+{
+	const struct connection *connection;
+
+	if (clock_ms() >= server->drain_by_ms)
+		return true;
+	TAILQ_FOREACH(connection, &server->busy, link)
+		if (connection->request == NULL || connection->request->route == NULL ||
+			(connection->request->route->flags & HTTP_MAY_WAIT) == 0)
+			return false;
+	return TAILQ_EMPTY(&server->idle);
+}
+
+static void maybe_drained(struct http_server *server)
+{
+	void (*on_drained)(void *) = server->on_drained;
+	struct connection *connection;
+
+	if (on_drained == NULL)
+		return;
+	TAILQ_FOREACH(connection, &server->idle, link)
+		if (!connection->is_cut)
+			connection_cut(connection);
+	if (!is_drained(server))
+		return;
+	server->on_drained = NULL;
+	on_drained(server->on_drained_arg);
+}
+
+/* Deadlines, and a safety net: whatever libmicrohttpd may have missed is found within a second. */
+static void on_tick(uv_timer_t *timer)
+{
+	struct http_server *server = timer->data;
+	uint64_t now = clock_ms();
+
+	for (size_t i = 0; i < server->n_listeners && !server->is_draining; i++)
+		if (server->listeners[i].is_paused)
+			poll_listener(&server->listeners[i]);
+	cut_late(&server->idle, now);
+	cut_late(&server->busy, now);
+	run(server);
+	maybe_drained(server);
+}
+
+/* The request line is read: from now on the whole request has its deadline. */
+static void *on_request_line(void *arg, const char *uri, struct MHD_Connection *mhd)
+{
+	struct connection *connection = connection_of(mhd);
+
+	(void)arg;
+	(void)uri;
+	if (connection != NULL && connection->state == CONN_IDLE)
+		connection_enter(connection, CONN_READING);
+	return NULL;
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* As usual, but %00 stays as it is: decoded, it would hide what follows. */
+static size_t unescape(void *arg, struct MHD_Connection *mhd, char *text)
+{
+	char *out = text;
+
+	(void)arg;
+	(void)mhd;
+	for (const char *at = text; *at != '\0';) {
+		int high = at[0] == '%' ? hex_digit(at[1]) : -1;
+		int low = high >= 0 ? hex_digit(at[2]) : -1;
+
+		if (low >= 0 && high * 16 + low != 0) {
+			*out++ = (char)(high * 16 + low);
+			at += 3;
+		} else {
+			*out++ = *at++;
+		}
+	}
+	*out = '\0';
+	return (size_t)(out - text);
+}
+
+__attribute__((format(printf, 2, 0))) static void on_mhd_log(void *arg, const char *format, va_list args)
+{
+	char text[256];
+
+	(void)arg;
+	(void)vsnprintf(text, sizeof(text), format, args);
+	text[strcspn(text, "\n")] = '\0';
+	log_debug("http", "message=%s", LOG_QUOTE(text));
+}
+
+static int start_daemon(struct http_server *server)
+{
+	unsigned limit = server->config.max_connections + SPARE_CONNECTIONS;
+
+	server->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
+			MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG,
+		0, NULL, NULL, request_on_access, server, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log,
+		NULL, MHD_OPTION_NOTIFY_COMPLETED, request_on_completed, server,
+		MHD_OPTION_NOTIFY_CONNECTION, connection_on_notify, server,
+		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
+		MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+		MHD_OPTION_URI_LOG_CALLBACK, on_request_line, NULL,
+		MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_END);
+	server->ok = MHD_create_response_from_buffer(
+		strlen("{\"ok\":true}"), "{\"ok\":true}", MHD_RESPMEM_PERSISTENT);
+	if (server->daemon == NULL || server->ok == NULL)
+		return ERR_NOMEM;
+	return MHD_add_response_header(server->ok, MHD_HTTP_HEADER_CONTENT_TYPE,
+		       "application/json") == MHD_YES ?
+		0 :
+		ERR_NOMEM;
+}
+
+/* Handles are opened last: from here on only http_close() ends it. */
+static int open_handles(struct http_server *server)
+{
+	int epoll_fd =
+		MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+
+	if (uv_poll_init(server->loop, &server->poll, epoll_fd) != 0)
+		return ERR_NOMEM;
+	(void)uv_timer_init(server->loop, &server->timer); /* always 0 */
+	(void)uv_timer_init(server->loop, &server->tick);
+	server->poll.data = server->timer.data = server->tick.data = server;
+	server->n_open_handles = 3;
+	for (size_t i = 0; i < server->n_listeners; i++) {
+		struct listener *listener = &server->listeners[i];
+
+		if (uv_poll_init(server->loop, &listener->poll, listener->fd) != 0)
+			abort(); /* only for a descriptor that is none */
+		listener->poll.data = listener;
+		listener->is_open = true;
+		server->n_open_handles++;
+		poll_listener(listener);
+	}
+	(void)uv_poll_start(&server->poll, UV_READABLE, on_poll); /* open: cannot fail */
+	(void)uv_timer_start(&server->tick, on_tick, TICK_MS, TICK_MS);
+	return 0;
+}
+
+int http_open(uv_loop_t *loop, const struct http_config *config, const struct http_route *routes,
+	void *arg, struct http_server **ret_server, struct errmsg *ret_msg)
+{
+	struct http_server *server = calloc(1, sizeof(*server));
+	int code;
+
+	if (server == NULL)
+		return err_set(ret_msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
+	server->loop = loop;
+	server->config = *config;
+	server->routes = routes;
+	server->arg = arg;
+	server->next_id = 1;
+	TAILQ_INIT(&server->idle);
+	TAILQ_INIT(&server->busy);
+	code = start_daemon(server);
+	if (code != 0)
+		(void)err_set(ret_msg, code, "libmicrohttpd cannot be started");
+	else
+		code = listen_open(server, ret_msg);
+	if (code == 0)
+		code = open_handles(server);
+	if (code != 0) {
+		listen_close(server);
+		http_free(server);
+		return code;
+	}
+	*ret_server = server;
+	return 0;
+}
+
+static void finish_close(uv_handle_t *handle)
+{
+	struct http_server *server = handle->data;
+
+	server->n_open_handles--;
+	if (server->n_open_handles > 0 || server->on_closed == NULL)
+		return;
+	MHD_stop_daemon(server->daemon);
+	server->daemon = NULL;
+	server->on_closed(server->on_closed_arg);
+}
+
+static void finish_listener(uv_handle_t *handle)
+{
+	struct listener *listener = handle->data;
+
+	handle->data = listener->server;
+	finish_close(handle);
+}
+
+/* New clients are turned away by the kernel at once, not left to wait. */
+static void close_door(struct http_server *server)
+{
+	for (size_t i = 0; i < server->n_listeners; i++) {
+		struct listener *listener = &server->listeners[i];
+
+		if (listener->is_open)
+			uv_close((uv_handle_t *)&listener->poll, finish_listener);
+		listener->is_open = false;
+	}
+	listen_close(server);
+}
+
+void http_drain(struct http_server *server, void (*on_drained)(void *arg), void *arg)
+{
+	server->is_draining = true;
+	server->drain_by_ms = clock_ms() + DRAIN_MS;
+	server->on_drained = on_drained;
+	server->on_drained_arg = arg;
+	close_door(server);
+}
+
+void http_close(struct http_server *server, void (*on_closed)(void *arg), void *arg)
+{
+	struct connection *connection;
+
+	server->on_drained = NULL;
+	server->on_closed = on_closed;
+	server->on_closed_arg = arg;
+	close_door(server);
+	/* libmicrohttpd aborts if it is stopped while a connection sleeps. */
+	TAILQ_FOREACH(connection, &server->busy, link)
+		if (connection->request != NULL && connection->request->is_suspended)
+			request_abandon(connection->request);
+	for (int i = 0; i < 3; i++)
+		run(server); /* wake, queue, send */
+	uv_close((uv_handle_t *)&server->poll, finish_close);
+	uv_close((uv_handle_t *)&server->timer, finish_close);
+	uv_close((uv_handle_t *)&server->tick, finish_close);
+}
+
+void http_free(struct http_server *server)
+{
+	if (server == NULL)
+		return;
+	if (server->daemon != NULL)
+		MHD_stop_daemon(server->daemon);
+	if (server->ok != NULL)
+		MHD_destroy_response(server->ok);
+	free(server);
+}
+
+void http_get_stats(const struct http_server *server, struct http_stats *ret_stats)
+{
+	*ret_stats = server->stats;
+}

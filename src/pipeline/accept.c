@@ -1,0 +1,219 @@
+/*
+ * One struct waiting per report, in one queue: sequence, place in Redis's queue and deadline all
+ * grow along it, so whoever is at the head is the next that may go.
+ *
+ * A completion never runs inside accept_report(): reports that need not wait for anybody are let
+ * go at the end of the loop turn.
+ */
+#define XXH_INLINE_ALL
+#include "pipeline/accept.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/queue.h>
+#include <xxhash.h>
+
+struct waiting {
+	uint64_t seq;          /* to be synced, if the journal must */
+	uint64_t unsent_index; /* to be shown, if Redis is up */
+	uint64_t deadline_ms;  /* for being shown */
+	accept_done_cb on_done;
+	void *arg;
+	TAILQ_ENTRY(waiting) link;
+};
+
+struct accept {
+	uv_loop_t *loop;
+	struct accept_parts parts;
+	struct accept_stats stats;
+	TAILQ_HEAD(, waiting) queue;
+	uv_prepare_t end_of_turn;
+	uv_timer_t deadline;
+	unsigned n_open_handles;
+	bool is_stopping;
+	void (*on_closed)(void *arg);
+	void *on_closed_arg;
+};
+
+static bool must_wait(const struct accept *accept, const struct waiting *waiting, uint64_t now)
+{
+	struct journal_stats journal;
+
+	if (journal_must_sync(accept->parts.journal)) {
+		journal_get_stats(accept->parts.journal, &journal);
+		if (journal.synced_seq < waiting->seq)
+			return true;
+	}
+	return live_get_state(accept->parts.live) == LIVE_UP && now < waiting->deadline_ms &&
+		live_shown_index(accept->parts.live) < waiting->unsent_index;
+}
+
+static void on_deadline(uv_timer_t *timer)
+{
+	accept_advance(timer->data);
+}
+
+void accept_advance(struct accept *accept)
+{
+	uint64_t now = clock_ms();
+	struct waiting *head;
+
+	while ((head = TAILQ_FIRST(&accept->queue)) != NULL && !must_wait(accept, head, now)) {
+		TAILQ_REMOVE(&accept->queue, head, link);
+		head->on_done(head->arg);
+		free(head);
+	}
+	if (head != NULL && now < head->deadline_ms)
+		(void)uv_timer_start( /* fails only for a NULL callback */
+			&accept->deadline, on_deadline, head->deadline_ms - now, 0);
+}
+
+static void on_end_of_turn(uv_prepare_t *prepare)
+{
+	accept_advance(prepare->data);
+}
+
+struct accept *accept_new(uv_loop_t *loop, const struct accept_parts *parts)
+{
+	struct accept *accept = calloc(1, sizeof(*accept));
+
+	if (accept == NULL)
+		return NULL;
+	accept->loop = loop;
+	accept->parts = *parts;
+	TAILQ_INIT(&accept->queue);
+	/* None of these can fail: a start only for a NULL callback. */
+	(void)uv_timer_init(loop, &accept->deadline);
+	(void)uv_prepare_init(loop, &accept->end_of_turn);
+	accept->deadline.data = accept;
+	accept->end_of_turn.data = accept;
+	accept->n_open_handles = 2;
+	(void)uv_prepare_start(&accept->end_of_turn, on_end_of_turn);
+	return accept;
+}
+
+static void keep_rejects(struct accept *accept, const char *node, const struct report *report,
+	uint64_t now_ms)
+{
+	accept->stats.rejected_events += report->n_rejected;
+	for (size_t i = 0; i < report->n_rejects_kept; i++) {
+		const struct reject *reject = &report->rejects[i];
+
+		ledger_keep_reject(accept->parts.ledger, node, reject, now_ms);
+		log_limited(LOG_WARN, "event rejected", "node=%s reason=%s event=%s",
+			LOG_QUOTE(node), LOG_QUOTE(reject->reason), LOG_QUOTE(reject->event));
+	}
+}
+
+/* From a parsed report to the ledger. Up to journal_append() nothing changes. */
+static int book(struct accept *accept, const char *node, struct report *report,
+	struct record *record)
+{
+	struct ledger *ledger = accept->parts.ledger;
+	int code = account_book(ledger, node, report, &record->bookings);
+
+	if (code != 0)
+		return code;
+	record->node = node;
+	record->time_ms = clock_wall_ms();
+	if (record->bookings.n > 0) {
+		code = ledger_prepare(ledger, node, &record->bookings);
+		if (code == 0)
+			code = journal_append(accept->parts.journal, record);
+		if (code == 0)
+			ledger_apply(ledger, &record->bookings, record->time_ms, record->seq);
+	}
+	if (code == 0) {
+		accept->stats.stats_events += record->bookings.n_stats;
+		keep_rejects(accept, node, report, record->time_ms);
+	}
+	bookings_done(&record->bookings);
+	return code;
+}
+
+static int parse_and_book(struct accept *accept, const char *node, uint64_t connection,
+	const char *body, size_t len)
+{
+	struct record record = {.conn = connection};
+	struct report report;
+	XXH128_canonical_t fingerprint;
+	int code = report_parse(body, len, &report);
+
+	if (code != 0)
+		return code;
+	_Static_assert(sizeof(fingerprint) == FINGERPRINT_BYTES, "the format's width");
+	XXH128_canonicalFromHash(&fingerprint, XXH3_128bits(body, len));
+	memcpy(record.fingerprint, &fingerprint, sizeof(fingerprint));
+	code = book(accept, node, &report, &record);
+	report_done(&report);
+	return code;
+}
+
+int accept_report(struct accept *accept, const char *node, uint64_t connection,
+	const char *body, size_t len, accept_done_cb on_done, void *arg)
+{
+	struct waiting *waiting = calloc(1, sizeof(*waiting));
+	int code = waiting == NULL ? ERR_NOMEM : 0;
+
+	if (code == 0 && accept->is_stopping)
+		code = ERR_STOPPING;
+	if (code == 0)
+		code = parse_and_book(accept, node, connection, body, len);
+	if (code != 0) {
+		free(waiting);
+		accept->stats.refused++;
+		return code;
+	}
+	accept->stats.accepted++;
+	waiting->seq = ledger_seq(accept->parts.ledger);
+	waiting->unsent_index = ledger_unsent_index(accept->parts.ledger);
+	waiting->deadline_ms = clock_ms() + accept->parts.shown_timeout_ms;
+	waiting->on_done = on_done;
+	waiting->arg = arg;
+	TAILQ_INSERT_TAIL(&accept->queue, waiting, link);
+	live_poke(accept->parts.live);
+	flush_maybe_start(accept->parts.flush);
+	return 0;
+}
+
+void accept_stop(struct accept *accept)
+{
+	accept->is_stopping = true;
+}
+
+void accept_get_stats(const struct accept *accept, struct accept_stats *ret_stats)
+{
+	*ret_stats = accept->stats;
+}
+
+static void finish_close(uv_handle_t *handle)
+{
+	struct accept *accept = handle->data;
+
+	accept->n_open_handles--;
+	if (accept->n_open_handles == 0)
+		accept->on_closed(accept->on_closed_arg);
+}
+
+void accept_close(struct accept *accept, void (*on_closed)(void *arg), void *arg)
+{
+	accept->on_closed = on_closed;
+	accept->on_closed_arg = arg;
+	uv_close((uv_handle_t *)&accept->deadline, finish_close);
+	uv_close((uv_handle_t *)&accept->end_of_turn, finish_close);
+}
+
+void accept_free(struct accept *accept)
+{
+	struct waiting *waiting;
+
+	if (accept == NULL)
+		return;
+	while ((waiting = TAILQ_FIRST(&accept->queue)) != NULL) {
+		TAILQ_REMOVE(&accept->queue, waiting, link);
+		free(waiting);
+	}
+	free(accept);
+}

@@ -1,0 +1,218 @@
+/*
+ * Everything here blocks: the loop does not run yet. What a crash or corruption left behind is
+ * moved into a folder of its own before the new segment is begun, never deleted.
+ */
+#include "pipeline/recover.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "journal/fold.h"
+#include "journal/segment.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static int apply_record(void *arg, struct record *record)
+{
+	struct ledger *ledger = arg;
+	int code = ledger_prepare(ledger, record->node, &record->bookings);
+
+	if (code == 0)
+		ledger_apply(ledger, &record->bookings, record->time_ms, record->seq);
+	return code;
+}
+
+static void sleep_ms(uint64_t ms)
+{
+	struct timespec time = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
+
+	while (nanosleep(&time, &time) != 0 && errno == EINTR)
+		;
+}
+
+static bool is_passing(int code)
+{
+	return code == ERR_STORE_BUSY || code == ERR_STORE_UNKNOWN || code == ERR_STORE_FULL ||
+		code == ERR_STORE_IO;
+}
+
+/* The cut stays the same over the retries, so a COMMIT of unknown outcome is found out. */
+static int checkpoint(struct store *store, struct ledger *ledger,
+	const struct recover_options *options, struct errmsg *msg)
+{
+	struct cut *cut = ledger_cut(ledger);
+	struct store_result result;
+	uint64_t delay = options->retry_delay_ms;
+	int code;
+
+	if (cut == NULL)
+		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
+	for (unsigned retry = 0;; retry++, delay *= 2) {
+		code = store_commit(store, cut, &result);
+		if (code == 0 || !is_passing(code) || retry == options->max_retries)
+			break;
+		log_warn("checkpoint failed: tried again", "error=%s retry=%u delay_ms=%" PRIu64,
+			LOG_QUOTE(result.error.text), retry + 1, delay);
+		sleep_ms(delay);
+	}
+	if (code != 0) {
+		ledger_cut_failed(ledger, cut);
+		return err_set(msg, code, "the journal cannot be written into the database: %s",
+			result.error.text);
+	}
+	ledger_cut_committed(ledger, cut);
+	return 0;
+}
+
+/* The folder beside the segments where broken ones are kept; its descriptor or -1. */
+static int make_kept_dir(int dir_fd)
+{
+	char name[64];
+
+	(void)snprintf(name, sizeof(name), "kept-%" PRIu64, clock_wall_ms());
+	if (mkdirat(dir_fd, name, 0750) != 0)
+		return -1;
+	log_warn("broken journal is kept", "folder=journal/%s", name);
+	return openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+static int keep_or_remove(int dir_fd, int kept_fd, uint64_t number)
+{
+	char name[SEGMENT_NAME_BYTES];
+
+	if (kept_fd < 0)
+		return segment_remove(dir_fd, number);
+	(void)segment_name(number, name);
+	return renameat(dir_fd, name, kept_fd, name) == 0 ? 0 : ERR_JOURNAL_IO;
+}
+
+static int clear_segments(int dir_fd, bool is_broken, struct errmsg *msg)
+{
+	int kept_fd = is_broken ? make_kept_dir(dir_fd) : -1;
+	uint64_t *numbers = NULL;
+	size_t n = 0;
+	int code = is_broken && kept_fd < 0 ? ERR_JOURNAL_IO : segment_list(dir_fd, &numbers, &n);
+
+	for (size_t i = 0; i < n && code == 0; i++)
+		code = keep_or_remove(dir_fd, kept_fd, numbers[i]);
+	free(numbers);
+	if (kept_fd >= 0)
+		(void)close(kept_fd); /* only names were written */
+	if (code == 0 && fsync(dir_fd) != 0)
+		code = ERR_JOURNAL_IO;
+	return code == 0 ? 0 : err_set(msg, code, "old journal segments cannot be moved: %m");
+}
+
+static void report_fold(const struct fold_result *result, uint64_t applied_seq)
+{
+	if (result->is_cut)
+		log_warn("journal ends as after a crash", "where=%s last_seq=%" PRIu64,
+			LOG_QUOTE(result->remark.text), result->last_seq);
+	if (result->n_lost > 0)
+		log_warn("journal salvaged around broken places", "places=%zu last_place=%s",
+			result->n_lost, LOG_QUOTE(result->remark.text));
+	log_info("journal folded", "records=%zu applied_seq=%" PRIu64 " last_seq=%" PRIu64,
+		result->n_records, applied_seq, result->last_seq);
+}
+
+int recover(int dir_fd, struct store *store, struct ledger *ledger,
+	const struct recover_options *options, struct recovered *ret_recovered,
+	struct errmsg *ret_msg)
+{
+	struct fold_options fold = {.does_salvage = options->does_salvage};
+	struct fold_result result = {0};
+	int code = store_load(store, ledger, ret_msg);
+
+	if (code != 0)
+		return code;
+	fold.after_seq = ledger_seq(ledger);
+	code = journal_fold(dir_fd, &fold, apply_record, ledger, &result, ret_msg);
+	if (code != 0)
+		return code;
+	report_fold(&result, fold.after_seq);
+	if (ledger_is_dirty(ledger))
+		code = checkpoint(store, ledger, options, ret_msg);
+	if (code == 0)
+		code = clear_segments(dir_fd, result.is_cut || result.n_lost > 0, ret_msg);
+	if (code != 0)
+		return code;
+	*ret_recovered = (struct recovered){.seq = ledger_seq(ledger),
+		.last_number = result.last_number,
+		.n_records = result.n_records};
+	return 0;
+}
+
+static void add_number(cJSON *object, const char *name, uint64_t value)
+{
+	char text[24];
+
+	(void)snprintf(text, sizeof(text), "%" PRIu64, value);
+	(void)cJSON_AddRawToObject(object, name, text); /* short of memory, the line lacks it */
+}
+
+static void add_booking(cJSON *array, const struct booking *booking)
+{
+	cJSON *object = cJSON_CreateObject();
+
+	(void)cJSON_AddStringToObject(
+		object, "kind", booking->kind == KIND_SERVICE ? "service" : "handler");
+	(void)cJSON_AddStringToObject(object, "service", booking->service);
+	if (booking->client[0] != '\0')
+		(void)cJSON_AddStringToObject(object, "client", booking->client);
+	if (booking->state[0] != '\0') {
+		(void)cJSON_AddStringToObject(object, "state", booking->state);
+	} else {
+		add_number(object, "inputBytes", booking->counters.input_bytes);
+		add_number(object, "outputBytes", booking->counters.output_bytes);
+		add_number(object, "totalConns", booking->counters.total_conns);
+		add_number(object, "currentConns", booking->counters.current_conns);
+		add_number(object, "totalErrs", booking->counters.total_errs);
+	}
+	(void)cJSON_AddItemToArray(array, object);
+}
+
+static int dump_record(void *arg, struct record *record)
+{
+	cJSON *line = cJSON_CreateObject(), *bookings;
+	char fingerprint[2 * FINGERPRINT_BYTES + 1];
+	char *text;
+
+	for (size_t i = 0; i < FINGERPRINT_BYTES; i++)
+		(void)sprintf(fingerprint + 2 * i, "%02x", record->fingerprint[i]);
+	add_number(line, "seq", record->seq);
+	add_number(line, "syncedSeq", record->synced_seq);
+	add_number(line, "time", record->time_ms);
+	add_number(line, "connection", record->conn);
+	(void)cJSON_AddStringToObject(line, "fingerprint", fingerprint);
+	(void)cJSON_AddStringToObject(line, "node", record->node);
+	bookings = cJSON_AddArrayToObject(line, "bookings");
+	for (size_t i = 0; i < record->bookings.n; i++)
+		add_booking(bookings, &record->bookings.list[i]);
+	text = cJSON_PrintUnformatted(line);
+	cJSON_Delete(line);
+	if (text == NULL)
+		return ERR_NOMEM;
+	(void)fprintf(arg, "%s\n", text); /* looked at with ferror() at the end */
+	free(text);
+	return 0;
+}
+
+int recover_dump(int dir_fd, FILE *out, struct errmsg *ret_msg)
+{
+	struct fold_options options = {.shows_all = true};
+	struct fold_result result;
+	int code = journal_fold(dir_fd, &options, dump_record, out, &result, ret_msg);
+
+	if (code == 0 && (fflush(out) != 0 || ferror(out)))
+		return err_set(ret_msg, ERR_JOURNAL_IO, "the output cannot be written: %m");
+	if (code == 0 && result.n_lost > 0)
+		log_warn("parts of the journal cannot be read", "places=%zu last_place=%s",
+			result.n_lost, LOG_QUOTE(result.remark.text));
+	return code;
+}

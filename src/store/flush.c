@@ -1,0 +1,408 @@
+/*
+ * start() takes the cut and submits the job; job_work() runs on the pool; on_job_done() gives the
+ * cut back to the ledger, as committed or failed, answers who waited, and chooses what is next.
+ */
+#include "store/flush.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/queue.h>
+
+#define EMERGENCY_GAP_MS 5000
+
+enum state { STATE_IDLE, STATE_RUNNING, STATE_BACKOFF };
+
+struct request {
+	flush_done_cb on_done;
+	void *arg;
+	bool is_covered; /* the running flush holds all it asked for */
+	TAILQ_ENTRY(request) link;
+};
+
+struct flush {
+	uv_loop_t *loop;
+	struct store *store;
+	struct ledger *ledger;
+	struct flush_config config;
+	struct flush_hooks hooks;
+	enum state state;
+	struct flush_stats stats;
+	unsigned n_retries;
+	uint64_t emergency_ms; /* when the last emergency flush started; 0: never */
+	uint64_t failed_ms;    /* when the last flush failed */
+	bool has_warned;
+	TAILQ_HEAD(, request) requests;
+
+	struct cut *cut; /* of the running flush, or one whose outcome is unknown */
+	uv_work_t work;
+	uint64_t started_us;
+	size_t n_users;
+	struct store_result result;
+	int result_code;
+
+	uv_timer_t interval, wake; /* wake: a backoff ends, an emergency may start, a request waits */
+	unsigned n_open_handles;
+	flush_done_cb on_stopped;
+	void *on_stopped_arg;
+	uint64_t stop_by_ms;
+	void (*on_closed)(void *arg);
+	void *on_closed_arg;
+};
+
+static bool has_work(const struct flush *flush)
+{
+	return flush->cut != NULL || ledger_is_dirty(flush->ledger);
+}
+
+static void on_wake(uv_timer_t *timer);
+
+static void wake_in(struct flush *flush, uint64_t ms)
+{
+	(void)uv_timer_start(&flush->wake, on_wake, ms, 0); /* fails only for a NULL callback */
+}
+
+/* Somebody waits: as soon as retry_delay after the last failure allows. */
+static void hurry(struct flush *flush)
+{
+	uint64_t since = clock_ms() - flush->failed_ms;
+	uint64_t delay = flush->config.retry_delay_ms;
+
+	if (flush->state == STATE_IDLE || since >= delay)
+		wake_in(flush, 0);
+	else if (flush->state == STATE_BACKOFF && uv_timer_get_due_in(&flush->wake) > delay - since)
+		wake_in(flush, delay - since);
+}
+
+static bool has_uncovered(const struct flush *flush)
+{
+	const struct request *request;
+
+	TAILQ_FOREACH(request, &flush->requests, link)
+		if (!request->is_covered)
+			return true;
+	return false;
+}
+
+/* Answers requests, all of them or those that the flush has covered. */
+static void answer(struct flush *flush, int code, bool is_for_all)
+{
+	struct request *request, *next;
+
+	for (request = TAILQ_FIRST(&flush->requests); request != NULL; request = next) {
+		next = TAILQ_NEXT(request, link);
+		if (!is_for_all && !request->is_covered)
+			continue;
+		TAILQ_REMOVE(&flush->requests, request, link);
+		request->on_done(request->arg, code, &flush->stats);
+		free(request);
+	}
+}
+
+/* On the thread pool. */
+static void job_work(uv_work_t *work)
+{
+	struct flush *flush = work->data;
+
+	flush->result_code = store_commit(flush->store, flush->cut, &flush->result);
+}
+
+static void note_end(struct flush *flush, double time_ms)
+{
+	int code = flush->result_code;
+
+	flush->stats.is_running = false;
+	flush->stats.total_ms += time_ms;
+	flush->stats.last.at_ms = clock_wall_ms();
+	flush->stats.last.users = flush->n_users;
+	flush->stats.last.time_ms = time_ms;
+	flush->stats.last.error = code;
+	if (code == 0) {
+		flush->stats.n_succeeded++;
+		flush->stats.users_written += flush->n_users;
+		flush->stats.statements += flush->result.n_statements;
+		log_info("flush committed", "users=%zu time_ms=%.1f", flush->n_users, time_ms);
+	} else {
+		flush->stats.n_failed++;
+		log_warn("flush failed: nothing is lost, it is tried again",
+			"users=%zu time_ms=%.1f reason=%s error=%s retry=%u", flush->n_users, time_ms,
+			LOG_QUOTE(err_text(code)), LOG_QUOTE(flush->result.error.text),
+			flush->n_retries);
+	}
+}
+
+static void commit(struct flush *flush)
+{
+	uint64_t seq = flush->cut->seq;
+
+	ledger_cut_committed(flush->ledger, flush->cut);
+	flush->cut = NULL;
+	flush->n_retries = 0;
+	flush->has_warned = false;
+	flush->state = STATE_IDLE;
+	flush->hooks.on_committed(flush->hooks.arg, seq);
+}
+
+/* Quick retries first, each after twice the delay; after them the next interval's turn. */
+static uint64_t backoff_ms(struct flush *flush)
+{
+	uint64_t delay = flush->config.retry_delay_ms;
+
+	if (flush->n_retries >= flush->config.max_retries) {
+		flush->n_retries = 0;
+		return flush->config.interval_ms > delay ? flush->config.interval_ms : delay;
+	}
+	delay <<= flush->n_retries < 20 ? flush->n_retries : 20;
+	flush->n_retries++;
+	return delay;
+}
+
+static void back_off(struct flush *flush)
+{
+	uint64_t delay = backoff_ms(flush);
+
+	if (flush->result_code != ERR_STORE_UNKNOWN) {
+		ledger_cut_failed(flush->ledger, flush->cut);
+		flush->cut = NULL;
+	}
+	flush->state = STATE_BACKOFF;
+	flush->failed_ms = clock_ms();
+	wake_in(flush, delay);
+	if (flush->on_stopped != NULL || has_uncovered(flush))
+		hurry(flush);
+}
+
+static void maybe_stopped(struct flush *flush);
+
+static void on_job_done(uv_work_t *work, int status)
+{
+	struct flush *flush = work->data;
+	int code = flush->result_code;
+
+	(void)status; /* never cancelled */
+	note_end(flush, (double)(clock_us() - flush->started_us) / 1000);
+	if (code == ERR_STORE_FOREIGN) {
+		flush->hooks.on_fatal(flush->hooks.arg, code);
+		return;
+	}
+	if (code == 0)
+		commit(flush);
+	else
+		back_off(flush);
+	answer(flush, code, false);
+	if (flush->state == STATE_IDLE && !TAILQ_EMPTY(&flush->requests))
+		hurry(flush);
+	flush_maybe_start(flush);
+	maybe_stopped(flush);
+}
+
+static bool take_cut(struct flush *flush)
+{
+	if (flush->cut == NULL) {
+		flush->cut = ledger_cut(flush->ledger);
+		if (flush->cut == NULL)
+			return false;
+		flush->hooks.on_cut(flush->hooks.arg);
+	}
+	flush->n_users = flush->cut->n_users;
+	return true;
+}
+
+/* Only from IDLE, and with work to do. Short of memory, it is as if nobody had asked yet. */
+static void start(struct flush *flush)
+{
+	struct request *request;
+	bool is_resumed = flush->cut != NULL;
+
+	if (!take_cut(flush)) {
+		log_error("flush cannot start", "error=%s", LOG_QUOTE(err_text(ERR_NOMEM)));
+		flush->state = STATE_BACKOFF;
+		wake_in(flush, flush->config.retry_delay_ms);
+		return;
+	}
+	TAILQ_FOREACH(request, &flush->requests, link)
+		request->is_covered = !is_resumed;
+	flush->state = STATE_RUNNING;
+	flush->stats.is_running = true;
+	flush->stats.n_started++;
+	flush->started_us = clock_us();
+	flush->work.data = flush;
+	if (uv_queue_work(flush->loop, &flush->work, job_work, on_job_done) != 0)
+		abort(); /* only for a NULL callback */
+}
+
+static void start_if_idle(struct flush *flush)
+{
+	if (flush->state != STATE_IDLE)
+		return;
+	if (has_work(flush))
+		start(flush);
+	else
+		answer(flush, 0, true);
+}
+
+static void on_interval(uv_timer_t *timer)
+{
+	start_if_idle(timer->data);
+}
+
+static void on_wake(uv_timer_t *timer)
+{
+	struct flush *flush = timer->data;
+
+	bool is_due = flush->state == STATE_BACKOFF || flush->on_stopped != NULL ||
+		!TAILQ_EMPTY(&flush->requests);
+
+	if (flush->state == STATE_BACKOFF)
+		flush->state = STATE_IDLE;
+	if (is_due)
+		start_if_idle(flush);
+	else
+		flush_maybe_start(flush);
+	maybe_stopped(flush);
+}
+
+struct flush *flush_new(uv_loop_t *loop, struct store *store, struct ledger *ledger,
+	const struct flush_config *config, const struct flush_hooks *hooks)
+{
+	struct flush *flush = calloc(1, sizeof(*flush));
+
+	if (flush == NULL)
+		return NULL;
+	flush->loop = loop;
+	flush->store = store;
+	flush->ledger = ledger;
+	flush->config = *config;
+	flush->hooks = *hooks;
+	TAILQ_INIT(&flush->requests);
+	return flush;
+}
+
+static void restart_interval(struct flush *flush)
+{
+	uint64_t ms = flush->config.interval_ms;
+
+	(void)uv_timer_start(&flush->interval, on_interval, ms, ms); /* fails only for NULL */
+}
+
+void flush_start(struct flush *flush)
+{
+	(void)uv_timer_init(flush->loop, &flush->interval); /* always 0 */
+	(void)uv_timer_init(flush->loop, &flush->wake);
+	flush->interval.data = flush;
+	flush->wake.data = flush;
+	flush->n_open_handles = 2;
+	restart_interval(flush);
+}
+
+void flush_configure(struct flush *flush, const struct flush_config *config)
+{
+	bool has_new_interval = flush->config.interval_ms != config->interval_ms;
+
+	flush->config = *config;
+	if (has_new_interval)
+		restart_interval(flush);
+}
+
+static void maybe_warn(struct flush *flush, size_t dirty_users)
+{
+	if (dirty_users < flush->config.max_pending_users || flush->has_warned)
+		return;
+	flush->has_warned = true;
+	log_warn("many users wait for SQLite", "pending_users=%zu max_pending_users=%zu",
+		dirty_users, flush->config.max_pending_users);
+}
+
+void flush_maybe_start(struct flush *flush)
+{
+	struct ledger_stats stats;
+	uint64_t since;
+
+	ledger_get_stats(flush->ledger, &stats);
+	maybe_warn(flush, stats.dirty_users);
+	if (flush->state != STATE_IDLE || flush->on_stopped != NULL ||
+		stats.dirty_users < flush->config.emergency_flush_size)
+		return;
+	since = clock_ms() - flush->emergency_ms;
+	if (flush->emergency_ms != 0 && since < EMERGENCY_GAP_MS) {
+		if (!uv_is_active((uv_handle_t *)&flush->wake))
+			wake_in(flush, EMERGENCY_GAP_MS - since);
+		return;
+	}
+	flush->emergency_ms = clock_ms();
+	start(flush);
+}
+
+int flush_request(struct flush *flush, flush_done_cb on_done, void *arg)
+{
+	struct request *request = calloc(1, sizeof(*request));
+
+	if (request == NULL)
+		return ERR_NOMEM;
+	request->on_done = on_done;
+	request->arg = arg;
+	TAILQ_INSERT_TAIL(&flush->requests, request, link);
+	hurry(flush);
+	return 0;
+}
+
+static void maybe_stopped(struct flush *flush)
+{
+	flush_done_cb on_stopped = flush->on_stopped;
+	bool is_late = clock_ms() >= flush->stop_by_ms;
+
+	if (on_stopped == NULL || flush->state == STATE_RUNNING || (has_work(flush) && !is_late))
+		return;
+	answer(flush, flush->result_code, true);
+	flush->on_stopped = NULL;
+	(void)uv_timer_stop(&flush->wake);
+	on_stopped(flush->on_stopped_arg, has_work(flush) ? flush->result_code : 0, &flush->stats);
+}
+
+void flush_stop(struct flush *flush, uint64_t timeout_ms, flush_done_cb on_done, void *arg)
+{
+	flush->on_stopped = on_done;
+	flush->on_stopped_arg = arg;
+	flush->stop_by_ms = clock_ms() + timeout_ms;
+	flush->n_retries = 0;
+	(void)uv_timer_stop(&flush->interval);
+	hurry(flush);
+}
+
+static void finish_close(uv_handle_t *handle)
+{
+	struct flush *flush = handle->data;
+
+	flush->n_open_handles--;
+	if (flush->n_open_handles == 0)
+		flush->on_closed(flush->on_closed_arg);
+}
+
+void flush_close(struct flush *flush, void (*on_closed)(void *arg), void *arg)
+{
+	flush->on_closed = on_closed;
+	flush->on_closed_arg = arg;
+	uv_close((uv_handle_t *)&flush->interval, finish_close);
+	uv_close((uv_handle_t *)&flush->wake, finish_close);
+}
+
+void flush_free(struct flush *flush)
+{
+	struct request *request;
+
+	if (flush == NULL)
+		return;
+	while ((request = TAILQ_FIRST(&flush->requests)) != NULL) {
+		TAILQ_REMOVE(&flush->requests, request, link);
+		free(request);
+	}
+	if (flush->cut != NULL)
+		ledger_cut_failed(flush->ledger, flush->cut);
+	free(flush);
+}
+
+void flush_get_stats(const struct flush *flush, struct flush_stats *ret_stats)
+{
+	*ret_stats = flush->stats;
+}

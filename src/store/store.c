@@ -1,0 +1,436 @@
+/*
+ * Opening: file, pragmas, migrations. Loading: one pass over each table. Committing: BEGIN
+ * IMMEDIATE, look at applied_seq, users in batches, services, rejects, applied_seq, COMMIT.
+ *
+ * What can fail before COMMIT leaves nothing behind: it is rolled back, unless SQLite has done
+ * that already (sqlite3_get_autocommit() tells). A COMMIT that fails is taken as unknown: only
+ * applied_seq, read by the next try, says what is in the file.
+ */
+#include "store/store.h"
+#include "store/schema.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define USER_COLUMNS 6
+
+struct store {
+	sqlite3 *db;
+	unsigned batch_size;
+	sqlite3_stmt *begin, *commit, *rollback;
+	sqlite3_stmt *read_applied, *write_applied;
+	sqlite3_stmt *users; /* batch_size rows */
+	sqlite3_stmt *service, *reject, *trim_rejects;
+	char instance_id[INSTANCE_ID_BYTES];
+};
+
+/* a + b, or the largest integer: an overflow would silently become REAL. */
+#define SATURATE(column)                                                                       \
+	column "=CASE WHEN " column ">9223372036854775807-excluded." column                    \
+	       " THEN 9223372036854775807 ELSE " column "+excluded." column " END"
+
+static const char users_head[] =
+	"INSERT INTO users(id,used_traffic,input_bytes,output_bytes,created_at,last_seen_at)VALUES";
+static const char users_tail[] = " ON CONFLICT(id)DO UPDATE SET " SATURATE("used_traffic") "," SATURATE(
+	"input_bytes") "," SATURATE("output_bytes") ",last_seen_at=excluded.last_seen_at";
+
+static const char service_sql[] =
+	"INSERT INTO services VALUES(?,?,?,?,?,?,?,?,?,?) ON CONFLICT(node,kind,service)"
+	"DO UPDATE SET " SATURATE("input_bytes") "," SATURATE(
+		"output_bytes") ",total_conns=excluded.total_conns,"
+				"current_conns=excluded.current_conns,total_errs=excluded.total_errs,"
+				"state=excluded.state,updated_at=excluded.updated_at";
+
+static int fail(struct store *store, int sqlite_code, const char *what, struct errmsg *msg)
+{
+	return err_set(msg, store_error_of(sqlite_code), "%s: %s", what, sqlite3_errmsg(store->db));
+}
+
+static int prepare(struct store *store, const char *sql, sqlite3_stmt **ret_stmt)
+{
+	return sqlite3_prepare_v3(
+		store->db, sql, -1, SQLITE_PREPARE_PERSISTENT, ret_stmt, NULL);
+}
+
+static int prepare_users(struct store *store, size_t rows, sqlite3_stmt **ret_stmt)
+{
+	static const char row[] = ",(?,?,?,?,?,?)";
+	size_t size = sizeof(users_head) + sizeof(users_tail) + rows * sizeof(row);
+	char *sql = malloc(size), *at = sql;
+	int code;
+
+	if (sql == NULL)
+		return SQLITE_NOMEM;
+	at = stpcpy(at, users_head);
+	for (size_t i = 0; i < rows; i++)
+		at = stpcpy(at, i == 0 ? row + 1 : row);
+	(void)stpcpy(at, users_tail);
+	code = prepare(store, sql, ret_stmt);
+	free(sql);
+	return code;
+}
+
+static int prepare_all(struct store *store)
+{
+	const struct {
+		const char *sql;
+		sqlite3_stmt **stmt;
+	} statements[] = {
+		{"BEGIN IMMEDIATE", &store->begin},
+		{"COMMIT", &store->commit},
+		{"ROLLBACK", &store->rollback},
+		{"SELECT CAST(value AS INTEGER) FROM meta WHERE key='applied_seq'",
+			&store->read_applied},
+		{"UPDATE meta SET value=?1 WHERE key='applied_seq'", &store->write_applied},
+		{service_sql, &store->service},
+		{"INSERT INTO rejects(at,node,reason,event)VALUES(?,?,?,?)", &store->reject},
+		{"DELETE FROM rejects WHERE id<=(SELECT max(id) FROM rejects)-?1",
+			&store->trim_rejects},
+	};
+	int code = SQLITE_OK;
+
+	for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++)
+		if (code == SQLITE_OK)
+			code = prepare(store, statements[i].sql, statements[i].stmt);
+	return code == SQLITE_OK ? prepare_users(store, store->batch_size, &store->users) : code;
+}
+
+/* WAL lets others read while we write; a read-only file shows itself here or never. */
+static int set_pragmas(struct store *store, unsigned busy_timeout_ms, struct errmsg *msg)
+{
+	int code = sqlite3_busy_timeout(store->db, (int)busy_timeout_ms);
+
+	if (code == SQLITE_OK)
+		code = sqlite3_exec(store->db,
+			"PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+			"PRAGMA journal_size_limit=67108864",
+			NULL, NULL, NULL);
+	if (code != SQLITE_OK)
+		return fail(store, code, "cannot be prepared", msg);
+	if (sqlite3_db_readonly(store->db, "main") == 1)
+		return err_set(msg, ERR_STORE_READONLY, "the file is read-only");
+	return 0;
+}
+
+static int read_instance_id(struct store *store, struct errmsg *msg)
+{
+	sqlite3_stmt *stmt = NULL;
+	int code = prepare(store, "SELECT value FROM meta WHERE key='instance_id'", &stmt);
+
+	if (code == SQLITE_OK)
+		code = sqlite3_step(stmt);
+	if (code == SQLITE_ROW)
+		(void)snprintf(store->instance_id, sizeof(store->instance_id), "%s",
+			(const char *)sqlite3_column_text(stmt, 0));
+	(void)sqlite3_finalize(stmt); /* its code is the step's */
+	if (code == SQLITE_DONE)
+		return err_set(msg, ERR_STORE_CORRUPT, "meta has no instance_id");
+	return code == SQLITE_ROW ? 0 : fail(store, code, "meta cannot be read", msg);
+}
+
+int store_open(const struct store_config *config, struct store **ret_store, struct errmsg *ret_msg)
+{
+	struct store *store = calloc(1, sizeof(*store));
+	struct errmsg why = {""};
+	int code;
+
+	if (store == NULL)
+		return err_set(ret_msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
+	store->batch_size = config->batch_size;
+	code = sqlite3_open_v2(config->path, &store->db,
+		SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+	if (code != SQLITE_OK)
+		code = fail(store, code, "cannot be opened", &why);
+	else
+		code = set_pragmas(store, config->busy_timeout_ms, &why);
+	if (code == 0)
+		code = schema_migrate(store->db, &why);
+	if (code == 0 && prepare_all(store) != SQLITE_OK)
+		code = fail(store, sqlite3_errcode(store->db), "has other tables", &why);
+	if (code == 0)
+		code = read_instance_id(store, &why);
+	if (code != 0) {
+		store_close(store);
+		return err_set(ret_msg, code, "%s: %s", config->path, why.text);
+	}
+	*ret_store = store;
+	return 0;
+}
+
+void store_close(struct store *store)
+{
+	if (store == NULL)
+		return;
+	/* Finalizing repeats the last step's error, which was looked at then. */
+	(void)sqlite3_finalize(store->begin);
+	(void)sqlite3_finalize(store->commit);
+	(void)sqlite3_finalize(store->rollback);
+	(void)sqlite3_finalize(store->read_applied);
+	(void)sqlite3_finalize(store->write_applied);
+	(void)sqlite3_finalize(store->users);
+	(void)sqlite3_finalize(store->service);
+	(void)sqlite3_finalize(store->reject);
+	(void)sqlite3_finalize(store->trim_rejects);
+	(void)sqlite3_close(store->db); /* nothing is open on it */
+	free(store);
+}
+
+const char *store_instance_id(const struct store *store)
+{
+	return store->instance_id;
+}
+
+static uint64_t column_u64(sqlite3_stmt *stmt, int column)
+{
+	sqlite3_int64 value = sqlite3_column_int64(stmt, column);
+
+	return value < 0 ? 0 : (uint64_t)value;
+}
+
+static const char *column_text(sqlite3_stmt *stmt, int column)
+{
+	const unsigned char *text = sqlite3_column_text(stmt, column);
+
+	return text != NULL ? (const char *)text : "";
+}
+
+static int load_user(struct ledger *ledger, sqlite3_stmt *row)
+{
+	struct totals total = {column_u64(row, 1), column_u64(row, 2), column_u64(row, 3)};
+
+	return ledger_load_user(
+		ledger, column_text(row, 0), total, column_u64(row, 4), column_u64(row, 5));
+}
+
+static int load_service(struct ledger *ledger, sqlite3_stmt *row)
+{
+	struct counters last = {.input_bytes = column_u64(row, 3),
+		.output_bytes = column_u64(row, 4),
+		.total_conns = column_u64(row, 5),
+		.current_conns = column_u64(row, 6),
+		.total_errs = column_u64(row, 7)};
+	bool is_service = strcmp(column_text(row, 1), "service") == 0;
+
+	return ledger_load_service(ledger, column_text(row, 0),
+		is_service ? KIND_SERVICE : KIND_HANDLER, column_text(row, 2), &last,
+		column_text(row, 8));
+}
+
+static int load_applied(struct ledger *ledger, sqlite3_stmt *row)
+{
+	ledger_set_applied_seq(ledger, column_u64(row, 0));
+	return 0;
+}
+
+static int load_rows(struct store *store, struct ledger *ledger, const char *sql,
+	int (*load)(struct ledger *ledger, sqlite3_stmt *row), struct errmsg *msg)
+{
+	sqlite3_stmt *stmt = NULL;
+	int sqlite_code = prepare(store, sql, &stmt);
+	int code = 0;
+
+	while (code == 0 && sqlite_code != SQLITE_DONE) {
+		if (sqlite_code == SQLITE_OK || sqlite_code == SQLITE_ROW)
+			sqlite_code = sqlite3_step(stmt);
+		if (sqlite_code == SQLITE_ROW)
+			code = load(ledger, stmt);
+		else if (sqlite_code != SQLITE_DONE)
+			code = fail(store, sqlite_code, "cannot be read", msg);
+	}
+	(void)sqlite3_finalize(stmt); /* its code is the step's */
+	return code;
+}
+
+int store_load(struct store *store, struct ledger *ledger, struct errmsg *ret_msg)
+{
+	int code = load_rows(store, ledger,
+		"SELECT id,used_traffic,input_bytes,output_bytes,created_at,last_seen_at FROM users",
+		load_user, ret_msg);
+
+	if (code == 0)
+		code = load_rows(store, ledger, "SELECT * FROM services", load_service, ret_msg);
+	if (code == 0)
+		code = load_rows(store, ledger,
+			"SELECT CAST(value AS INTEGER) FROM meta WHERE key='applied_seq'",
+			load_applied, ret_msg);
+	return code;
+}
+
+/* Runs a statement that gives no rows, and makes it ready for the next time. */
+static int run(sqlite3_stmt *stmt)
+{
+	int code = sqlite3_step(stmt);
+
+	(void)sqlite3_reset(stmt); /* its code is the step's */
+	return code == SQLITE_DONE || code == SQLITE_ROW ? SQLITE_OK : code;
+}
+
+/* Binding fails only for a wrong index or for memory, which the step then reports as well. */
+static void bind_text(sqlite3_stmt *stmt, int index, const char *text)
+{
+	(void)sqlite3_bind_text(stmt, index, text, -1, SQLITE_STATIC);
+}
+
+static void bind_u64(sqlite3_stmt *stmt, int index, uint64_t value)
+{
+	(void)sqlite3_bind_int64(stmt, index, (sqlite3_int64)value);
+}
+
+static void bind_users(sqlite3_stmt *stmt, const struct cut_user *users, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		int index = (int)i * USER_COLUMNS;
+
+		bind_text(stmt, index + 1, users[i].user->id);
+		bind_u64(stmt, index + 2, users[i].increment.used);
+		bind_u64(stmt, index + 3, users[i].increment.input);
+		bind_u64(stmt, index + 4, users[i].increment.output);
+		bind_u64(stmt, index + 5, users[i].created_ms);
+		bind_u64(stmt, index + 6, users[i].last_seen_ms);
+	}
+}
+
+static int write_users(struct store *store, const struct cut *cut, unsigned *n_statements)
+{
+	size_t done = 0, rest = cut->n_users % store->batch_size;
+	sqlite3_stmt *last = NULL;
+	int code = SQLITE_OK;
+
+	for (; done + store->batch_size <= cut->n_users && code == SQLITE_OK;
+		done += store->batch_size, ++*n_statements) {
+		bind_users(store->users, cut->users + done, store->batch_size);
+		code = run(store->users);
+	}
+	if (code != SQLITE_OK || rest == 0)
+		return code;
+	code = prepare_users(store, rest, &last);
+	if (code != SQLITE_OK)
+		return code;
+	bind_users(last, cut->users + done, rest);
+	code = run(last);
+	(void)sqlite3_finalize(last); /* its code is the step's */
+	++*n_statements;
+	return code;
+}
+
+static int write_services(struct store *store, const struct cut *cut)
+{
+	int code = SQLITE_OK;
+
+	for (size_t i = 0; i < cut->n_services && code == SQLITE_OK; i++) {
+		const struct cut_service *row = &cut->services[i];
+		sqlite3_stmt *stmt = store->service;
+
+		bind_text(stmt, 1, row->service->node);
+		bind_text(stmt, 2, row->service->kind == KIND_SERVICE ? "service" : "handler");
+		bind_text(stmt, 3, row->service->name);
+		bind_u64(stmt, 4, row->increment.input);
+		bind_u64(stmt, 5, row->increment.output);
+		bind_u64(stmt, 6, row->last.total_conns);
+		bind_u64(stmt, 7, row->last.current_conns);
+		bind_u64(stmt, 8, row->last.total_errs);
+		bind_text(stmt, 9, row->state);
+		bind_u64(stmt, 10, row->updated_ms);
+		code = run(stmt);
+	}
+	return code;
+}
+
+static int write_rejects(struct store *store, const struct cut *cut)
+{
+	int code = SQLITE_OK;
+
+	for (size_t i = 0; i < cut->n_rejects && code == SQLITE_OK; i++) {
+		bind_u64(store->reject, 1, cut->rejects[i].at_ms);
+		bind_text(store->reject, 2, cut->rejects[i].node);
+		bind_text(store->reject, 3, cut->rejects[i].reason);
+		bind_text(store->reject, 4, cut->rejects[i].event);
+		code = run(store->reject);
+	}
+	if (code != SQLITE_OK || cut->n_rejects == 0)
+		return code;
+	bind_u64(store->trim_rejects, 1, LEDGER_MAX_REJECTS);
+	return run(store->trim_rejects);
+}
+
+static int write_applied(struct store *store, const struct cut *cut)
+{
+	char value[24];
+
+	(void)snprintf(value, sizeof(value), "%" PRIu64, cut->seq);
+	bind_text(store->write_applied, 1, value);
+	return run(store->write_applied);
+}
+
+static int write_cut(struct store *store, const struct cut *cut, unsigned *n_statements)
+{
+	int code = write_users(store, cut, n_statements);
+
+	if (code == SQLITE_OK)
+		code = write_services(store, cut);
+	if (code == SQLITE_OK)
+		code = write_rejects(store, cut);
+	return code == SQLITE_OK ? write_applied(store, cut) : code;
+}
+
+static int read_applied(struct store *store, uint64_t *ret_seq)
+{
+	int code = sqlite3_step(store->read_applied);
+
+	if (code == SQLITE_ROW)
+		*ret_seq = column_u64(store->read_applied, 0);
+	(void)sqlite3_reset(store->read_applied); /* its code is the step's */
+	return code == SQLITE_ROW ? SQLITE_OK : code == SQLITE_DONE ? SQLITE_CORRUPT : code;
+}
+
+static void roll_back(struct store *store)
+{
+	if (!sqlite3_get_autocommit(store->db))
+		(void)run(store->rollback); /* if it fails, the next BEGIN says so */
+}
+
+/* Inside the transaction. *ret_is_done: this cut was committed before, by a try of unknown outcome. */
+static int guard(struct store *store, const struct cut *cut, bool *ret_is_done, struct errmsg *msg)
+{
+	uint64_t applied = 0;
+	int code = read_applied(store, &applied);
+
+	if (code != SQLITE_OK)
+		return fail(store, code, "applied_seq", msg);
+	*ret_is_done = applied == cut->seq && cut->seq != cut->prev_seq;
+	if (!*ret_is_done && applied != cut->prev_seq)
+		return err_set(msg, ERR_STORE_FOREIGN,
+			"applied_seq is %" PRIu64 " where %" PRIu64
+			" was expected: another program has written it",
+			applied, cut->prev_seq);
+	return 0;
+}
+
+int store_commit(struct store *store, const struct cut *cut, struct store_result *ret_result)
+{
+	struct store_result result = {0};
+	bool is_done = false;
+	int code = run(store->begin);
+
+	if (code != SQLITE_OK) {
+		code = fail(store, code, "BEGIN", &result.error);
+		goto out;
+	}
+	code = guard(store, cut, &is_done, &result.error);
+	if (code == 0 && !is_done) {
+		int sqlite_code = write_cut(store, cut, &result.n_statements);
+
+		if (sqlite_code != SQLITE_OK)
+			code = fail(store, sqlite_code, "writing", &result.error);
+	}
+	if (code == 0 && !is_done && run(store->commit) != SQLITE_OK) {
+		(void)fail(store, sqlite3_errcode(store->db), "COMMIT", &result.error);
+		code = ERR_STORE_UNKNOWN;
+	}
+	roll_back(store);
+out:
+	*ret_result = result;
+	return code;
+}

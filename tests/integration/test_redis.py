@@ -1,0 +1,329 @@
+"""The view in Redis, and Redis being away, slow, empty or somebody else's."""
+import time
+
+import pytest
+
+from deadline import seconds, wait_for
+from oracle import Load
+from tallyd import report, stats
+
+
+def wait_for_view(redis, daemon, prefix="user:"):
+    """Flushes, and waits until Redis shows just what SQLite holds."""
+    daemon.force_sync()
+    held = daemon.users()
+    wait_for(lambda: redis.view(prefix) == held, "Redis shows the ledger", limit=30)
+    return held
+
+
+def wait_for_state(daemon, *states):
+    return wait_for(lambda: daemon.status()["redis"]["state"] in states, f"redis is {states}")
+
+
+@pytest.mark.smoke
+def test_what_was_answered_can_be_read_in_redis(redis, tallyd):
+    daemon = tallyd(redis_url=redis.url).start()
+    client, reader = daemon.client(), redis.client()
+    for n in range(1, 201):
+        assert client.post("/observer", report(stats("alice", n, 1))).status == 200
+        used = n * (n + 1) // 2 + n
+        assert reader("HGET", "user:alice", "usedTraffic") == str(used)
+    client.close()
+    reader.close()
+    assert daemon.traffic("alice") == {
+        "id": "alice", "usedTraffic": 20300, "inputBytes": 20100, "outputBytes": 200,
+        "source": "redis"}
+
+
+def test_what_many_were_answered_can_be_read_in_redis(redis, tallyd):
+    daemon = tallyd(redis_url=redis.url).start()
+    load = Load(daemon.address, 8).start()
+    for _ in range(30):
+        acked = load.acked()
+        view = redis.view()
+        for user, size in acked.items():
+            assert view[user][1] >= size, user
+    load.finish()
+    assert load.check(wait_for_view(redis, daemon)) == 0
+
+
+def test_without_redis_the_ledger_answers(tallyd):
+    daemon = tallyd(redis_url="none").start()
+    daemon.report(stats("alice", 1, 2))
+    assert daemon.traffic("alice")["source"] == "ledger"
+    data = daemon.status()["redis"]
+    assert (data["state"], data["unsentUsers"]) == ("none", 0)
+
+
+def test_redis_may_be_absent_at_start_and_come_later(make_redis, tallyd):
+    redis = make_redis()
+    daemon = tallyd(redis_url=redis.url).start()
+    daemon.report(*(stats(f"u{i}", 1, 2) for i in range(500)))
+    assert daemon.status()["redis"]["state"] != "up"
+    assert daemon.status()["redis"]["unsentUsers"] == 500
+    assert daemon.traffic("u7")["source"] == "ledger"
+    redis.start()
+    wait_for_state(daemon, "up")
+    daemon.report(stats("u7", 1, 2))
+    assert wait_for_view(redis, daemon)["u7"] == (6, 2, 4)
+    wait_for(lambda: daemon.status()["redis"]["unsentUsers"] == 0, "nothing unsent")
+    assert daemon.traffic("u7")["source"] == "redis"
+
+
+def test_a_killed_redis_that_comes_back_empty_is_filled_again(redis, tallyd):
+    daemon = tallyd(redis_url=redis.url).start()
+    load = Load(daemon.address, 4).start()
+    for _ in range(3):
+        goal = load.n_answered() + 100
+        wait_for(lambda: load.n_answered() > goal, "reports with Redis")
+        redis.kill()
+        wait_for(lambda: daemon.status()["redis"]["state"] != "up", "the loss is noticed")
+        goal = load.n_answered() + 100
+        wait_for(lambda: load.n_answered() > goal, "reports without Redis")
+        assert daemon.get("/readyz").status == 200
+        redis.start()
+        wait_for_state(daemon, "up")
+    load.finish()
+    print(f"slowest answer: {1000 * load.slowest():.1f} ms")
+    held = wait_for_view(redis, daemon)
+    assert load.check(held) == 0
+    assert daemon.status()["redis"]["repairs"] > 0
+    assert daemon.status()["reports"]["refused"] == 0
+
+
+def test_a_redis_of_an_old_snapshot_is_brought_to_the_ledger(redis, tallyd):
+    daemon = tallyd(redis_url=redis.url).start()
+    daemon.report(*(stats(f"u{i}", 1, 2) for i in range(100)))
+    redis.ask("SAVE")
+    daemon.report(*(stats(f"u{i}", 1, 2) for i in range(50, 150)))
+    redis.kill()
+    redis.start()
+    assert redis.hash("user:u70")["usedTraffic"] == "3"
+    held = wait_for_view(redis, daemon)
+    assert held["u70"] == (6, 2, 4) and len(held) == 150
+
+
+def test_a_paused_redis_delays_answers_by_its_timeout_at_most(redis, tallyd):
+    daemon = tallyd(redis_url=redis.url, redis_timeout=300).start()
+    daemon.report(stats("alice", 1, 2))
+    load = Load(daemon.address, 4)
+    redis.pause()
+    began = time.monotonic()
+    load.start()
+    wait_for(lambda: time.monotonic() - began > 2 and load.n_answered() > 200,
+             "two seconds of reports without an answer from Redis")
+    assert daemon.status()["redis"]["state"] != "up"
+    assert daemon.traffic("alice")["source"] == "ledger"
+    redis.resume()
+    wait_for_state(daemon, "up")
+    load.finish()
+    print(f"slowest answer: {1000 * load.slowest():.1f} ms")
+    assert load.slowest() < 0.3 + seconds(1.5)
+    held = wait_for_view(redis, daemon)
+    assert held.pop("alice") == (3, 1, 2)
+    assert load.check(held) == 0
+
+
+def test_what_was_queued_for_a_paused_redis_is_not_counted_twice(redis, tallyd):
+    daemon = tallyd(redis_url=redis.url, redis_timeout=200).start()
+    names = [f"user-{i}" for i in range(5000)]
+    for _ in range(3):
+        redis.pause()
+        assert daemon.post("/observer", report(*(
+            stats(name, 1, 2) for name in names))).status == 200
+        wait_for_state(daemon, "down", "checking")
+        redis.resume()
+        wait_for_state(daemon, "up")
+    assert daemon.post("/observer", report(*(stats(n, 1, 2) for n in names))).status == 200
+    assert wait_for_view(redis, daemon) == {name: (12, 4, 8) for name in names}
+
+
+def test_a_restart_sets_redis_to_the_ledger(redis, tallyd):
+    daemon = tallyd(redis_url=redis.url).start()
+    daemon.report(*(stats(f"u{i}", 1, 2) for i in range(300)))
+    daemon.kill()
+    redis.ask("HSET", "user:u3", "usedTraffic", "999999", "inputBytes", "0")
+    redis.ask("DEL", "user:u4")
+    daemon.start()
+    held = wait_for_view(redis, daemon)
+    assert held == {f"u{i}": (3, 1, 2) for i in range(300)}
+    daemon.report(stats("u3", 1, 2))
+    assert redis.hash("user:u3")["usedTraffic"] == "6"
+
+
+def test_a_stop_with_a_paused_redis_is_a_clean_stop(redis, tallyd):
+    daemon = tallyd(redis_url=redis.url).start()
+    daemon.report(stats("alice", 1, 2))
+    redis.pause()
+    daemon.report(stats("alice", 1, 2))
+    daemon.stop()
+    redis.resume()
+    assert daemon.users() == {"alice": (6, 2, 4)}
+    daemon.start()
+    assert wait_for_view(redis, daemon) == {"alice": (6, 2, 4)}
+
+
+def test_a_key_of_another_type_concerns_its_user_only(redis, tallyd):
+    daemon = tallyd(redis_url=redis.url)
+    daemon.expects_errors = True
+    daemon.start()
+    redis.ask("SET", "user:odd", "a string")
+    for _ in range(3):
+        daemon.report(stats("odd", 1, 2), stats("alice", 1, 2))
+    assert redis.hash("user:alice")["usedTraffic"] == "9"
+    assert redis.ask("GET", "user:odd") == "a string"
+    assert daemon.traffic("odd")["usedTraffic"] == 9
+    daemon.force_sync()
+    assert daemon.users() == {"alice": (9, 3, 6), "odd": (9, 3, 6)}
+    assert daemon.status()["redis"]["state"] == "up"
+    redis.ask("DEL", "user:odd")
+    assert wait_for_view(redis, daemon)["odd"] == (9, 3, 6)
+
+
+def test_a_redis_without_memory_is_brought_to_the_ledger_when_it_has_some(redis, tallyd):
+    daemon = tallyd(redis_url=redis.url)
+    daemon.expects_errors = True
+    daemon.start()
+    daemon.report(*(stats(f"u{i}", 1, 2) for i in range(20)))
+    redis.ask("CONFIG", "SET", "maxmemory", "1")
+    daemon.report(*(stats(f"u{i}", 1, 2) for i in range(10, 30)))
+    redis.ask("CONFIG", "SET", "maxmemory", "0")
+    daemon.report(stats("u0", 1, 2))
+    held = wait_for_view(redis, daemon)
+    assert held["u15"] == (6, 2, 4) and len(held) == 30
+
+
+def test_the_key_prefix_is_an_option(redis, tallyd):
+    redis.ask("HSET", "user:panel", "usedTraffic", "5")
+    daemon = tallyd(redis_url=redis.url, redis_key_prefix="gost:u:").start()
+    daemon.report(stats("alice", 1, 2))
+    assert redis.view("gost:u:") == {"alice": (3, 1, 2)}
+    assert redis.hash("user:panel") == {"usedTraffic": "5"}
+
+
+# Ways to connect.
+
+def test_a_unix_socket_and_a_database_number_are_used(redis, tallyd):
+    daemon = tallyd(redis_url=f"unix://{redis.socket_path}?db=3").start()
+    daemon.report(stats("alice", 1, 2))
+    assert redis.view() == {}
+    client = redis.client()
+    client("SELECT", 3)
+    assert client.view() == {"alice": (3, 1, 2)}
+    client.close()
+    other = tallyd(redis_url=f"redis://127.0.0.1:{redis.port}/5").start()
+    other.report(stats("bob", 1, 2))
+    client = redis.client()
+    client("SELECT", 5)
+    assert client.view() == {"bob": (3, 1, 2)}
+    client.close()
+
+
+def test_passwords_work_and_are_never_shown(make_redis, tallyd):
+    redis = make_redis("--requirepass", "hunter2")
+    redis.password = "hunter2"
+    redis.start()
+    daemon = tallyd(redis_url=f"redis://:hunter2@127.0.0.1:{redis.port}/0",
+                    log_level="debug").start()
+    wait_for_state(daemon, "up")
+    daemon.report(stats("alice", 1, 2))
+    assert redis.view() == {"alice": (3, 1, 2)}
+    redis.kill()
+    wait_for(lambda: daemon.status()["redis"]["state"] != "up", "the loss is noticed")
+    assert "hunter2" not in daemon.get("/throttle-sync-status").body.decode()
+    assert "hunter2" not in daemon.get("/readyz").body.decode()
+    assert "hunter2" not in daemon.all_logs()
+
+
+def test_a_user_of_an_acl_is_logged_in(redis, tallyd):
+    redis.ask("ACL", "SETUSER", "tally", "on", ">p:w/d@%", "~*", "+@all")
+    daemon = tallyd(redis_url=f"redis://tally:p%3Aw%2Fd%40%25@127.0.0.1:{redis.port}").start()
+    daemon.report(stats("alice", 1, 2))
+    assert redis.view() == {"alice": (3, 1, 2)}
+    assert "p:w/d@%" not in daemon.all_logs() and "p%3Aw" not in daemon.all_logs()
+
+
+def test_a_wrong_password_is_a_redis_that_is_down(make_redis, tallyd):
+    redis = make_redis("--requirepass", "hunter2")
+    redis.password = "hunter2"
+    redis.start()
+    daemon = tallyd(redis_url=f"redis://:wrong-one@127.0.0.1:{redis.port}/0")
+    daemon.expects_errors = True
+    daemon.start()
+    daemon.report(stats("alice", 1, 2))
+    assert daemon.status()["redis"]["state"] != "up"
+    assert redis.view() == {}
+    wait_for(lambda: "WRONGPASS" in daemon.log() or "password" in daemon.log(),
+             "the reason is said")
+    assert "wrong-one" not in daemon.log()
+
+
+# Somebody else's Redis.
+
+def test_totals_of_somebody_else_refuse_the_start(redis, tallyd):
+    redis.ask("HSET", "user:panel", "usedTraffic", "5")
+    before = redis.view()
+    daemon = tallyd(redis_url=redis.url)
+    code, said = daemon.start_and_fail()
+    assert code == 78, said
+    assert "user:" in said, said
+    assert redis.view() == before
+    assert redis.ask("DBSIZE") == 1
+    redis.ask("DEL", "user:panel")
+    daemon.start()
+    daemon.report(stats("alice", 1, 2))
+    assert redis.view() == {"alice": (3, 1, 2)}
+
+
+@pytest.mark.smoke
+def test_the_redis_of_another_instance_refuses_the_start(redis, tallyd):
+    first = tallyd(redis_url=redis.url).start()
+    first.report(stats("alice", 1, 2))
+    second = tallyd(redis_url=redis.url)
+    code, said = second.start_and_fail()
+    assert code == 78 and "tallyd:instance" in said, said
+    first.report(stats("alice", 1, 2))
+    assert redis.view() == {"alice": (6, 2, 4)}
+
+
+def test_the_instance_knows_its_own_redis_again(redis, tallyd):
+    daemon = tallyd(redis_url=redis.url).start()
+    daemon.report(stats("alice", 1, 2))
+    owner = redis.ask("GET", "tallyd:instance")
+    assert owner and owner == daemon.sql(
+        "select value from meta where key = 'instance_id'")[0][0]
+    for end in (daemon.stop, daemon.kill):
+        end()
+        daemon.start()
+        daemon.report(stats("alice", 1, 2))
+    assert redis.view() == {"alice": (9, 3, 6)}
+
+
+def test_a_foreign_redis_that_appears_later_is_left_alone(make_redis, tallyd):
+    redis = make_redis().start()
+    redis.ask("HSET", "user:panel", "usedTraffic", "5")
+    redis.ask("SAVE")
+    redis.kill()
+    daemon = tallyd(redis_url=redis.url)
+    daemon.expects_errors = True
+    daemon.start()
+    daemon.report(stats("alice", 1, 2))
+    redis.start()
+    wait_for_state(daemon, "foreign")
+    daemon.report(stats("alice", 1, 2), stats("panel", 1, 2))
+    assert redis.view() == {"panel": (5, 0, 0)}
+    assert redis.ask("DBSIZE") == 1
+    assert daemon.traffic("alice") == {"id": "alice", "usedTraffic": 6, "inputBytes": 2,
+                                       "outputBytes": 4, "source": "ledger"}
+
+
+def test_other_keys_do_not_make_a_redis_foreign(redis, tallyd):
+    client = redis.client()
+    for i in range(2000):
+        client("SET", f"session:{i}", "x")
+    client("SET", "users", "x")
+    client.close()
+    daemon = tallyd(redis_url=redis.url).start()
+    daemon.report(stats("alice", 1, 2))
+    assert redis.view() == {"alice": (3, 1, 2)}
+    assert redis.ask("DBSIZE") == 2003

@@ -1,0 +1,178 @@
+"""Signals, the lock, and coming back with much to fold."""
+import contextlib
+import os
+import signal
+import socket
+import sqlite3
+import threading
+import time
+
+import pytest
+
+from client import RawClient, get_bytes, post_bytes
+from deadline import IS_ASAN, VALGRIND, seconds, slowness, wait_for
+from oracle import Load
+from tallyd import report, stats
+
+RECORDS = int(os.environ.get("RESTART_RECORDS", 100000 if slowness() == 1 else 20000))
+MUST_BE_FAST = os.environ.get("TALLYD_TIMING") == "1" and not IS_ASAN and not VALGRIND
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_under_load_leaves_in_sqlite_just_what_was_answered(redis, tallyd, number):
+    daemon = tallyd(redis_url=redis.url).start()
+    load = Load(daemon.address, 20, repeats=False).start()
+    wait_for(lambda: load.n_answered() > 500, "five hundred answers", limit=30)
+    daemon.stop(number=number)
+    load.finish()
+    counted = daemon.users()
+    assert {user: total[1] for user, total in counted.items()} == load.acked()
+    assert load.check(counted) == 0
+    assert redis.view() == counted
+
+
+def test_a_stop_without_redis_or_load_flushes_too(tallyd):
+    daemon = tallyd().start()
+    daemon.report(stats("alice", 1, 2))
+    daemon.stop()
+    assert daemon.users() == {"alice": (3, 1, 2)}
+    assert not list(daemon.data_dir.glob("tally.db-wal"))
+
+
+def test_idle_and_half_open_connections_do_not_hold_up_a_stop(tallyd):
+    daemon = tallyd().start()
+    held = []
+    for i in range(60):
+        raw = RawClient(daemon.address)
+        if i % 3 == 1:
+            raw.send(get_bytes("/livez"))
+            assert raw.read_answer().status == 200
+        if i % 3 == 2:
+            raw.send(post_bytes("/observer", report(stats("ghost", 1, 2)))[:-3])
+        held.append(raw)
+    daemon.report(stats("alice", 1, 2))
+    daemon.stop()
+    for raw in held:
+        raw.close()
+    assert daemon.users() == {"alice": (3, 1, 2)}
+
+
+def test_a_second_signal_does_not_hurt(tallyd):
+    daemon = tallyd().start()
+    daemon.report(stats("alice", 1, 2))
+    daemon.send_signal(signal.SIGTERM)
+    with contextlib.suppress(ProcessLookupError):
+        daemon.send_signal(signal.SIGTERM)
+        daemon.send_signal(signal.SIGINT)
+    assert daemon.wait_exit() == 0
+    assert daemon.users() == {"alice": (3, 1, 2)}
+
+
+def test_a_stop_that_cannot_flush_says_so_and_loses_nothing(tallyd):
+    daemon = tallyd(stop_timeout="1s", busy_timeout=50, retry_delay=100).start()
+    daemon.expects_errors = True
+    for _ in range(10):
+        daemon.report(stats("alice", 1, 2))
+    with contextlib.closing(sqlite3.connect(daemon.database, isolation_level=None)) as db:
+        db.execute("begin immediate")
+        daemon.stop(expect=74)
+        db.execute("rollback")
+    assert daemon.users() == {}
+    daemon.start()
+    assert daemon.users() == {"alice": (30, 10, 20)}
+
+
+def test_a_stop_waits_for_a_lock_that_goes_away(tallyd):
+    daemon = tallyd(stop_timeout="20s", busy_timeout=50, retry_delay=50).start()
+    daemon.report(stats("alice", 1, 2))
+    with contextlib.closing(sqlite3.connect(daemon.database, isolation_level=None)) as db:
+        db.execute("begin immediate")
+        daemon.send_signal(signal.SIGTERM)
+        wait_for(lambda: "flush failed" in daemon.log(), "a first try that failed")
+        db.execute("rollback")
+    assert daemon.wait_exit() == 0
+    assert daemon.users() == {"alice": (3, 1, 2)}
+
+
+@pytest.mark.smoke
+def test_a_second_instance_is_refused_and_the_first_goes_on(tallyd):
+    first = tallyd().start()
+    first.report(stats("alice", 1, 2))
+    second = tallyd(data_dir=first.data_dir)
+    code, said = second.start_and_fail()
+    assert code == 75 and str(first.data_dir) in said, said
+    first.report(stats("alice", 1, 2))
+    first.kill()
+    first.start()
+    assert first.users() == {"alice": (6, 2, 4)}
+
+
+def test_many_restarts_change_nothing(tallyd):
+    daemon = tallyd().start()
+    daemon.report(stats("alice", 1, 2))
+    for i in range(10):
+        (daemon.stop, daemon.kill)[i % 2]()
+        daemon.start()
+    assert daemon.users() == {"alice": (3, 1, 2)}
+    assert daemon.traffic("alice")["usedTraffic"] == 3
+    assert len(list((daemon.data_dir / "journal").iterdir())) <= 3
+
+
+class Pipe(threading.Thread):
+    """Posts one report per user over one pipelined connection."""
+
+    BATCH = 500
+
+    def __init__(self, address, users):
+        super().__init__(daemon=True)
+        self.raw = RawClient(address)
+        self.users = users
+        self.n_ok = 0
+
+    def run(self):
+        answer = b'{"ok":true}'
+        for start in range(0, len(self.users), self.BATCH):
+            some = self.users[start:start + self.BATCH]
+            self.raw.send(b"".join(post_bytes("/observer", report(stats(user, 1, 2)))
+                                   for user in some))
+            missing, tail = len(some), b""
+            while missing > 0:
+                data = self.raw.sock.recv(1 << 20)
+                if not data:
+                    return
+                tail += data
+                missing -= tail.count(answer)
+                tail = tail[tail.rfind(answer) + len(answer):] if answer in tail else tail
+            self.n_ok += len(some)
+        self.raw.close()
+
+
+def test_a_restart_with_much_to_fold_is_ready_at_once(tallyd):
+    daemon = tallyd(sync_interval="1h", max_pending_users=10**7,
+                    emergency_flush_size=10**7).start()
+    users = [f"user-{i:06}" for i in range(RECORDS)]
+    began = time.monotonic()
+    pipes = [Pipe(daemon.address, users[i::4]) for i in range(4)]
+    for pipe in pipes:
+        pipe.raw.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        pipe.start()
+    for pipe in pipes:
+        pipe.join(seconds(120))
+    took = time.monotonic() - began
+    assert sum(pipe.n_ok for pipe in pipes) == RECORDS
+    data = daemon.status()
+    assert data["journal"]["records"] == RECORDS
+    assert data["stats"]["totalSyncs"] == 0
+    for has_records in (True, False):
+        daemon.kill()
+        began = time.monotonic()
+        daemon.start()
+        ready = time.monotonic() - began
+        print(f"ready {ready:.2f} s after the start with {RECORDS} users and "
+              f"{RECORDS if has_records else 0} journal records "
+              f"({RECORDS / took:.0f} reports/s before)")
+        assert ready < 1 or not MUST_BE_FAST
+        assert daemon.sql("select count(*), sum(used_traffic), sum(input_bytes) from users") \
+            == [(RECORDS, 3 * RECORDS, RECORDS)]
+    assert daemon.traffic(users[RECORDS // 2])["usedTraffic"] == 3

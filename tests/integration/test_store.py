@@ -1,0 +1,406 @@
+"""SQLite and the disk below it: when flushes happen, and what happens when they cannot."""
+import contextlib
+import os
+import pathlib
+import shutil
+import sqlite3
+import tempfile
+import time
+
+import pytest
+
+from client import Client
+from deadline import BIN, seconds, wait_for
+from oracle import Load
+from tallyd import report, stats
+
+LOCK_SECONDS = float(os.environ.get("LOCK_SECONDS", 4))
+
+
+@contextlib.contextmanager
+def locked(daemon):
+    """Another program in the middle of a transaction."""
+    with contextlib.closing(sqlite3.connect(daemon.database, isolation_level=None)) as db:
+        db.execute("begin immediate")
+        yield
+        db.execute("rollback")
+
+
+def sums(*users):
+    return {user: (3 * n, n, 2 * n) for user, n in users}
+
+
+# When a flush happens.
+
+def test_the_interval_flushes_what_is_dirty(tallyd):
+    daemon = tallyd(sync_interval=300).start()
+    for n in range(1, 4):
+        daemon.report(stats("alice", 1, 2), stats("bob", 1, 2))
+        wait_for(lambda: daemon.users() == sums(("alice", n), ("bob", n)), "a flush")
+    data = wait_for(lambda: (d := daemon.status())["stats"]["pendingUsers"] == 0 and d, "idle")
+    assert data["stats"]["successfulSyncs"] == data["stats"]["totalSyncs"] >= 3
+    assert data["lastSync"]["users"] == 2
+
+
+@pytest.mark.smoke
+def test_many_dirty_users_are_flushed_before_the_interval(tallyd):
+    daemon = tallyd(max_pending_users=100).start()
+    daemon.report(*(stats(f"u{i}", 1, 2) for i in range(79)))
+    assert daemon.status()["stats"] | {"avgSyncTime": 0} == {
+        "totalSyncs": 0, "successfulSyncs": 0, "failedSyncs": 0, "avgSyncTime": 0,
+        "pendingUsers": 79, "isSyncing": False}
+    daemon.report(stats("u79", 1, 2))
+    wait_for(lambda: daemon.users() == sums(*((f"u{i}", 1) for i in range(80))),
+             "an emergency flush at 80 % of max_pending_users")
+
+
+def test_emergency_flushes_are_no_stream(tallyd):
+    daemon = tallyd(max_pending_users=20, emergency_flush_size=10).start()
+    client = daemon.client()
+    for round_ in range(100):
+        events = [stats(f"u{i}", 1, 2) for i in range(30)]
+        assert client.post("/observer", report(*events)).status == 200
+    client.close()
+    assert daemon.status()["stats"]["totalSyncs"] <= 3
+    daemon.force_sync()
+    assert daemon.users() == sums(*((f"u{i}", 100) for i in range(30)))
+
+
+@pytest.mark.parametrize("batch", [1, 7, 50, 500])
+def test_the_batch_size_changes_no_result(tallyd, batch):
+    daemon = tallyd(sync_batch_size=batch, emergency_flush_size=10**6,
+                    max_pending_users=10**6).start()
+    for n in (500, 123):
+        daemon.report(*(stats(f"u{i}", 1, 2) for i in range(n)))
+        assert daemon.force_sync()["users"] == n
+    assert daemon.users() == sums(*((f"u{i}", 1 + (i < 123)) for i in range(500)))
+    assert daemon.status()["stats"]["totalSyncs"] == 2
+
+
+def test_force_sync_covers_all_that_was_answered_before_it(tallyd):
+    daemon = tallyd().start()
+    load = Load(daemon.address, 4).start()
+    for _ in range(10):
+        before = wait_for(load.acked, "some reports")
+        daemon.force_sync()
+        held = daemon.users()
+        for user, size in before.items():
+            assert held[user][1] >= size, user
+    load.finish()
+    daemon.stop()
+    assert load.check(daemon.users()) == 0
+
+
+def test_a_flush_drops_the_journal_it_covers(tallyd):
+    daemon = tallyd().start()
+    for _ in range(50):
+        daemon.report(stats("alice", 1, 2))
+    full = daemon.status()["journal"]
+    assert full["records"] == 50 and full["bytes"] > 50 * 60
+    daemon.force_sync()
+    wait_for(lambda: daemon.status()["journal"]["records"] == 0, "an empty journal")
+    assert daemon.status()["journal"]["bytes"] < full["bytes"] / 10
+    wait_for(lambda: sum(p.stat().st_size for p in (daemon.data_dir / "journal").iterdir())
+             < full["bytes"] / 10, "old segments are removed")
+
+
+# Another program holds the database.
+
+def test_a_locked_database_delays_flushes_but_no_report(redis, tallyd):
+    daemon = tallyd(redis_url=redis.url, sync_interval=500, retry_delay=200,
+                    busy_timeout=100, max_retries=2).start()
+    daemon.report(stats("early", 1, 2))
+    daemon.force_sync()
+    load = Load(daemon.address, 2)
+    with locked(daemon):
+        end = time.monotonic() + seconds(LOCK_SECONDS)
+        load.start()
+        wait_for(lambda: daemon.status()["stats"]["failedSyncs"] >= 2, "two failed flushes")
+        data = daemon.status()
+        assert data["stats"]["pendingUsers"] >= 2
+        assert data["stats"]["successfulSyncs"] == 1
+        assert data["lastSync"]["error"]
+        answer = daemon.post("/force-sync")
+        assert answer.status == 503
+        assert answer.body == b"" or answer.json()["ok"] is False
+        assert daemon.get("/readyz").status == 200
+        wait_for(lambda: time.monotonic() > end, "the other program is done",
+                 limit=LOCK_SECONDS + 10)
+        assert set(daemon.users()) == {"early"}
+    load.finish()
+    print(f"slowest of {load.n_answered()} answers under the lock: "
+          f"{1000 * load.slowest():.1f} ms")
+    assert load.slowest() < seconds(2)
+    wait_for(lambda: daemon.status()["stats"]["pendingUsers"] == 0, "the flush that heals")
+    data = daemon.status()
+    assert not data["lastSync"]["error"]
+    held = daemon.users()
+    assert held.pop("early") == (3, 1, 2)
+    assert load.check(held) == 0
+    assert redis.view() == daemon.users()
+
+
+def test_a_kill_under_a_locked_database_loses_nothing(tallyd):
+    daemon = tallyd(sync_interval=50, retry_delay=20, busy_timeout=1).start()
+    with locked(daemon):
+        for _ in range(50):
+            daemon.report(stats("alice", 1, 2))
+        wait_for(lambda: daemon.status()["stats"]["failedSyncs"] >= 2, "failed flushes")
+        daemon.kill()
+    daemon.start()
+    assert daemon.users() == sums(("alice", 50))
+
+
+def test_force_sync_is_answered_once_the_lock_is_gone(tallyd):
+    daemon = tallyd(retry_delay=50, busy_timeout=1).start()
+    daemon.report(stats("alice", 1, 2))
+    with locked(daemon):
+        assert daemon.post("/force-sync").status == 503
+    daemon.force_sync()
+    assert daemon.users() == sums(("alice", 1))
+    assert daemon.status()["stats"]["failedSyncs"] >= 1
+
+
+def test_a_start_against_a_locked_database_waits_or_says_so(tallyd):
+    daemon = tallyd(retry_delay=20, busy_timeout=10, max_retries=1).start()
+    daemon.report(stats("alice", 1, 2))
+    daemon.kill()
+    with locked(daemon):
+        code, said = daemon.start_and_fail()
+        assert code == 74 and "lock" in said, said
+    daemon.start()
+    assert daemon.users() == sums(("alice", 1))
+
+
+# A database that cannot be used.
+
+@pytest.fixture
+def open_directory():
+    """A directory that every user can enter."""
+    path = pathlib.Path(tempfile.mkdtemp(prefix="tallyd-test-"))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+def test_a_read_only_database_is_said_to_be_so(open_directory, tallyd):
+    wrapper, binary = (), BIN
+    data_dir = open_directory / "data"
+    data_dir.mkdir()
+    if os.geteuid() == 0:
+        wrapper = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+        binary = shutil.copy(BIN, open_directory / "tallyd")
+        os.chown(data_dir, 65534, 65534)
+    daemon = tallyd(directory=open_directory / "run", data_dir=data_dir, wrapper=wrapper,
+                    binary=binary)
+    daemon.data_dir = data_dir
+    daemon.start()
+    daemon.report(stats("alice", 1, 2))
+    daemon.stop()
+    os.chown(daemon.database, os.geteuid(), os.getegid())
+    daemon.database.chmod(0o444)
+    code, said = daemon.start_and_fail()
+    assert code == 74 and "tally.db" in said, said
+    assert any(word in said.lower() for word in ("readonly", "read-only", "permission")), said
+    if os.geteuid() == 0:
+        os.chown(daemon.database, 65534, 65534)
+    daemon.database.chmod(0o644)
+    daemon.start()
+    daemon.report(stats("alice", 1, 2))
+    daemon.stop()
+    assert daemon.users() == sums(("alice", 2))
+
+
+def test_a_corrupt_database_is_refused_and_left_as_it_is(tallyd):
+    daemon = tallyd(max_pending_users=10**6, emergency_flush_size=10**6).start()
+    daemon.report(*(stats(f"user-{i}", 1, 2) for i in range(3000)))
+    daemon.stop()
+    sound = daemon.database.read_bytes()
+    for broken in (b"garbage " * 2048, sound[:len(sound) // 2],
+                   sound[:8192] + b"\xff" * (len(sound) - 8192)):
+        daemon.database.write_bytes(broken)
+        code, said = daemon.start_and_fail()
+        assert code == 74 and "tally.db" in said, said
+        assert daemon.database.read_bytes() == broken
+    daemon.database.write_bytes(sound)
+    daemon.start()
+    assert len(daemon.users()) == 3000
+
+
+def test_the_database_of_a_newer_tallyd_is_refused(tallyd):
+    daemon = tallyd().start()
+    daemon.report(stats("alice", 1, 2))
+    daemon.stop()
+    daemon.sql("pragma user_version = 99")
+    code, said = daemon.start_and_fail()
+    assert code == 74 and "99" in said and "newer" in said, said
+    assert daemon.sql("pragma user_version") == [(99,)]
+
+
+def test_somebody_who_moves_applied_seq_stops_the_daemon(tallyd):
+    daemon = tallyd().start()
+    daemon.expects_errors = True
+    daemon.report(stats("alice", 1, 2))
+    daemon.force_sync()
+    daemon.report(stats("alice", 1, 2))
+    daemon.sql("update meta set value = '1000' where key = 'applied_seq'")
+    with contextlib.suppress(OSError):
+        daemon.post("/force-sync")
+    assert daemon.wait_exit() in (70, 74)
+    assert daemon.users() == sums(("alice", 1))
+
+
+def test_an_operators_edit_while_stopped_is_kept(redis, tallyd):
+    daemon = tallyd(redis_url=redis.url).start()
+    daemon.report(stats("alice", 1, 2), stats("bob", 1, 2), stats("carol", 1, 2))
+    daemon.stop()
+    daemon.sql("update users set used_traffic = 0 where id = 'alice'")
+    daemon.sql("delete from users where id = 'bob'")
+    daemon.sql("insert into users(id, used_traffic) values ('dave', 1000)")
+    daemon.start()
+    assert daemon.traffic("alice")["usedTraffic"] == 0
+    daemon.report(stats("alice", 1, 2), stats("bob", 1, 2), stats("dave", 1, 2))
+    daemon.force_sync()
+    expected = {"alice": (3, 2, 4), "bob": (3, 1, 2), "carol": (3, 1, 2), "dave": (1003, 1, 2)}
+    assert daemon.users() == expected
+    wait_for(lambda: redis.view() == expected, "Redis shows the edit")
+
+
+def test_an_operators_edit_after_a_kill_is_kept_under_the_journal(tallyd):
+    daemon = tallyd().start()
+    daemon.report(stats("alice", 1, 2))
+    daemon.force_sync()
+    daemon.report(stats("alice", 1, 2))
+    daemon.kill()
+    daemon.sql("update users set used_traffic = 1000 where id = 'alice'")
+    daemon.start()
+    assert daemon.users() == {"alice": (1003, 2, 4)}
+
+
+# Full disks.
+
+def on_disk(tallyd, disk, **options):
+    daemon = tallyd(data_dir=disk.path / "data", wrapper=disk.wrapper, **options)
+    daemon.data_dir = disk.outside / "data"
+    daemon.expects_errors = True
+    return daemon
+
+
+def post_until(daemon, status, limit=20000):
+    """Posts one-event reports until one is answered so; the bytes that were answered ok."""
+    client = Client(daemon.address)
+    for n in range(limit):
+        answer = client.post("/observer", report(stats("alice", 1, 2), stats("x" * 200, 1, 2)))
+        if answer.status == status:
+            client.close()
+            return n, answer
+        assert answer.status == 200, answer
+    raise AssertionError(f"never answered {status}")
+
+
+def wait_until_accepted(daemon):
+    wait_for(lambda: daemon.post("/observer", report(stats("alice", 1, 2), stats(
+        "x" * 200, 1, 2))).status == 200, "reports are accepted again")
+    return 1
+
+
+def test_a_full_disk_refuses_reports_until_there_is_room(small_disk, tallyd):
+    disk = small_disk(4 << 20)
+    daemon = on_disk(tallyd, disk, min_free_bytes=0).start()
+    count = 0
+    for _ in range(2):
+        disk.fill(leave_bytes=100000)
+        n, answer = post_until(daemon, 503)
+        count += n
+        assert answer.body == b"" and answer.headers["content-length"] == "0"
+        assert daemon.get("/livez").status == 200
+        assert daemon.get("/readyz").status == 503
+        assert daemon.traffic("alice")["inputBytes"] == count
+        assert daemon.status()["reports"]["refused"] > 0
+        disk.empty()
+        count += wait_until_accepted(daemon)
+        assert daemon.get("/readyz").status == 200
+    daemon.force_sync()
+    assert daemon.users() == sums(("alice", count), ("x" * 200, count))
+
+
+def test_a_daemon_killed_on_a_full_disk_has_lost_nothing(small_disk, tallyd):
+    disk = small_disk(4 << 20)
+    daemon = on_disk(tallyd, disk, min_free_bytes=0).start()
+    disk.fill(leave_bytes=50000)
+    count, _ = post_until(daemon, 503)
+    daemon.kill()
+    disk.empty()
+    daemon.start()
+    assert daemon.users() == sums(("alice", count), ("x" * 200, count))
+
+
+def test_a_flush_onto_a_full_disk_fails_and_loses_nothing(small_disk, tallyd):
+    disk = small_disk(8 << 20)
+    daemon = on_disk(tallyd, disk, min_free_bytes=0, retry_delay=50, max_pending_users=10**6,
+                     emergency_flush_size=10**6).start()
+    names = [f"{i}-".ljust(250, "x") for i in range(6000)]
+    for start in range(0, 6000, 1000):
+        daemon.report(*(stats(name, 1, 2) for name in names[start:start + 1000]))
+    disk.fill(leave_bytes=400000)
+    assert daemon.post("/force-sync").status == 503
+    data = daemon.status()
+    assert data["stats"]["pendingUsers"] == 6000
+    assert data["stats"]["failedSyncs"] >= 1
+    assert data["lastSync"]["error"]
+    daemon.report(stats(names[0], 1, 2))
+    disk.empty()
+    daemon.force_sync()
+    assert daemon.users() == sums(*((name, 1) for name in names[1:]), (names[0], 2))
+    assert not daemon.status()["lastSync"]["error"]
+    daemon.report(stats(names[0], 1, 2))
+    daemon.stop()
+    assert daemon.users()[names[0]] == (9, 3, 6)
+
+
+def test_little_free_space_refuses_reports_before_the_disk_is_full(small_disk, tallyd):
+    disk = small_disk(8 << 20)
+    daemon = on_disk(tallyd, disk, min_free_bytes="2MiB").start()
+    daemon.report(stats("alice", 1, 2), stats("x" * 200, 1, 2))
+    count = 1
+    disk.fill(leave_bytes=1 << 20)
+    n, answer = post_until(daemon, 503, limit=200000)
+    count += n
+    assert answer.body == b""
+    daemon.force_sync()
+    assert daemon.users() == sums(("alice", count), ("x" * 200, count))
+    assert daemon.post("/observer", report(stats("alice", 1, 2))).status == 503
+    disk.empty()
+    count += wait_until_accepted(daemon)
+    daemon.stop()
+    assert daemon.users() == sums(("alice", count), ("x" * 200, count))
+
+
+def test_a_journal_at_its_limit_refuses_reports_until_a_flush(tallyd):
+    daemon = tallyd(journal_max_bytes="1MiB", sync_interval="1h", retry_delay=50,
+                    busy_timeout=1)
+    daemon.expects_errors = True
+    daemon.start()
+    with locked(daemon):
+        count, answer = post_until(daemon, 503)
+        assert answer.body == b""
+        assert daemon.get("/readyz").status == 503
+        assert daemon.status()["journal"]["bytes"] <= 1 << 20
+    daemon.force_sync()
+    count += wait_until_accepted(daemon)
+    daemon.stop()
+    assert daemon.users() == sums(("alice", count), ("x" * 200, count))
+
+
+# Durability of the journal.
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("policy", ["always", "everysec", "no"])
+def test_every_fsync_policy_answers_and_keeps_what_it_answered(tallyd, policy):
+    daemon = tallyd(journal_fsync=policy).start()
+    load = Load(daemon.address, 4).start()
+    wait_for(lambda: load.n_answered() >= 100, "a hundred answers")
+    load.finish()
+    daemon.kill()
+    daemon.start()
+    assert load.check(daemon.users()) == 0
