@@ -13,7 +13,7 @@ CLANG_TIDY ?= clang-tidy
 
 PACKAGES := libuv libmicrohttpd hiredis sqlite3 libcjson inih
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES))
-PKG_LIBS := $(shell pkg-config --libs $(PACKAGES))
+PKG_LIBS := $(shell pkg-config --libs $(PACKAGES)) -lm
 
 CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -49,6 +49,9 @@ TEST_LIB_OBJECTS := $(TEST_LIB_SOURCES:%.c=$(B)/%.o)
 WRAPPED := malloc calloc realloc strdup pwrite fdatasync ftruncate
 WRAP_FLAGS := $(WRAPPED:%=-Wl,--wrap=%)
 
+# cppcheck has to be told what <sys/queue.h> defines.
+QUEUE_H = $(shell echo '\#include <sys/queue.h>' | $(CC) -M -x c - | grep -o '/[^ ]*sys/queue.h')
+
 V ?= 0
 ifeq ($(V),0)
 Q := @
@@ -78,7 +81,7 @@ $(B)/%.o: %.c $(B)/flags
 	$(call say,CC,$<)
 	$(Q)$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(B)/tests/%.o: ALL_CFLAGS += -Itests
+$(B)/tests/%.o: private ALL_CFLAGS += -Itests
 $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(TEST_LIB_OBJECTS) $(LIBRARY_OBJECTS)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(ALL_LDFLAGS) $(WRAP_FLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka
@@ -112,7 +115,7 @@ coverage: ## line coverage of src/ by all tests; fails under 85 %
 lint: ## static checks of C, shell, includes and options
 	$(MAKE) WERROR=1 VARIANT=lint all
 	cppcheck --quiet --std=c11 --language=c --enable=warning,performance,portability \
-		--inline-suppr --error-exitcode=1 -Iinclude --suppress=missingIncludeSystem src
+		--inline-suppr --error-exitcode=1 -Iinclude --include=$(QUEUE_H) --suppress=missingIncludeSystem src
 	$(CLANG_TIDY) --quiet --warnings-as-errors='*' $(SOURCES) -- $(filter-out -f%,$(ALL_CFLAGS))
 	shellcheck scripts/quickstart scripts/test scripts/lib.sh .ci/run
 	scripts/check-includes

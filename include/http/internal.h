@@ -28,8 +28,8 @@ struct connection {
 	enum connection_state state;
 	uint64_t since_ms; /* when the state began */
 	uint64_t partial_since_ms; /* IDLE: when the first bytes of a request were seen, or 0 */
-	uint64_t received_bytes;   /* IDLE: what TCP had received when it began */
-	bool is_local, is_tcp;
+	uint64_t received_bytes;   /* IDLE: what TCP had received when it began; 0: unix */
+	bool is_local;
 	bool is_cut; /* shut down by us: what still arrives is not accepted */
 	TAILQ_ENTRY(connection) link;
 };

@@ -4,9 +4,9 @@
  */
 #include "base/clock.h"
 #include "http/internal.h"
+#include "http/tcp.h"
 
 #include <netinet/in.h>
-#include <linux/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,18 +25,6 @@ static bool is_loopback(const struct sockaddr *address)
 	return address->sa_family == AF_UNIX;
 }
 
-/* 0 where TCP does not tell: then only the idle timeout ends a request that trickles in. */
-static uint64_t received_bytes(const struct connection *connection)
-{
-	struct tcp_info info = {0};
-	socklen_t len = sizeof(info);
-
-	if (!connection->is_tcp ||
-		getsockopt(connection->fd, IPPROTO_TCP, TCP_INFO, &info, &len) != 0)
-		return 0;
-	return info.tcpi_bytes_received;
-}
-
 void connection_enter(struct connection *connection, enum connection_state state)
 {
 	struct http_server *server = connection->server;
@@ -47,7 +35,7 @@ void connection_enter(struct connection *connection, enum connection_state state
 	connection->since_ms = clock_ms();
 	if (state == CONN_IDLE) {
 		connection->partial_since_ms = 0;
-		connection->received_bytes = received_bytes(connection);
+		connection->received_bytes = tcp_received_bytes(connection->fd);
 		TAILQ_INSERT_TAIL(&server->idle, connection, link);
 	} else {
 		TAILQ_INSERT_TAIL(&server->busy, connection, link);
@@ -73,7 +61,6 @@ static void started(struct http_server *server, struct MHD_Connection *mhd, void
 	connection->id = server->next_id++;
 	connection->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
 	peer = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
-	connection->is_tcp = peer->sa_family != AF_UNIX;
 	connection->is_local = is_loopback(peer);
 	connection->since_ms = clock_ms();
 	TAILQ_INSERT_TAIL(&server->idle, connection, link);
@@ -102,13 +89,16 @@ struct connection *connection_of(struct MHD_Connection *mhd)
 	return MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
 }
 
-/* Idle for us may be in mid-header for the client: bytes have come, but no request yet. */
+/*
+ * Idle for us may be in mid-header for the client: bytes have come, but no request yet. On a unix
+ * socket nothing tells, and only the idle timeout ends it.
+ */
 static bool is_idle_late(struct connection *connection, uint64_t now)
 {
 	const struct http_config *config = &connection->server->config;
 
 	if (connection->partial_since_ms == 0 &&
-		received_bytes(connection) > connection->received_bytes)
+		tcp_received_bytes(connection->fd) > connection->received_bytes)
 		connection->partial_since_ms = now;
 	if (connection->partial_since_ms != 0 &&
 		now - connection->partial_since_ms >= config->request_timeout_ms)

@@ -55,7 +55,7 @@ static void answer_with(struct http_request *request, int status, struct MHD_Res
 
 	if (response == NULL) {
 		connection_cut(connection);
-		response = MHD_create_response_from_buffer(0, "", MHD_RESPMEM_PERSISTENT);
+		response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
 	}
 	request->answer = response;
 	request->status = status;

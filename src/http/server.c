@@ -237,6 +237,7 @@ __attribute__((format(printf, 2, 0))) static void on_mhd_log(void *arg, const ch
 
 static int start_daemon(struct http_server *server)
 {
+	static char ok_body[] = "{\"ok\":true}";
 	unsigned limit = server->config.max_connections + SPARE_CONNECTIONS;
 
 	server->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
@@ -249,7 +250,7 @@ static int start_daemon(struct http_server *server)
 		MHD_OPTION_URI_LOG_CALLBACK, on_request_line, NULL,
 		MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_END);
 	server->ok = MHD_create_response_from_buffer(
-		strlen("{\"ok\":true}"), "{\"ok\":true}", MHD_RESPMEM_PERSISTENT);
+		strlen(ok_body), ok_body, MHD_RESPMEM_PERSISTENT);
 	if (server->daemon == NULL || server->ok == NULL)
 		return ERR_NOMEM;
 	return MHD_add_response_header(server->ok, MHD_HTTP_HEADER_CONTENT_TYPE,

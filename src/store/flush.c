@@ -276,6 +276,11 @@ struct flush *flush_new(uv_loop_t *loop, struct store *store, struct ledger *led
 	flush->config = *config;
 	flush->hooks = *hooks;
 	TAILQ_INIT(&flush->requests);
+	(void)uv_timer_init(loop, &flush->interval); /* always 0 */
+	(void)uv_timer_init(loop, &flush->wake);
+	flush->interval.data = flush;
+	flush->wake.data = flush;
+	flush->n_open_handles = 2;
 	return flush;
 }
 
@@ -288,11 +293,6 @@ static void restart_interval(struct flush *flush)
 
 void flush_start(struct flush *flush)
 {
-	(void)uv_timer_init(flush->loop, &flush->interval); /* always 0 */
-	(void)uv_timer_init(flush->loop, &flush->wake);
-	flush->interval.data = flush;
-	flush->wake.data = flush;
-	flush->n_open_handles = 2;
 	restart_interval(flush);
 }
 

@@ -1,0 +1,46 @@
+/*
+ * The tree of parts under struct app, for the files of src/app. Each part is built from those
+ * above it; all are taken down in reverse.
+ */
+#ifndef TALLYD_APP_TREE_H
+#define TALLYD_APP_TREE_H
+
+#include "api/api.h"
+#include "app/config.h"
+#include "app/data_dir.h"
+#include "live/redis.h"
+
+struct app {
+	struct config *config;
+	int argc;
+	char **argv;
+	uv_loop_t loop;
+	struct data_dir dir;
+	struct redis_address redis;
+	struct store *store;
+	struct ledger *ledger;
+	struct journal *journal;
+	struct live *live;
+	struct flush *flush;
+	struct accept *accept;
+	struct api api;
+	struct http_server *http;
+	uv_signal_t signals[3];
+	int exit_code;
+	bool is_stopping, has_signals;
+	size_t closing; /* the next part to close */
+};
+
+/* Builds everything down to the open door. On failure app_close() takes down what there is. */
+int app_build(struct app *app, struct errmsg *ret_msg) MUST_CHECK;
+
+/* SIGTERM, SIGINT: drain, flush, close. SIGHUP: app_reload(). */
+void app_start_signals(struct app *app);
+
+/* Closes every part that has handles in the loop; the loop ends when all are closed. */
+void app_close(struct app *app);
+
+/* Frees every part; the loop has ended. */
+void app_free(struct app *app);
+
+#endif

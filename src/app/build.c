@@ -1,0 +1,154 @@
+/*
+ * From the data directory to the open door. Everything before the journal may block; nothing is
+ * accepted yet.
+ */
+#include "app/tree.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "pipeline/recover.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void on_progress(void *arg)
+{
+	struct app *app = arg;
+
+	if (app->accept != NULL)
+		accept_advance(app->accept);
+}
+
+static void on_synced(void *arg, uint64_t synced_seq)
+{
+	(void)synced_seq; /* whoever waits asks the journal */
+	on_progress(arg);
+}
+
+static void on_cut(void *arg)
+{
+	journal_rotate(((struct app *)arg)->journal);
+}
+
+static void on_committed(void *arg, uint64_t seq)
+{
+	journal_drop(((struct app *)arg)->journal, seq);
+}
+
+static void on_fatal(void *arg, int code)
+{
+	(void)arg;
+	log_error("ending: the database cannot be trusted", "reason=%s",
+		LOG_QUOTE(err_text(code)));
+	exit(err_exit_code(code));
+}
+
+static int open_storage(struct app *app, struct errmsg *msg)
+{
+	const struct config *config = app->config;
+	char path[256];
+	struct store_config store = {path, (unsigned)config->busy_timeout,
+		(unsigned)config->sync_batch_size};
+	int code = data_dir_open(config->data_dir, true, &app->dir, msg);
+
+	if (code != 0)
+		return code;
+	(void)snprintf(path, sizeof(path), "%s/tally.db", config->data_dir);
+	return store_open(&store, &app->store, msg);
+}
+
+static int recover_state(struct app *app, struct errmsg *msg)
+{
+	const struct config *config = app->config;
+	struct recover_options options = {.max_retries = (unsigned)config->max_retries,
+		.retry_delay_ms = config->retry_delay};
+	struct journal_config journal;
+	struct recovered recovered;
+	bool has_view = strcmp(config->redis_url, "none") != 0;
+	int code;
+
+	app->ledger = ledger_new(config->max_users, has_view);
+	if (app->ledger == NULL)
+		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
+	code = recover(app->dir.journal_fd, app->store, app->ledger, &options, &recovered, msg);
+	if (code != 0)
+		return code;
+	config_to_journal(config, &journal);
+	return journal_open(&app->loop, app->dir.journal_fd, &journal, recovered.seq,
+		recovered.last_number, on_synced, app, &app->journal, msg);
+}
+
+/* Waits until it is known whose Redis it is, or that there is none now. */
+static int open_live(struct app *app, struct errmsg *msg)
+{
+	const struct config *config = app->config;
+	struct live_config live = {.key_prefix = config->redis_key_prefix,
+		.instance_id = store_instance_id(app->store),
+		.timeout_ms = config->redis_timeout};
+	struct live_stats stats;
+
+	if (strcmp(config->redis_url, "none") != 0) {
+		int code = redis_address_parse(config->redis_url, &app->redis, msg);
+
+		if (code != 0)
+			return code;
+		live.address = &app->redis;
+	}
+	app->live = live_new(&app->loop, app->ledger, &live, on_progress, app);
+	if (app->live == NULL)
+		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
+	live_start(app->live);
+	while (!live_is_settled(app->live))
+		(void)uv_run(&app->loop, UV_RUN_ONCE);
+	live_get_stats(app->live, &stats);
+	if (stats.state == LIVE_FOREIGN)
+		return err_set(msg, ERR_REDIS_FOREIGN,
+			"the Redis of redis_url belongs to somebody else: %s; use an empty database "
+			"number, another redis_key_prefix, or redis_url = none",
+			stats.error);
+	return 0;
+}
+
+static int open_pipeline(struct app *app, struct errmsg *msg)
+{
+	struct flush_hooks hooks = {on_cut, on_committed, on_fatal, app};
+	struct flush_config flush;
+	struct accept_parts parts;
+
+	config_to_flush(app->config, &flush);
+	app->flush = flush_new(&app->loop, app->store, app->ledger, &flush, &hooks);
+	if (app->flush == NULL)
+		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
+	parts = (struct accept_parts){app->ledger, app->journal, app->live, app->flush,
+		app->config->redis_timeout};
+	app->accept = accept_new(&app->loop, &parts);
+	if (app->accept == NULL)
+		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
+	app->api = (struct api){app->accept, app->ledger, app->journal, app->live, app->flush,
+		flush, (unsigned)app->config->sync_batch_size, clock_ms(), false};
+	return 0;
+}
+
+static int open_door(struct app *app, struct errmsg *msg)
+{
+	const struct config *config = app->config;
+	struct http_config http = {config->listen, config->max_body_bytes,
+		(unsigned)config->max_connections, config->idle_timeout, config->request_timeout};
+
+	return http_open(&app->loop, &http, api_routes(), &app->api, &app->http, msg);
+}
+
+int app_build(struct app *app, struct errmsg *ret_msg)
+{
+	int code = open_storage(app, ret_msg);
+
+	if (code == 0)
+		code = recover_state(app, ret_msg);
+	if (code == 0)
+		code = open_live(app, ret_msg);
+	if (code == 0)
+		code = open_pipeline(app, ret_msg);
+	if (code == 0)
+		code = open_door(app, ret_msg);
+	return code;
+}

@@ -1,0 +1,90 @@
+#include "app/data_dir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Who holds the lock, from its file; 0 if it does not say. */
+static long read_holder(int lock_fd)
+{
+	char text[32] = "";
+	long pid = 0;
+
+	if (pread(lock_fd, text, sizeof(text) - 1, 0) > 0)
+		(void)sscanf(text, "%ld", &pid);
+	return pid;
+}
+
+static int take_lock(int dir_fd, const char *path, int *ret_fd, struct errmsg *msg)
+{
+	int fd = openat(dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+	char text[32];
+	int len;
+
+	if (fd < 0)
+		return err_set(msg, ERR_DATA_DIR, "%s/lock: %m", path);
+	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		int code = errno == EWOULDBLOCK ?
+			err_set(msg, ERR_LOCKED, "%s is in use by the tallyd with pid %ld", path,
+				read_holder(fd)) :
+			err_set(msg, ERR_DATA_DIR, "%s/lock: %m", path);
+
+		(void)close(fd); /* nothing was written */
+		return code;
+	}
+	len = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+	if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)len, 0) != len) {
+		/* Only for people to read: a full disk must not keep us from starting. */
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+static int open_journal_dir(int dir_fd, const char *path, bool must_lock, int *ret_fd,
+	struct errmsg *msg)
+{
+	if (must_lock && mkdirat(dir_fd, "journal", 0750) != 0 && errno != EEXIST)
+		return err_set(msg, ERR_DATA_DIR, "%s/journal: %m", path);
+	*ret_fd = openat(dir_fd, "journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (*ret_fd < 0)
+		return err_set(msg, ERR_DATA_DIR, "%s/journal: %m", path);
+	return 0;
+}
+
+int data_dir_open(const char *path, bool must_lock, struct data_dir *ret_dir,
+	struct errmsg *ret_msg)
+{
+	struct data_dir dir = {-1, -1};
+	int code = 0, dir_fd;
+
+	if (must_lock && mkdir(path, 0750) != 0 && errno != EEXIST)
+		return err_set(ret_msg, ERR_DATA_DIR, "%s cannot be made: %m", path);
+	dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir_fd < 0)
+		return err_set(ret_msg, ERR_DATA_DIR, "%s: %m", path);
+	if (must_lock)
+		code = take_lock(dir_fd, path, &dir.lock_fd, ret_msg);
+	if (code == 0)
+		code = open_journal_dir(dir_fd, path, must_lock, &dir.journal_fd, ret_msg);
+	if (code == 0 && must_lock)
+		(void)fsync(dir_fd); /* the names in it; what matters is synced by its owners */
+	(void)close(dir_fd); /* only names were looked at */
+	if (code != 0)
+		data_dir_close(&dir);
+	else
+		*ret_dir = dir;
+	return code;
+}
+
+void data_dir_close(struct data_dir *dir)
+{
+	if (dir->journal_fd >= 0)
+		(void)close(dir->journal_fd); /* a directory */
+	if (dir->lock_fd >= 0)
+		(void)close(dir->lock_fd); /* gives the lock back */
+	*dir = (struct data_dir){-1, -1};
+}

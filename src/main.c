@@ -1,0 +1,56 @@
+#include "api/api.h"
+#include "app/app.h"
+#include "base/log.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* What was printed counts only if it arrived. */
+static int printed(void)
+{
+	return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_SUCCESS : EXIT_STORAGE;
+}
+
+static int execute(enum config_command command, struct config *config, int argc, char **argv)
+{
+	switch (command) {
+	case COMMAND_HELP:
+		config_print_help(stdout);
+		return printed();
+	case COMMAND_VERSION:
+		(void)puts("tallyd " TALLYD_VERSION);
+		return printed();
+	case COMMAND_CHECK_CONFIG:
+		(void)puts("the configuration is good");
+		return printed();
+	case COMMAND_PRINT_CONFIG:
+		config_print(config, stdout);
+		return printed();
+	case COMMAND_DUMP_JOURNAL:
+		return app_dump_journal(config);
+	case COMMAND_SALVAGE:
+		return app_salvage(config);
+	case COMMAND_RUN:
+		break;
+	}
+	return app_run(config, argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+	struct config config;
+	enum config_command command;
+	int code, exit_code;
+
+	log_init();
+	code = config_load(&config, argc, argv, environ, &command, stderr);
+	if (code != 0) {
+		exit_code = err_exit_code(code);
+		(void)fputs("tallyd: not started; tallyd --help lists the options\n", stderr);
+	} else {
+		exit_code = execute(command, &config, argc, argv);
+	}
+	config_done(&config);
+	return exit_code;
+}
