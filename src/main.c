@@ -12,7 +12,8 @@ static int printed(void)
 	return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_SUCCESS : EXIT_STORAGE;
 }
 
-static int execute(enum config_command command, struct config *config, int argc, char **argv)
+static int execute(
+	enum config_command command, struct config *config, int argc, char **argv)
 {
 	switch (command) {
 	case COMMAND_HELP:
@@ -47,7 +48,8 @@ int main(int argc, char **argv)
 	code = config_load(&config, argc, argv, environ, &command, stderr);
 	if (code != 0) {
 		exit_code = err_exit_code(code);
-		(void)fputs("tallyd: not started; tallyd --help lists the options\n", stderr);
+		(void)fputs(
+			"tallyd: not started; tallyd --help lists the options\n", stderr);
 	} else {
 		exit_code = execute(command, &config, argc, argv);
 	}

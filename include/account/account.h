@@ -1,9 +1,10 @@
 /*
- * From events to bookings: what a report adds to whom. Pure: looks at the ledger, changes nothing.
+ * From events to bookings: what a report adds to whom. Pure: looks at the ledger, changes
+ * nothing.
  *
- * A booking is what the journal keeps and the ledger applies, so it holds deltas, whatever the
- * sender's counters mean. Here counters are deltas (GOST's `observer.resetTraffic: true`): the
- * value is the delta (rule 3).
+ * A booking is what the journal keeps and the ledger applies, so it holds deltas,
+ * whatever the sender's counters mean. Here counters are deltas (GOST's
+ * `observer.resetTraffic: true`): the value is the delta (rule 3).
  */
 #ifndef TALLYD_ACCOUNT_ACCOUNT_H
 #define TALLYD_ACCOUNT_ACCOUNT_H
@@ -14,7 +15,8 @@ struct ledger;
 struct service;
 struct user;
 
-/* Strings are never NULL and borrow from whoever made it: the report, or the decoded record. */
+/* Strings are never NULL and borrow from whoever made it: the report, or the decoded
+ * record. */
 struct booking {
 	enum event_kind kind;
 	const char *service;
@@ -32,8 +34,8 @@ struct bookings {
 };
 
 /*
- * Books every event of `report` or moves it to the report's rejects (no room for another user or
- * service). The result borrows from the report. 0 or ERR_NOMEM.
+ * Books every event of `report` or moves it to the report's rejects (no room for another
+ * user or service). The result borrows from the report. 0 or ERR_NOMEM.
  */
 int account_book(const struct ledger *ledger, const char *node, struct report *report,
 	struct bookings *ret_bookings) MUST_CHECK;

@@ -1,10 +1,12 @@
 /*
- * The ledger: all users and services in memory, what of them SQLite does not have yet (dirty),
- * and what Redis has not been told yet (unsent). It is the fold of checkpoint and journal.
+ * The ledger: all users and services in memory, what of them SQLite does not have yet
+ * (dirty), and what Redis has not been told yet (unsent). It is the fold of checkpoint
+ * and journal.
  *
- * Belongs to the loop's thread. A cut is plain data: it may be read on the thread pool while the
- * ledger goes on. Users and services are never freed before the ledger is; pointers to them stay.
- * Totals saturate at 2^63-1, the largest that SQLite and Redis hold (rule 2).
+ * Belongs to the loop's thread. A cut is plain data: it may be read on the thread pool
+ * while the ledger goes on. Users and services are never freed before the ledger is;
+ * pointers to them stay. Totals saturate at 2^63-1, the largest that SQLite and Redis
+ * hold (rule 2).
  */
 #ifndef TALLYD_ACCOUNT_LEDGER_H
 #define TALLYD_ACCOUNT_LEDGER_H
@@ -29,7 +31,7 @@ struct user {
 	struct totals pending; /* of it, what no cut has taken */
 	struct totals unsent;  /* of it, what was not sent to Redis since the last send */
 	uint64_t created_ms, last_seen_ms; /* since 1970; created 0: only prepared */
-	uint64_t view; /* owned by live: the view of Redis this user was last written to */
+	uint64_t view; /* live's: the view that this user was last written to */
 	bool is_dirty, is_in_cut, is_unsent;
 	TAILQ_ENTRY(user) dirty_link;
 	TAILQ_ENTRY(user) unsent_link;
@@ -75,24 +77,24 @@ int ledger_load_service(struct ledger *ledger, const char *node, enum event_kind
 	const char *name, const struct counters *last, const char *state) MUST_CHECK;
 
 /*
- * Makes room so that the following ledger_apply() of the same bookings cannot fail: finds or
- * allocates each user and service. A new one is invisible until something is applied to it.
- * 0 or ERR_NOMEM.
+ * Makes room so that the following ledger_apply() of the same bookings cannot fail: finds
+ * or allocates each user and service. A new one is invisible until something is applied
+ * to it. 0 or ERR_NOMEM.
  */
-int ledger_prepare(struct ledger *ledger, const char *node,
-	struct bookings *bookings) MUST_CHECK;
+int ledger_prepare(
+	struct ledger *ledger, const char *node, struct bookings *bookings) MUST_CHECK;
 
 /* Adds bookings that were prepared, as record `seq`. The one place where totals grow. */
 void ledger_apply(struct ledger *ledger, const struct bookings *bookings, uint64_t now_ms,
 	uint64_t seq);
 
 /* Keeps a reject for the next flush; the oldest gives way above LEDGER_MAX_REJECTS. */
-void ledger_keep_reject(struct ledger *ledger, const char *node, const struct reject *reject,
-	uint64_t now_ms);
+void ledger_keep_reject(struct ledger *ledger, const char *node,
+	const struct reject *reject, uint64_t now_ms);
 
 const struct user *ledger_find_user(const struct ledger *ledger, const char *id);
-bool ledger_has_service(const struct ledger *ledger, const char *node, enum event_kind kind,
-	const char *name);
+bool ledger_has_service(const struct ledger *ledger, const char *node,
+	enum event_kind kind, const char *name);
 
 /* True if that many more fit. */
 bool ledger_has_room_for_users(const struct ledger *ledger, size_t n);
@@ -127,7 +129,8 @@ struct cut {
 /* True if a cut would hold anything. */
 bool ledger_is_dirty(const struct ledger *ledger);
 
-/* Moves what is pending into a cut. One at a time. NULL if memory is short; then nothing moved. */
+/* Moves what is pending into a cut. One at a time. NULL if memory is short; then nothing
+ * moved. */
 struct cut *ledger_cut(struct ledger *ledger);
 
 /* The cut is in SQLite: forget it. Takes the cut. */
@@ -141,13 +144,14 @@ uint64_t ledger_seq(const struct ledger *ledger);
 void ledger_set_applied_seq(struct ledger *ledger, uint64_t seq);
 
 /*
- * The view. Users with unsent bytes stand in a queue, each once; the index counts how many ever
- * joined. Once every user that joined up to index i has been shown, all reports applied before
- * ledger_unsent_index() returned i are visible.
+ * The view. Users with unsent bytes stand in a queue, each once; the index counts how
+ * many ever joined. Once every user that joined up to index i has been shown, all reports
+ * applied before ledger_unsent_index() returned i are visible.
  */
 uint64_t ledger_unsent_index(const struct ledger *ledger);
 
-/* Takes the next user out of the queue and its unsent bytes with it; NULL if there is none. */
+/* Takes the next user out of the queue and its unsent bytes with it; NULL if there is
+ * none. */
 struct user *ledger_take_unsent(struct ledger *ledger, struct totals *ret_unsent);
 
 /* Walks all users in the order they came; NULL begins. New ones join at the end. */

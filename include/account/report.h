@@ -1,9 +1,10 @@
 /*
- * One observer report: JSON in, validated events out. The only place where a report's JSON is seen.
+ * One observer report: JSON in, validated events out. The only place where a report's
+ * JSON is seen.
  *
- * The body is what GOST v3 posts (go-gost/x, observer/plugin/http.go): {"events":[{kind, service,
- * client, type, stats | status}]}. A bad event is set aside with its reason and costs the others
- * nothing (rules 5 and 6 of the design). Pure: no I/O, no log, no state.
+ * The body is what GOST v3 posts (go-gost/x, observer/plugin/http.go): {"events":[{kind,
+ * service, client, type, stats | status}]}. A bad event is set aside with its reason and
+ * costs the others nothing (rules 5 and 6 of the design). Pure: no I/O, no log, no state.
  */
 #ifndef TALLYD_ACCOUNT_REPORT_H
 #define TALLYD_ACCOUNT_REPORT_H
@@ -53,8 +54,9 @@ struct report {
 };
 
 /*
- * Reads `len` bytes of `body`, which is borrowed only for the call. 0, or ERR_JSON, ERR_NO_EVENTS,
- * ERR_NOMEM; then *ret_report is untouched. Events of unknown type are left out silently.
+ * Reads `len` bytes of `body`, which is borrowed only for the call. 0, or ERR_JSON,
+ * ERR_NO_EVENTS, ERR_NOMEM; then *ret_report is untouched. Events of unknown type are
+ * left out silently.
  */
 int report_parse(const char *body, size_t len, struct report *ret_report) MUST_CHECK;
 

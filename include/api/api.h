@@ -1,5 +1,6 @@
 /*
- * The endpoints: each turns a request into a question to the pipeline, and its answer into JSON.
+ * The endpoints: each turns a request into a question to the pipeline, and its answer
+ * into JSON.
  */
 #ifndef TALLYD_API_API_H
 #define TALLYD_API_API_H

@@ -6,7 +6,8 @@
 
 #include "app/config.h"
 
-/* Runs until SIGTERM or SIGINT. The exit code. `argc` and `argv` are read again on SIGHUP. */
+/* Runs until SIGTERM or SIGINT. The exit code. `argc` and `argv` are read again on
+ * SIGHUP. */
 int app_run(struct config *config, int argc, char **argv);
 
 /* --salvage and --dump-journal: one pass over data_dir, no network. The exit code. */

@@ -2,8 +2,8 @@
  * The options: one table drives the file, the environment, the command line, --help,
  * --print-config and the documentation check.
  *
- * Defaults < file < the original design's environment names < TALLYD_* < command line. All mistakes
- * are collected and reported together.
+ * Defaults < file < the original design's environment names < TALLYD_* < command line.
+ * All mistakes are collected and reported together.
  */
 #ifndef TALLYD_APP_CONFIG_H
 #define TALLYD_APP_CONFIG_H
@@ -42,17 +42,18 @@ enum config_command {
 };
 
 /*
- * Reads everything. Every mistake becomes a line on `errors`. 0, ERR_CONFIG (file, environment or
- * a value), or ERR_PARAM (the command line itself). `config` is to be freed either way.
+ * Reads everything. Every mistake becomes a line on `errors`. 0, ERR_CONFIG (file,
+ * environment or a value), or ERR_PARAM (the command line itself). `config` is to be
+ * freed either way.
  */
 int config_load(struct config *config, int argc, char **argv, char *const *environment,
 	enum config_command *ret_command, FILE *errors) MUST_CHECK;
 void config_done(struct config *config);
 
-/* Takes over from `fresh` what can change while running; names the options that would need a
- * restart in `ret_restart`, "" if none. */
-void config_reload(struct config *config, const struct config *fresh,
-	struct errmsg *ret_restart);
+/* Takes over from `fresh` what can change while running; names the options that would
+ * need a restart in `ret_restart`, "" if none. */
+void config_reload(
+	struct config *config, const struct config *fresh, struct errmsg *ret_restart);
 
 /* As a file that config_load() reads back to the same values. Secrets are masked. */
 void config_print(const struct config *config, FILE *out);

@@ -12,8 +12,8 @@ struct data_dir {
 };
 
 /*
- * 0, ERR_LOCKED if another instance holds it, or ERR_DATA_DIR, with the sentence in `ret_msg`.
- * `must_lock` false: for reading only; nothing is made.
+ * 0, ERR_LOCKED if another instance holds it, or ERR_DATA_DIR, with the sentence in
+ * `ret_msg`. `must_lock` false: for reading only; nothing is made.
  */
 int data_dir_open(const char *path, bool must_lock, struct data_dir *ret_dir,
 	struct errmsg *ret_msg) MUST_CHECK;

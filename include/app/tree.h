@@ -1,6 +1,6 @@
 /*
- * The tree of parts under struct app, for the files of src/app. Each part is built from those
- * above it; all are taken down in reverse.
+ * The tree of parts under struct app, for the files of src/app. Each part is built from
+ * those above it; all are taken down in reverse.
  */
 #ifndef TALLYD_APP_TREE_H
 #define TALLYD_APP_TREE_H
@@ -31,7 +31,8 @@ struct app {
 	size_t closing; /* the next part to close */
 };
 
-/* Builds everything down to the open door. On failure app_close() takes down what there is. */
+/* Builds everything down to the open door. On failure app_close() takes down what there
+ * is. */
 int app_build(struct app *app, struct errmsg *ret_msg) MUST_CHECK;
 
 /* SIGTERM, SIGINT: drain, flush, close. SIGHUP: app_reload(). */

@@ -1,6 +1,6 @@
 /*
- * A growing byte buffer, and a bounded reader, with the encoding of the journal: little-endian
- * fixed integers, LEB128 varints, and strings as length, bytes, NUL.
+ * A growing byte buffer, and a bounded reader, with the encoding of the journal:
+ * little-endian fixed integers, LEB128 varints, and strings as length, bytes, NUL.
  *
  * A buffer remembers that an allocation failed: writers need not check each step, only
  * `buf_ok()` at the end. A reader does the same with `ok`.
@@ -36,7 +36,8 @@ void buf_put_str(struct buf *buf, const char *text);
 /* Overwrites four bytes at `at`, which must have been written. */
 void buf_set_u32(struct buf *buf, size_t at, uint32_t value);
 
-/* Reads within [at, end). After the first read that does not fit, `ok` is false and reads give 0. */
+/* Reads within [at, end). After the first read that does not fit, `ok` is false and reads
+ * give 0. */
 struct reader {
 	const uint8_t *at, *end;
 	bool ok;

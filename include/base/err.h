@@ -1,8 +1,10 @@
 /*
- * The one list of errors: what each is called, which HTTP status and which exit code it means.
+ * The one list of errors: what each is called, which HTTP status and which exit code it
+ * means.
  *
- * Functions that can fail return 0 or one of these negative codes. Those that fail at start,
- * where an operator reads the reason, also fill a `struct errmsg` with the whole sentence.
+ * Functions that can fail return 0 or one of these negative codes. Those that fail at
+ * start, where an operator reads the reason, also fill a `struct errmsg` with the whole
+ * sentence.
  */
 #ifndef TALLYD_BASE_ERR_H
 #define TALLYD_BASE_ERR_H
@@ -13,19 +15,20 @@
 
 enum err {
 	ERR_NOMEM = -1,
-	ERR_JSON = -2,           /* the body is not one JSON document */
-	ERR_NO_EVENTS = -3,      /* no `events` array */
-	ERR_PARAM = -4,          /* a query parameter or header is wrong */
-	ERR_TOO_LARGE = -5,      /* a body above max_body_bytes */
-	ERR_STOPPING = -6,       /* SIGTERM was seen: nothing new is accepted */
-	ERR_JOURNAL_WRITE = -7,  /* the record could not be written; nothing changed */
-	ERR_JOURNAL_FULL = -8,   /* journal_max_bytes is reached */
-	ERR_DISK_LOW = -9,       /* less than min_free_bytes are free */
-	ERR_JOURNAL_CORRUPT = -10, /* a record that was known to be synced is bad or missing */
-	ERR_JOURNAL_IO = -11,    /* a segment cannot be opened, read or removed */
-	ERR_STORE_BUSY = -12,    /* another program holds the database */
-	ERR_STORE_FULL = -13,    /* no space for the transaction */
-	ERR_STORE_IO = -14,      /* any other failure of SQLite or the disk below it */
+	ERR_JSON = -2,          /* the body is not one JSON document */
+	ERR_NO_EVENTS = -3,     /* no `events` array */
+	ERR_PARAM = -4,         /* a query parameter or header is wrong */
+	ERR_TOO_LARGE = -5,     /* a body above max_body_bytes */
+	ERR_STOPPING = -6,      /* SIGTERM was seen: nothing new is accepted */
+	ERR_JOURNAL_WRITE = -7, /* the record could not be written; nothing changed */
+	ERR_JOURNAL_FULL = -8,  /* journal_max_bytes is reached */
+	ERR_DISK_LOW = -9,      /* less than min_free_bytes are free */
+	ERR_JOURNAL_CORRUPT =
+		-10,          /* a record that was known to be synced is bad or missing */
+	ERR_JOURNAL_IO = -11, /* a segment cannot be opened, read or removed */
+	ERR_STORE_BUSY = -12, /* another program holds the database */
+	ERR_STORE_FULL = -13, /* no space for the transaction */
+	ERR_STORE_IO = -14,   /* any other failure of SQLite or the disk below it */
 	ERR_STORE_READONLY = -15,
 	ERR_STORE_CORRUPT = -16,
 	ERR_STORE_NEWER = -17,   /* user_version is of a later tallyd */
@@ -35,8 +38,8 @@ enum err {
 	ERR_REDIS_FOREIGN = -21, /* Redis holds totals that are not ours */
 	ERR_LISTEN = -22,        /* an address cannot be bound */
 	ERR_CONFIG = -23,
-	ERR_DATA_DIR = -24,      /* data_dir cannot be made or entered */
-	ERR_END = -25,           /* a reader came to the end of its bytes */
+	ERR_DATA_DIR = -24, /* data_dir cannot be made or entered */
+	ERR_END = -25,      /* a reader came to the end of its bytes */
 };
 
 /* Exit codes of the program (sysexits.h); 0 is a clean stop. */
@@ -62,7 +65,8 @@ int err_http_status(int code);
 /* The exit code of a start that failed with `code`. */
 int err_exit_code(int code);
 
-/* Writes the sentence into `msg` (may be NULL) and returns `code`, to be returned onward. */
+/* Writes the sentence into `msg` (may be NULL) and returns `code`, to be returned onward.
+ */
 int err_set(struct errmsg *msg, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 

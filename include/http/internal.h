@@ -1,6 +1,6 @@
 /*
- * What the files of src/http share: connections and requests as the door sees them. Nobody else
- * includes this.
+ * What the files of src/http share: connections and requests as the door sees them.
+ * Nobody else includes this.
  */
 #ifndef TALLYD_HTTP_INTERNAL_H
 #define TALLYD_HTTP_INTERNAL_H
@@ -13,7 +13,8 @@
 #include <sys/socket.h>
 
 /*
- *     IDLE ──request line──► READING ──whole──► ANSWERING ──answered──► WRITING ──sent──► IDLE
+ *     IDLE ──request line──► READING ──whole──► ANSWERING ──answered──► WRITING ──sent──►
+ * IDLE
  *
  * Each state has its deadline; a connection past it is cut.
  */
@@ -26,9 +27,10 @@ struct connection {
 	int fd;
 	uint64_t id; /* counts up over the life of the process */
 	enum connection_state state;
-	uint64_t since_ms; /* when the state began */
-	uint64_t partial_since_ms; /* IDLE: when the first bytes of a request were seen, or 0 */
-	uint64_t received_bytes;   /* IDLE: what TCP had received when it began; 0: unix */
+	uint64_t since_ms;         /* when the state began */
+	uint64_t partial_since_ms; /* IDLE: when the first bytes of a request were seen,
+				      or 0 */
+	uint64_t received_bytes; /* IDLE: what TCP had received when it began; 0: unix */
 	bool is_local;
 	bool is_cut; /* shut down by us: what still arrives is not accepted */
 	TAILQ_ENTRY(connection) link;
@@ -42,8 +44,10 @@ struct http_request {
 	char *path_value;
 	struct buf body;
 	size_t counted_bytes; /* of the server's body_bytes */
-	bool is_too_large;    /* its body is read to the end and thrown away */
-	bool is_in_handler, is_suspended, is_handed;
+	int refusal;          /* the status of an answer without a handler, or 0 */
+	const char *sentence; /* of the refusal */
+	char allow[64];       /* of a 405 */
+	bool is_suspended, is_handed;
 	struct MHD_Response *answer; /* NULL until answered */
 	int status;
 };
@@ -92,7 +96,8 @@ void listen_close(struct http_server *server); /* descriptors and socket files *
 
 /* routes.c */
 
-/* The route of a path, or NULL; *ret_allow: a comma list of methods if only the method is wrong. */
+/* The route of a path, or NULL; *ret_allow: a comma list of methods if only the method is
+ * wrong. */
 const struct http_route *route_find(const struct http_route *routes, const char *method,
 	const char *path, char **ret_value, char ret_allow[64]);
 
@@ -105,12 +110,13 @@ struct connection *connection_of(struct MHD_Connection *mhd); /* NULL: memory wa
 bool connection_is_late(struct connection *connection, uint64_t now);
 
 /* request.c */
-enum MHD_Result request_on_access(void *server, struct MHD_Connection *mhd, const char *url,
-	const char *method, const char *version, const char *data, size_t *data_len,
-	void **context);
+enum MHD_Result request_on_access(void *server, struct MHD_Connection *mhd,
+	const char *url, const char *method, const char *version, const char *data,
+	size_t *data_len, void **context);
 void request_on_completed(void *server, struct MHD_Connection *mhd, void **context,
 	enum MHD_RequestTerminationCode code);
-void request_abandon(struct http_request *request); /* answers it with 503, whoever had it */
+void request_abandon(
+	struct http_request *request); /* answers it with 503, whoever had it */
 
 /* server.c */
 void server_run_soon(struct http_server *server);

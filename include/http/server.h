@@ -1,10 +1,11 @@
 /*
- * The door: libmicrohttpd inside the loop, with our own listening sockets, limits and deadlines.
+ * The door: libmicrohttpd inside the loop, with our own listening sockets, limits and
+ * deadlines.
  *
- * A request reaches its handler whole, body included, or not at all: what is too large, malformed
- * or unroutable is answered here. A handler answers at once or later; answers of one connection
- * keep their order. A client that is silent, slow, or does not read is closed by deadline and
- * holds nobody up. `MHD_*` is seen only in src/http.
+ * A request reaches its handler whole, body included, or not at all: what is too large,
+ * malformed or unroutable is answered here. A handler answers at once or later; answers
+ * of one connection keep their order. A client that is silent, slow, or does not read is
+ * closed by deadline and holds nobody up. `MHD_*` is seen only in src/http.
  */
 #ifndef TALLYD_HTTP_SERVER_H
 #define TALLYD_HTTP_SERVER_H
@@ -28,14 +29,16 @@ struct http_request;
 typedef void (*http_handler)(void *arg, struct http_request *request);
 
 enum http_route_flags {
-	HTTP_LOCAL_ONLY = 1, /* only for loopback and unix sockets, and not through a proxy */
-	HTTP_MAY_WAIT = 2,   /* the answer may take longer than HTTP_ANSWER_MS */
+	HTTP_LOCAL_ONLY =
+		1, /* only for loopback and unix sockets, and not through a proxy */
+	HTTP_MAY_WAIT = 2, /* the answer may take longer than HTTP_ANSWER_MS */
 };
 
 /* Every complete request is answered within this time, or its connection closed. */
 #define HTTP_ANSWER_MS 2000
 
-/* `path` may hold one `{}`, which stands for one or more characters. A table ends with path NULL. */
+/* `path` may hold one `{}`, which stands for one or more characters. A table ends with
+ * path NULL. */
 struct http_route {
 	const char *method, *path;
 	http_handler handler;
@@ -44,8 +47,10 @@ struct http_route {
 
 struct http_server;
 
-/* Checks `listen` alone: for --check-config. *ret_is_local: only loopback and unix sockets. */
-int http_check_listen(const char *listen, bool *ret_is_local, struct errmsg *ret_msg) MUST_CHECK;
+/* Checks `listen` alone: for --check-config. *ret_is_local: only loopback and unix
+ * sockets. */
+int http_check_listen(
+	const char *listen, bool *ret_is_local, struct errmsg *ret_msg) MUST_CHECK;
 
 /*
  * Binds every address and begins to serve `routes` with `arg`; all are borrowed until
@@ -55,26 +60,32 @@ int http_open(uv_loop_t *loop, const struct http_config *config,
 	const struct http_route *routes, void *arg, struct http_server **ret_server,
 	struct errmsg *ret_msg) MUST_CHECK;
 
-/* Two-phase stop: no new connections, requests under way are answered; then on_drained, once. */
+/* Two-phase stop: no new connections, requests under way are answered; then on_drained,
+ * once. */
 void http_drain(struct http_server *server, void (*on_drained)(void *arg), void *arg);
 void http_close(struct http_server *server, void (*on_closed)(void *arg), void *arg);
 void http_free(struct http_server *server);
 
-/* What a handler may ask; all borrow from the request, which lives until it is answered. */
+/* What a handler may ask; all borrow from the request, which lives until it is answered.
+ */
 const char *http_body(const struct http_request *request, size_t *ret_len);
-const char *http_param(const struct http_request *request, const char *name); /* NULL: absent */
-const char *http_path_value(const struct http_request *request); /* what `{}` stood for, or "" */
+const char *http_param(
+	const struct http_request *request, const char *name); /* NULL: absent */
+const char *http_path_value(
+	const struct http_request *request); /* what `{}` stood for, or "" */
 uint64_t http_connection_id(const struct http_request *request);
 
 /*
- * Answers, once; the request is gone afterwards. `body` is copied unless it is one of the constant
- * answers. The connection may have ended meanwhile: then the answer goes nowhere, silently.
+ * Answers, once; the request is gone afterwards. `body` is copied unless it is one of the
+ * constant answers. The connection may have ended meanwhile: then the answer goes
+ * nowhere, silently.
  */
 void http_answer_json(struct http_request *request, int status, const char *body);
-void http_answer_ok(struct http_request *request);    /* 200 {"ok":true} */
+void http_answer_ok(struct http_request *request); /* 200 {"ok":true} */
 void http_answer_empty(struct http_request *request, int status);
 
-/* {"ok":false,"error":"<sentence>"}; a 503 is empty, which keeps the connection of Go's client. */
+/* {"ok":false,"error":"<sentence>"}, of plain text without quotes or backslashes. A 503
+ * is empty, which keeps the connection of Go's client. */
 void http_answer_error(struct http_request *request, int status, const char *sentence);
 
 struct http_stats {

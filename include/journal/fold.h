@@ -1,10 +1,10 @@
 /*
  * Reading the journal back: all segments are one stream of records without gaps.
  *
- * Where the stream breaks (a bad or missing record), the highest synced_seq of everything that can
- * still be read decides. Broken above it: that is how a crash looks, the stream ends there. At or
- * below it: records that were on stable storage are gone, which is corruption; the fold refuses,
- * naming file and offset, unless it is asked to salvage.
+ * Where the stream breaks (a bad or missing record), the highest synced_seq of everything
+ * that can still be read decides. Broken above it: that is how a crash looks, the stream
+ * ends there. At or below it: records that were on stable storage are gone, which is
+ * corruption; the fold refuses, naming file and offset, unless it is asked to salvage.
  */
 #ifndef TALLYD_JOURNAL_FOLD_H
 #define TALLYD_JOURNAL_FOLD_H
@@ -13,16 +13,17 @@
 
 #include <stdbool.h>
 
-/* A whole record, in order; borrowed for the call. Non-zero ends the fold with that code. */
+/* A whole record, in order; borrowed for the call. Non-zero ends the fold with that code.
+ */
 typedef int (*fold_record_cb)(void *arg, struct record *record);
 
 struct fold_result {
-	uint64_t last_seq;     /* of the last record given out, else after_seq */
-	uint64_t last_number;  /* the highest segment number seen, 0 if none */
-	size_t n_records;      /* given out */
-	size_t n_lost;         /* salvage: places where the stream was broken */
-	bool is_cut;           /* a crash's tail was found and left behind */
-	struct errmsg remark;  /* where and why, if is_cut or n_lost */
+	uint64_t last_seq;    /* of the last record given out, else after_seq */
+	uint64_t last_number; /* the highest segment number seen, 0 if none */
+	size_t n_records;     /* given out */
+	size_t n_lost;        /* salvage: places where the stream was broken */
+	bool is_cut;          /* a crash's tail was found and left behind */
+	struct errmsg remark; /* where and why, if is_cut or n_lost */
 };
 
 struct fold_options {
@@ -31,8 +32,8 @@ struct fold_options {
 	bool shows_all;     /* give out every readable record: for --dump-journal */
 };
 
-/* Reads, and changes nothing on disk. 0, ERR_JOURNAL_CORRUPT, ERR_JOURNAL_IO, ERR_NOMEM, or the
- * callback's code; with `ret_msg` filled. */
+/* Reads, and changes nothing on disk. 0, ERR_JOURNAL_CORRUPT, ERR_JOURNAL_IO, ERR_NOMEM,
+ * or the callback's code; with `ret_msg` filled. */
 int journal_fold(int dir_fd, const struct fold_options *options, fold_record_cb on_record,
 	void *arg, struct fold_result *ret_result, struct errmsg *ret_msg) MUST_CHECK;
 

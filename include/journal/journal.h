@@ -1,10 +1,12 @@
 /*
- * The journal that is being written: append, group commit, new segments, dropping old ones.
+ * The journal that is being written: append, group commit, new segments, dropping old
+ * ones.
  *
- * Appending is one synchronous write() at a known offset, the only call of the loop that may block
- * (design, section 5). Syncing is done on the thread pool, one job at a time, each covering all
- * that was written before it began. A failed fdatasync ends the process: the kernel may have
- * dropped the pages (Rebello et al., USENIX ATC '20), so only a fresh fold knows what is there.
+ * Appending is one synchronous write() at a known offset, the only call of the loop that
+ * may block (design, section 5). Syncing is done on the thread pool, one job at a time,
+ * each covering all that was written before it began. A failed fdatasync ends the
+ * process: the kernel may have dropped the pages (Rebello et al., USENIX ATC '20), so
+ * only a fresh fold knows what is there.
  */
 #ifndef TALLYD_JOURNAL_JOURNAL_H
 #define TALLYD_JOURNAL_JOURNAL_H
@@ -19,7 +21,8 @@ enum journal_fsync { FSYNC_ALWAYS, FSYNC_EVERYSEC, FSYNC_NO };
 struct journal_config {
 	enum journal_fsync fsync;
 	uint64_t max_bytes;      /* ERR_JOURNAL_FULL above */
-	uint64_t min_free_bytes; /* ERR_DISK_LOW below; UINT64_MAX: 16 MiB or 5 %, the smaller */
+	uint64_t min_free_bytes; /* ERR_DISK_LOW below; UINT64_MAX: 16 MiB or 5 %, the
+				    smaller */
 };
 
 struct journal_stats {
@@ -29,14 +32,16 @@ struct journal_stats {
 	int refusal; /* why an append would fail now, or 0 */
 };
 
-/* Fires once per finished sync, on the loop: all records up to `synced_seq` are stable. */
+/* Fires once per finished sync, on the loop: all records up to `synced_seq` are stable.
+ */
 typedef void (*journal_synced_cb)(void *arg, uint64_t synced_seq);
 
 struct journal;
 
 /*
- * Begins a new segment after `last_number`, at sequence `seq` + 1, synced with its directory.
- * Blocks: it is for the start. `dir_fd` is borrowed until journal_free(). 0 or ERR_JOURNAL_IO, ERR_NOMEM.
+ * Begins a new segment after `last_number`, at sequence `seq` + 1, synced with its
+ * directory. Blocks: it is for the start. `dir_fd` is borrowed until journal_free(). 0 or
+ * ERR_JOURNAL_IO, ERR_NOMEM.
  */
 int journal_open(uv_loop_t *loop, int dir_fd, const struct journal_config *config,
 	uint64_t seq, uint64_t last_number, journal_synced_cb on_synced, void *arg,
@@ -44,15 +49,16 @@ int journal_open(uv_loop_t *loop, int dir_fd, const struct journal_config *confi
 
 /*
  * Writes `record`, whose seq and synced_seq it fills in, as the next sequence. 0, or
- * ERR_JOURNAL_WRITE, ERR_JOURNAL_FULL, ERR_DISK_LOW, ERR_NOMEM: then nothing has changed and the
- * next call may succeed.
+ * ERR_JOURNAL_WRITE, ERR_JOURNAL_FULL, ERR_DISK_LOW, ERR_NOMEM: then nothing has changed
+ * and the next call may succeed.
  */
 int journal_append(struct journal *journal, struct record *record) MUST_CHECK;
 
 /* True if an answer has to wait until its sequence is synced (journal_fsync = always). */
 bool journal_must_sync(const struct journal *journal);
 
-/* Asks for the next record to begin a new segment; done when one is prepared, else not at all. */
+/* Asks for the next record to begin a new segment; done when one is prepared, else not at
+ * all. */
 void journal_rotate(struct journal *journal);
 
 /* Removes the segments whose every record is at or below `seq`: they are in SQLite. */
@@ -60,7 +66,8 @@ void journal_drop(struct journal *journal, uint64_t seq);
 
 void journal_get_stats(const struct journal *journal, struct journal_stats *ret_stats);
 
-/* Stops timers and waits for the running job; then `on_closed`. Everything written is synced. */
+/* Stops timers and waits for the running job; then `on_closed`. Everything written is
+ * synced. */
 void journal_close(struct journal *journal, void (*on_closed)(void *arg), void *arg);
 void journal_free(struct journal *journal);
 

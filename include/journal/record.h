@@ -1,12 +1,13 @@
 /*
  * One journal record: how an accepted report looks on disk.
  *
- *     length u32 | crc u32 | seq u64 | synced_seq u64 | conn u64 | time_ms u64 | fingerprint 16 | payload
+ *     length u32 | crc u32 | seq u64 | synced_seq u64 | conn u64 | time_ms u64 |
+ * fingerprint 16 | payload
  *
- * Little-endian. `length` counts the payload; the CRC-32C covers length and all that follows the
- * CRC. `synced_seq` is the highest sequence known to be on stable storage when this was written:
- * what tells a crash's torn tail from corruption. Connection and fingerprint (XXH3-128 of the
- * body) are what a repeated report is recognised by. Pure.
+ * Little-endian. `length` counts the payload; the CRC-32C covers length and all that
+ * follows the CRC. `synced_seq` is the highest sequence known to be on stable storage
+ * when this was written: what tells a crash's torn tail from corruption. Connection and
+ * fingerprint (XXH3-128 of the body) are what a repeated report is recognised by. Pure.
  */
 #ifndef TALLYD_JOURNAL_RECORD_H
 #define TALLYD_JOURNAL_RECORD_H
@@ -33,16 +34,18 @@ void record_encode(const struct record *record, struct buf *out);
 enum record_check { RECORD_WHOLE, RECORD_SHORT, RECORD_BAD };
 
 /*
- * Looks whether `len` bytes begin with a whole record; if so says its full size and sequences.
- * RECORD_SHORT: they end too early. RECORD_BAD: length or checksum is wrong.
+ * Looks whether `len` bytes begin with a whole record; if so says its full size and
+ * sequences. RECORD_SHORT: they end too early. RECORD_BAD: length or checksum is wrong.
  */
 enum record_check record_check(const uint8_t *bytes, size_t len, size_t *ret_size,
 	uint64_t *ret_seq, uint64_t *ret_synced_seq);
 
 /*
- * Decodes a record that record_check() found whole. Its strings borrow from `bytes`; its bookings
- * are freed with bookings_done(). 0, ERR_NOMEM, or ERR_JOURNAL_CORRUPT if the payload is not ours.
+ * Decodes a record that record_check() found whole. Its strings borrow from `bytes`; its
+ * bookings are freed with bookings_done(). 0, ERR_NOMEM, or ERR_JOURNAL_CORRUPT if the
+ * payload is not ours.
  */
-int record_decode(const uint8_t *bytes, size_t size, struct record *ret_record) MUST_CHECK;
+int record_decode(
+	const uint8_t *bytes, size_t size, struct record *ret_record) MUST_CHECK;
 
 #endif

@@ -1,10 +1,11 @@
 /*
  * Segment files: data_dir/journal/NNNNNNNNNN.seg, numbered in the order they were begun.
  *
- *     magic "TALLYJ1\n" | first_seq u64 | synced_seq u64 | created_ms u64 | crc u32 | zero u32
+ *     magic "TALLYJ1\n" | first_seq u64 | synced_seq u64 | created_ms u64 | crc u32 |
+ * zero u32
  *
- * The header names the sequence of the first record. A file that is shorter than its header was
- * prepared and never used.
+ * The header names the sequence of the first record. A file that is shorter than its
+ * header was prepared and never used.
  */
 #ifndef TALLYD_JOURNAL_SEGMENT_H
 #define TALLYD_JOURNAL_SEGMENT_H
@@ -20,14 +21,15 @@ struct segment_head {
 	uint64_t first_seq, synced_seq, created_ms;
 };
 
-void segment_encode_head(const struct segment_head *head,
-	uint8_t ret_bytes[SEGMENT_HEAD_BYTES]);
+void segment_encode_head(
+	const struct segment_head *head, uint8_t ret_bytes[SEGMENT_HEAD_BYTES]);
 
 /* 0, or ERR_JOURNAL_CORRUPT. */
-int segment_decode_head(const uint8_t *bytes, size_t len,
-	struct segment_head *ret_head) MUST_CHECK;
+int segment_decode_head(
+	const uint8_t *bytes, size_t len, struct segment_head *ret_head) MUST_CHECK;
 
-/* Opens file `number` of `dir_fd` for writing; it must not exist. The descriptor or -1 with errno. */
+/* Opens file `number` of `dir_fd` for writing; it must not exist. The descriptor or -1
+ * with errno. */
 int segment_create(int dir_fd, uint64_t number);
 
 int segment_remove(int dir_fd, uint64_t number) MUST_CHECK;

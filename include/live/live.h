@@ -1,16 +1,16 @@
 /*
  * The view in Redis: hash <prefix><id>, fields usedTraffic inputBytes outputBytes.
  *
- * Redis never feeds the ledger. While connected, unsent bytes go out as one pipeline per loop turn,
- * HINCRBY per field, increments of one user merged; at most two pipelines are outstanding, so what
- * comes meanwhile merges in the ledger instead of in memory. After start and after a lost
- * connection each user is written absolutely (HSET) before its next increment, those with unsent
- * bytes first, all others behind them.
+ * Redis never feeds the ledger. While connected, unsent bytes go out as one pipeline per
+ * loop turn, HINCRBY per field, increments of one user merged; at most two pipelines are
+ * outstanding, so what comes meanwhile merges in the ledger instead of in memory. After
+ * start and after a lost connection each user is written absolutely (HSET) before its
+ * next increment, those with unsent bytes first, all others behind them.
  *
  *     DOWN ──connect──► CHECKING ──ours, or empty──► UP
  *      ▲ ▲                 │ totals of somebody else
- *      │ └──lost───────────┴──► FOREIGN (nothing is written; looked at again now and then)
- *      └──lost── UP
+ *      │ └──lost───────────┴──► FOREIGN (nothing is written; looked at again now and
+ * then) └──lost── UP
  */
 #ifndef TALLYD_LIVE_LIVE_H
 #define TALLYD_LIVE_LIVE_H
@@ -21,9 +21,10 @@
 enum live_state { LIVE_NONE, LIVE_DOWN, LIVE_CHECKING, LIVE_FOREIGN, LIVE_UP };
 
 struct live_config {
-	const struct redis_address *address; /* borrowed; NULL: no Redis, state is LIVE_NONE */
-	const char *key_prefix;              /* borrowed */
-	const char *instance_id;             /* borrowed; of the data directory */
+	const struct redis_address
+		*address;        /* borrowed; NULL: no Redis, state is LIVE_NONE */
+	const char *key_prefix;  /* borrowed */
+	const char *instance_id; /* borrowed; of the data directory */
 	uint64_t timeout_ms;
 };
 
@@ -39,8 +40,11 @@ typedef void (*live_progress_cb)(void *arg);
 
 struct live;
 
-struct live *live_new(uv_loop_t *loop, struct ledger *ledger, const struct live_config *config,
-	live_progress_cb on_progress, void *arg);
+/* The version of hiredis that this was compiled with. */
+const char *live_library_version(void);
+
+struct live *live_new(uv_loop_t *loop, struct ledger *ledger,
+	const struct live_config *config, live_progress_cb on_progress, void *arg);
 void live_start(struct live *live);
 
 /* There may be unsent users: they are sent at the end of this loop turn. */
@@ -57,9 +61,9 @@ void live_get_stats(const struct live *live, struct live_stats *ret_stats);
 bool live_is_settled(const struct live *live);
 
 /*
- * Reads one user from Redis. False: it cannot be asked (not up, or this user is not shown yet) and
- * nothing will fire. Else `on_read` fires once, never inside: with the totals, or NULL (not there,
- * an error, later than the deadline).
+ * Reads one user from Redis. False: it cannot be asked (not up, or this user is not shown
+ * yet) and nothing will fire. Else `on_read` fires once, never inside: with the totals,
+ * or NULL (not there, an error, later than the deadline).
  */
 typedef void (*live_read_cb)(void *arg, const struct totals *totals);
 bool live_read(struct live *live, const struct user *user, live_read_cb on_read,

@@ -2,8 +2,8 @@
  * One connection to Redis in the loop: hiredis with our own adapter and our own timers
  * (hiredis 0.14 has neither a reply deadline nor a libuv adapter that reports errors).
  *
- * Knows how to connect, authenticate, select, send and time out; not what is sent. It does not
- * reconnect. `redisReply` and `redisAsyncContext` are seen only in src/live.
+ * Knows how to connect, authenticate, select, send and time out; not what is sent. It
+ * does not reconnect. `redisReply` and `redisAsyncContext` are seen only in src/live.
  */
 #ifndef TALLYD_LIVE_REDIS_H
 #define TALLYD_LIVE_REDIS_H
@@ -22,14 +22,16 @@ struct redis_address {
 	char *user, *password;
 };
 
-/* redis://[user:pass@]host[:port][/db] or unix:///path[?db=N]. 0, or ERR_CONFIG with the reason. */
+/* redis://[user:pass@]host[:port][/db] or unix:///path[?db=N]. 0, or ERR_CONFIG with the
+ * reason. */
 int redis_address_parse(const char *url, struct redis_address *ret_address,
 	struct errmsg *ret_msg) MUST_CHECK;
 void redis_address_done(struct redis_address *address);
 
 struct redis;
 
-/* Replies come in the order of redis_send(). `reply` is NULL if the connection was lost. Borrowed. */
+/* Replies come in the order of redis_send(). `reply` is NULL if the connection was lost.
+ * Borrowed. */
 typedef void (*redis_reply_cb)(void *arg, void *item, const redisReply *reply);
 
 /* Once per redis_connect(): connected, authenticated and selected, or why not (text). */
@@ -42,12 +44,14 @@ typedef void (*redis_lost_cb)(void *arg, const char *error);
 struct redis *redis_new(uv_loop_t *loop, const struct redis_address *address,
 	uint64_t timeout_ms, redis_ready_cb on_ready, redis_lost_cb on_lost, void *arg);
 
-/* Begins to connect; nothing may be connected. The outcome comes to on_ready, never inside. */
+/* Begins to connect; nothing may be connected. The outcome comes to on_ready, never
+ * inside. */
 void redis_connect(struct redis *redis);
 
 /*
- * Sends one command of `argc` binary-safe words, copied. `on_reply` (may be NULL) gets `item` back.
- * Written at the end of the loop turn, with all others of that turn. 0, or ERR_NOMEM if not sent.
+ * Sends one command of `argc` binary-safe words, copied. `on_reply` (may be NULL) gets
+ * `item` back. Written at the end of the loop turn, with all others of that turn. 0, or
+ * ERR_NOMEM if not sent.
  */
 int redis_send(struct redis *redis, redis_reply_cb on_reply, void *item, int argc,
 	const char **argv, const size_t *argv_len) MUST_CHECK;

@@ -1,10 +1,11 @@
 /*
  * Accepting a report: the order of the steps, and nothing else (design, section 5).
  *
- *     parse ► book ► journal ► ledger ► live  ...  synced (if always) ► shown (if Redis is up) ► done
+ *     parse ► book ► journal ► ledger ► live  ...  synced (if always) ► shown (if Redis
+ * is up) ► done
  *
- * Up to the journal nothing has changed and any failure is an answer. After it the report is
- * accepted; what follows only decides how long the answer waits.
+ * Up to the journal nothing has changed and any failure is an answer. After it the report
+ * is accepted; what follows only decides how long the answer waits.
  */
 #ifndef TALLYD_PIPELINE_ACCEPT_H
 #define TALLYD_PIPELINE_ACCEPT_H
@@ -22,12 +23,13 @@ struct accept_parts {
 };
 
 struct accept_stats {
-	uint64_t accepted, refused;  /* reports */
-	uint64_t stats_events;       /* accepted ones */
+	uint64_t accepted, refused; /* reports */
+	uint64_t stats_events;      /* accepted ones */
 	uint64_t rejected_events;
 };
 
-/* The report is accepted and may be answered ok. Fires once, never inside accept_report(). */
+/* The report is accepted and may be answered ok. Fires once, never inside
+ * accept_report(). */
 typedef void (*accept_done_cb)(void *arg);
 
 struct accept;
@@ -36,13 +38,15 @@ struct accept;
 struct accept *accept_new(uv_loop_t *loop, const struct accept_parts *parts);
 
 /*
- * Takes one report from `node` through the steps. 0: accepted, `on_done` will fire. Else it was
- * not: ERR_JSON, ERR_NO_EVENTS, ERR_JOURNAL_*, ERR_DISK_LOW, ERR_STOPPING, ERR_NOMEM.
+ * Takes one report from `node` through the steps. 0: accepted, `on_done` will fire. Else
+ * it was not: ERR_JSON, ERR_NO_EVENTS, ERR_JOURNAL_*, ERR_DISK_LOW, ERR_STOPPING,
+ * ERR_NOMEM.
  */
 int accept_report(struct accept *accept, const char *node, uint64_t connection,
 	const char *body, size_t len, accept_done_cb on_done, void *arg) MUST_CHECK;
 
-/* Something that answers wait for has moved on: lets go those that need wait no longer. */
+/* Something that answers wait for has moved on: lets go those that need wait no longer.
+ */
 void accept_advance(struct accept *accept);
 
 /* From now on every report is refused with ERR_STOPPING. */

@@ -1,7 +1,8 @@
 /*
  * The one way to start, and what an operator does with the journal by hand.
  *
- *     load SQLite ► fold the journal above applied_seq ► checkpoint ► set the old segments aside
+ *     load SQLite ► fold the journal above applied_seq ► checkpoint ► set the old
+ * segments aside
  */
 #ifndef TALLYD_PIPELINE_RECOVER_H
 #define TALLYD_PIPELINE_RECOVER_H
@@ -14,7 +15,8 @@
 
 struct recover_options {
 	bool does_salvage;
-	unsigned max_retries; /* of the checkpoint, while another program holds the database */
+	unsigned max_retries; /* of the checkpoint, while another program holds the
+				 database */
 	uint64_t retry_delay_ms;
 };
 
@@ -25,9 +27,10 @@ struct recovered {
 };
 
 /*
- * Brings an empty ledger and the database to all that was ever accepted; blocks. On return every
- * record is in SQLite and the old segments are gone: removed, or, where they were broken, moved to
- * a folder `kept-...` beside them. 0 or ERR_JOURNAL_*, ERR_STORE_*, ERR_NOMEM.
+ * Brings an empty ledger and the database to all that was ever accepted; blocks. On
+ * return every record is in SQLite and the old segments are gone: removed, or, where they
+ * were broken, moved to a folder `kept-...` beside them. 0 or ERR_JOURNAL_*, ERR_STORE_*,
+ * ERR_NOMEM.
  */
 int recover(int dir_fd, struct store *store, struct ledger *ledger,
 	const struct recover_options *options, struct recovered *ret_recovered,

@@ -5,10 +5,10 @@
  *                        │ failed
  *                        └──► BACKOFF ──retry_delay over──► RUNNING
  *
- * One flush at a time; each is one cut and one job on the thread pool. Nothing starts in BACKOFF,
- * whoever asks. After max_retries the backoff lasts until the next interval. A failed flush loses
- * nothing: its increments return to the ledger, or, if the outcome of COMMIT is unknown, the very
- * same cut is handed in again.
+ * One flush at a time; each is one cut and one job on the thread pool. Nothing starts in
+ * BACKOFF, whoever asks. After max_retries the backoff lasts until the next interval. A
+ * failed flush loses nothing: its increments return to the ledger, or, if the outcome of
+ * COMMIT is unknown, the very same cut is handed in again.
  */
 #ifndef TALLYD_STORE_FLUSH_H
 #define TALLYD_STORE_FLUSH_H
@@ -20,7 +20,8 @@
 struct flush_config {
 	uint64_t interval_ms;
 	size_t max_pending_users;    /* a warning at this many dirty users */
-	size_t emergency_flush_size; /* a flush at this many; at most max_pending_users counts */
+	size_t emergency_flush_size; /* a flush at this many; at most max_pending_users
+					counts */
 	unsigned max_retries;
 	uint64_t retry_delay_ms; /* doubled for each retry */
 };
@@ -40,13 +41,14 @@ struct flush_stats {
 
 /* What others do at a flush; both on the loop. */
 struct flush_hooks {
-	void (*on_cut)(void *arg);                      /* a cut was just taken */
-	void (*on_committed)(void *arg, uint64_t seq);  /* all up to `seq` is in SQLite */
-	void (*on_fatal)(void *arg, int code);          /* ERR_STORE_FOREIGN: end the process */
+	void (*on_cut)(void *arg);                     /* a cut was just taken */
+	void (*on_committed)(void *arg, uint64_t seq); /* all up to `seq` is in SQLite */
+	void (*on_fatal)(void *arg, int code); /* ERR_STORE_FOREIGN: end the process */
 	void *arg;
 };
 
-/* Fires once, on the loop, never inside the request: 0 or the code of the flush that failed. */
+/* Fires once, on the loop, never inside the request: 0 or the code of the flush that
+ * failed. */
 typedef void (*flush_done_cb)(void *arg, int code, const struct flush_stats *stats);
 
 struct flush;
@@ -60,14 +62,17 @@ void flush_configure(struct flush *flush, const struct flush_config *config);
 /* Bytes were booked: starts an emergency flush if it is time. */
 void flush_maybe_start(struct flush *flush);
 
-/* Everything applied so far into SQLite, now or when a backoff is over. 0 or ERR_NOMEM. */
+/* Everything applied so far into SQLite, now or when a backoff is over. 0 or ERR_NOMEM.
+ */
 int flush_request(struct flush *flush, flush_done_cb on_done, void *arg) MUST_CHECK;
 
 /*
- * The last flush: tries until all is written or `timeout_ms` is over, then `on_done` with 0 or the
- * last error. Nothing may be booked any more. Requests that wait are answered first.
+ * The last flush: tries until all is written or `timeout_ms` is over, then `on_done` with
+ * 0 or the last error. Nothing may be booked any more. Requests that wait are answered
+ * first.
  */
-void flush_stop(struct flush *flush, uint64_t timeout_ms, flush_done_cb on_done, void *arg);
+void flush_stop(
+	struct flush *flush, uint64_t timeout_ms, flush_done_cb on_done, void *arg);
 void flush_close(struct flush *flush, void (*on_closed)(void *arg), void *arg);
 void flush_free(struct flush *flush);
 

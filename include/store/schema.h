@@ -1,4 +1,5 @@
-/* The tables of tally.db and their migrations; user_version counts those that were made. */
+/* The tables of tally.db and their migrations; user_version counts those that were made.
+ */
 #ifndef TALLYD_STORE_SCHEMA_H
 #define TALLYD_STORE_SCHEMA_H
 
@@ -6,7 +7,8 @@
 
 #include <sqlite3.h>
 
-/* Brings `db` to the newest version, in one transaction. 0, ERR_STORE_NEWER, ERR_STORE_*. */
+/* Brings `db` to the newest version, in one transaction. 0, ERR_STORE_NEWER, ERR_STORE_*.
+ */
 int schema_migrate(sqlite3 *db, struct errmsg *ret_msg) MUST_CHECK;
 
 /* Our code for an SQLite result code. */

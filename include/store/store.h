@@ -1,9 +1,10 @@
 /*
  * SQLite: the checkpoint. Opens and migrates the file, loads it once, and writes cuts.
  *
- * The connection is used by one thread at a time: the loop's before the loop runs and after it
- * ended, in between only the flush job on the thread pool. WAL with synchronous=FULL: a commit is
- * on disk when it returns (sqlite.org/pragma.html#pragma_synchronous).
+ * The connection is used by one thread at a time: the loop's before the loop runs and
+ * after it ended, in between only the flush job on the thread pool. WAL with
+ * synchronous=FULL: a commit is on disk when it returns
+ * (sqlite.org/pragma.html#pragma_synchronous).
  */
 #ifndef TALLYD_STORE_STORE_H
 #define TALLYD_STORE_STORE_H
@@ -22,8 +23,8 @@ struct store_config {
 struct store;
 
 /*
- * Opens or creates the file and brings it to our user_version. 0 or ERR_STORE_*, ERR_NOMEM, with
- * `ret_msg` filled.
+ * Opens or creates the file and brings it to our user_version. 0 or ERR_STORE_*,
+ * ERR_NOMEM, with `ret_msg` filled.
  */
 int store_open(const struct store_config *config, struct store **ret_store,
 	struct errmsg *ret_msg) MUST_CHECK;
@@ -35,7 +36,8 @@ void store_close(struct store *store);
 const char *store_instance_id(const struct store *store);
 
 /* Fills an empty ledger: users, services, applied_seq. */
-int store_load(struct store *store, struct ledger *ledger, struct errmsg *ret_msg) MUST_CHECK;
+int store_load(
+	struct store *store, struct ledger *ledger, struct errmsg *ret_msg) MUST_CHECK;
 
 struct store_result {
 	unsigned n_statements; /* that wrote users */
@@ -43,11 +45,11 @@ struct store_result {
 };
 
 /*
- * Writes a cut in one transaction, guarded by applied_seq. If the file says that this very cut was
- * committed before, that is success. 0, or
- *   ERR_STORE_BUSY, _FULL, _IO, _READONLY, _CORRUPT   rolled back: nothing of it is in the file;
- *   ERR_STORE_UNKNOWN   COMMIT failed: hand in the same cut again, before any other;
- *   ERR_STORE_FOREIGN   somebody else moved applied_seq: this process must not go on.
+ * Writes a cut in one transaction, guarded by applied_seq. If the file says that this
+ * very cut was committed before, that is success. 0, or ERR_STORE_BUSY, _FULL, _IO,
+ * _READONLY, _CORRUPT   rolled back: nothing of it is in the file; ERR_STORE_UNKNOWN
+ * COMMIT failed: hand in the same cut again, before any other; ERR_STORE_FOREIGN somebody
+ * else moved applied_seq: this process must not go on.
  */
 int store_commit(struct store *store, const struct cut *cut,
 	struct store_result *ret_result) MUST_CHECK;

@@ -57,19 +57,22 @@ static bool names_user(const struct event *event)
 }
 
 /* Whether the event fits under the bounds; *ret_reason is why not. 0 or ERR_NOMEM. */
-static int check_room(const struct ledger *ledger, const char *node, const struct event *event,
-	struct newcomers *newcomers, const char **ret_reason)
+static int check_room(const struct ledger *ledger, const char *node,
+	const struct event *event, struct newcomers *newcomers, const char **ret_reason)
 {
 	struct newcomer **services = &newcomers->services[event->kind];
-	bool is_new_user = names_user(event) && ledger_find_user(ledger, event->client) == NULL &&
+	bool is_new_user = names_user(event) &&
+		ledger_find_user(ledger, event->client) == NULL &&
 		find(newcomers->users, event->client) == NULL;
-	bool is_new_service = !ledger_has_service(ledger, node, event->kind, event->service) &&
+	bool is_new_service =
+		!ledger_has_service(ledger, node, event->kind, event->service) &&
 		find(*services, event->service) == NULL;
 	size_t n_services = HASH_COUNT(newcomers->services[KIND_HANDLER]) +
 		HASH_COUNT(newcomers->services[KIND_SERVICE]);
 
 	*ret_reason = NULL;
-	if (is_new_user && !ledger_has_room_for_users(ledger, HASH_COUNT(newcomers->users) + 1))
+	if (is_new_user &&
+		!ledger_has_room_for_users(ledger, HASH_COUNT(newcomers->users) + 1))
 		*ret_reason = "max_users is reached";
 	else if (is_new_service && !ledger_has_room_for_services(ledger, n_services + 1))
 		*ret_reason = "there are too many services";

@@ -2,8 +2,8 @@
  * Bytes come in through apply() and leave twice: by ledger_cut() towards SQLite and by
  * ledger_take_unsent() towards Redis. A user stands in at most one place of each queue.
  *
- * uthash ends the process if it cannot grow its table (HASH_NONFATAL_OOM is 0): the journal holds
- * everything, so the next start folds it again.
+ * uthash ends the process if it cannot grow its table (HASH_NONFATAL_OOM is 0): the
+ * journal holds everything, so the next start folds it again.
  */
 #include "account/ledger.h"
 #include "base/text.h"
@@ -119,9 +119,11 @@ static struct user *get_user(struct ledger *ledger, const char *id)
 
 /* The key is: node NUL kind name. Returns its length. */
 #define SERVICE_KEY_BYTES (2 * NAME_MAX_BYTES + 3)
-static size_t service_key(char *key, const char *node, enum event_kind kind, const char *name)
+static size_t service_key(
+	char *key, const char *node, enum event_kind kind, const char *name)
 {
-	size_t node_len = strnlen(node, NAME_MAX_BYTES), name_len = strnlen(name, NAME_MAX_BYTES);
+	size_t node_len = strnlen(node, NAME_MAX_BYTES),
+	       name_len = strnlen(name, NAME_MAX_BYTES);
 
 	memcpy(key, node, node_len);
 	key[node_len] = '\0';
@@ -131,7 +133,8 @@ static size_t service_key(char *key, const char *node, enum event_kind kind, con
 	return node_len + 2 + name_len;
 }
 
-static struct service *find_service(const struct ledger *ledger, const char *key, size_t len)
+static struct service *find_service(
+	const struct ledger *ledger, const char *key, size_t len)
 {
 	struct service *service;
 
@@ -139,8 +142,8 @@ static struct service *find_service(const struct ledger *ledger, const char *key
 	return service;
 }
 
-static struct service *get_service(struct ledger *ledger, const char *node,
-	enum event_kind kind, const char *name)
+static struct service *get_service(
+	struct ledger *ledger, const char *node, enum event_kind kind, const char *name)
 {
 	char key[SERVICE_KEY_BYTES];
 	size_t len = service_key(key, node, kind, name);
@@ -198,7 +201,8 @@ static void make_user_real(struct ledger *ledger, struct user *user, uint64_t no
 	}
 }
 
-static void make_service_real(struct ledger *ledger, struct service *service, uint64_t now_ms)
+static void make_service_real(
+	struct ledger *ledger, struct service *service, uint64_t now_ms)
 {
 	if (service->updated_ms == 0)
 		ledger->stats.services++;
@@ -236,7 +240,8 @@ int ledger_prepare(struct ledger *ledger, const char *node, struct bookings *boo
 	for (size_t i = 0; i < bookings->n; i++) {
 		struct booking *booking = &bookings->list[i];
 
-		booking->in_service = get_service(ledger, node, booking->kind, booking->service);
+		booking->in_service =
+			get_service(ledger, node, booking->kind, booking->service);
 		if (booking->in_service == NULL)
 			return ERR_NOMEM;
 		if (booking->client[0] == '\0')
@@ -248,8 +253,8 @@ int ledger_prepare(struct ledger *ledger, const char *node, struct bookings *boo
 	return 0;
 }
 
-static void apply_to_service(struct ledger *ledger, const struct booking *booking,
-	uint64_t now_ms)
+static void apply_to_service(
+	struct ledger *ledger, const struct booking *booking, uint64_t now_ms)
 {
 	struct service *service = booking->in_service;
 	const struct counters *counters = &booking->counters;
@@ -262,7 +267,8 @@ static void apply_to_service(struct ledger *ledger, const struct booking *bookin
 		return;
 	}
 	add_totals(ledger, &service->pending, &delta);
-	service->last.input_bytes = add_saturating(ledger, service->last.input_bytes, delta.input);
+	service->last.input_bytes =
+		add_saturating(ledger, service->last.input_bytes, delta.input);
 	service->last.output_bytes =
 		add_saturating(ledger, service->last.output_bytes, delta.output);
 	service->last.total_conns = counters->total_conns;
@@ -277,7 +283,8 @@ static struct totals grown(const struct totals *now, const struct totals *before
 		now->output - before->output};
 }
 
-static void apply_to_user(struct ledger *ledger, const struct booking *booking, uint64_t now_ms)
+static void apply_to_user(
+	struct ledger *ledger, const struct booking *booking, uint64_t now_ms)
 {
 	struct user *user = booking->in_user;
 	const struct counters *counters = &booking->counters;
@@ -311,10 +318,11 @@ void ledger_apply(struct ledger *ledger, const struct bookings *bookings, uint64
 	ledger->seq = seq;
 }
 
-void ledger_keep_reject(struct ledger *ledger, const char *node, const struct reject *reject,
-	uint64_t now_ms)
+void ledger_keep_reject(struct ledger *ledger, const char *node,
+	const struct reject *reject, uint64_t now_ms)
 {
-	struct kept_reject kept = {now_ms, reject->reason, strdup(node), strdup(reject->event)};
+	struct kept_reject kept = {
+		now_ms, reject->reason, strdup(node), strdup(reject->event)};
 
 	if (kept.node == NULL || kept.event == NULL) {
 		free_reject(&kept);
@@ -336,8 +344,8 @@ const struct user *ledger_find_user(const struct ledger *ledger, const char *id)
 	return user != NULL && user->created_ms != 0 ? user : NULL;
 }
 
-bool ledger_has_service(const struct ledger *ledger, const char *node, enum event_kind kind,
-	const char *name)
+bool ledger_has_service(const struct ledger *ledger, const char *node,
+	enum event_kind kind, const char *name)
 {
 	char key[SERVICE_KEY_BYTES];
 	size_t len = service_key(key, node, kind, name);
@@ -363,7 +371,8 @@ void ledger_get_stats(const struct ledger *ledger, struct ledger_stats *ret_stat
 
 bool ledger_is_dirty(const struct ledger *ledger)
 {
-	return ledger->n_dirty_users > 0 || ledger->n_dirty_services > 0 || ledger->n_rejects > 0;
+	return ledger->n_dirty_users > 0 || ledger->n_dirty_services > 0 ||
+		ledger->n_rejects > 0;
 }
 
 static void free_cut(struct cut *cut)
@@ -449,7 +458,8 @@ void ledger_cut_committed(struct ledger *ledger, struct cut *cut)
 	free_cut(cut);
 }
 
-/* Rejects of the cut are older than those that came since: they go back in front, if there is room. */
+/* Rejects of the cut are older than those that came since: they go back in front, if
+ * there is room. */
 static void restore_rejects(struct ledger *ledger, struct cut *cut)
 {
 	size_t room = LEDGER_MAX_REJECTS - ledger->n_rejects;

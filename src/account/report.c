@@ -1,9 +1,9 @@
 /*
- * The happy path: parse, find `events`, turn each into a struct event. What can go wrong in one
- * event ends in one reason, kept beside the event's own text.
+ * The happy path: parse, find `events`, turn each into a struct event. What can go wrong
+ * in one event ends in one reason, kept beside the event's own text.
  *
- * cJSON is lenient where a ledger must not be: it takes trailing garbage, reads numbers as
- * doubles, and cuts strings at an escaped NUL. Each is looked after here.
+ * cJSON is lenient where a ledger must not be: it takes trailing garbage, reads numbers
+ * as doubles, and cuts strings at an escaped NUL. Each is looked after here.
  */
 #include "account/report.h"
 #include "base/text.h"
@@ -15,8 +15,9 @@
 #include <string.h>
 
 /*
- * An escaped NUL would put what follows it out of sight. In a copy of the body each becomes an
- * escaped U+0001, which no name may hold either. NULL: none there, or *ret_failed.
+ * An escaped NUL would put what follows it out of sight. In a copy of the body each
+ * becomes an escaped U+0001, which no name may hold either. NULL: none there, or
+ * *ret_failed.
  */
 static char *unmask_escaped_nul(const char *body, size_t len, bool *ret_failed)
 {
@@ -86,8 +87,8 @@ static bool read_counter(const cJSON *stats, const char *name, uint64_t *ret_val
 
 	if (item == NULL)
 		return true;
-	if (!cJSON_IsNumber(item) || !isfinite(item->valuedouble) || item->valuedouble < 0 ||
-		item->valuedouble > (double)COUNTER_MAX ||
+	if (!cJSON_IsNumber(item) || !isfinite(item->valuedouble) ||
+		item->valuedouble < 0 || item->valuedouble > (double)COUNTER_MAX ||
 		item->valuedouble != floor(item->valuedouble))
 		return false;
 	*ret_value = (uint64_t)item->valuedouble;
@@ -138,7 +139,8 @@ static const char *read_status(const cJSON *json, struct event *event)
 	return NULL;
 }
 
-/* NULL if `event` is filled, else why the event is bad; *ret_ignored: its type is unknown. */
+/* NULL if `event` is filled, else why the event is bad; *ret_ignored: its type is
+ * unknown. */
 static const char *read_event(const cJSON *json, struct event *event, bool *ret_ignored)
 {
 	const cJSON *type = member(json, "type");
@@ -157,17 +159,21 @@ static const char *read_event(const cJSON *json, struct event *event, bool *ret_
 		return NULL;
 	}
 	kind = name_member(json, "kind");
-	if (kind == NULL || (kind[0] != '\0' && strcmp(kind, "handler") != 0 &&
-				    strcmp(kind, "service") != 0))
+	if (kind == NULL ||
+		(kind[0] != '\0' && strcmp(kind, "handler") != 0 &&
+			strcmp(kind, "service") != 0))
 		return "kind is neither handler nor service";
 	event->kind = strcmp(kind, "service") == 0 ? KIND_SERVICE : KIND_HANDLER;
 	event->service = name_member(json, "service");
 	if (event->service == NULL)
-		return "service is not a name: up to 255 bytes of UTF-8 without control characters";
+		return "service is not a name: up to 255 bytes of UTF-8 without control "
+		       "characters";
 	event->client = name_member(json, "client");
 	if (event->client == NULL)
-		return "client is not a name: up to 255 bytes of UTF-8 without control characters";
-	return event->type == EVENT_STATS ? read_stats(json, event) : read_status(json, event);
+		return "client is not a name: up to 255 bytes of UTF-8 without control "
+		       "characters";
+	return event->type == EVENT_STATS ? read_stats(json, event)
+					  : read_status(json, event);
 }
 
 /* Makes bytes that are no UTF-8 visible instead of handing them on. */
@@ -210,8 +216,7 @@ static void read_events(const cJSON *events, struct report *report)
 {
 	const cJSON *json;
 
-	cJSON_ArrayForEach(json, events)
-	{
+	cJSON_ArrayForEach (json, events) {
 		struct event event;
 		bool is_ignored;
 		const char *reason = read_event(json, &event, &is_ignored);
@@ -241,7 +246,8 @@ int report_parse(const char *body, size_t len, struct report *ret_report)
 		report_done(&report);
 		return ERR_NO_EVENTS;
 	}
-	report.events = calloc((size_t)cJSON_GetArraySize(events) + 1, sizeof(*report.events));
+	report.events =
+		calloc((size_t)cJSON_GetArraySize(events) + 1, sizeof(*report.events));
 	if (report.events == NULL) {
 		report_done(&report);
 		return ERR_NOMEM;

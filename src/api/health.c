@@ -1,10 +1,8 @@
 #include "api/api.h"
 #include "api/json.h"
 
-#include <hiredis/hiredis.h>
 #include <microhttpd.h>
 #include <sqlite3.h>
-#include <stdio.h>
 #include <uv.h>
 
 void api_livez(void *arg, struct http_request *request)
@@ -28,25 +26,23 @@ void api_readyz(void *arg, struct http_request *request)
 	(void)cJSON_AddBoolToObject(root, "ready", is_ready);
 	(void)cJSON_AddStringToObject(
 		root, "journal", journal.refusal == 0 ? "ok" : err_text(journal.refusal));
-	(void)cJSON_AddStringToObject(root, "redis", live_state_name(live_get_state(api->live)));
 	(void)cJSON_AddStringToObject(
-		root, "sqlite", flush.last.error == 0 ? "ok" : err_text(flush.last.error));
+		root, "redis", live_state_name(live_get_state(api->live)));
+	(void)cJSON_AddStringToObject(root, "sqlite",
+		flush.last.error == 0 ? "ok" : err_text(flush.last.error));
 	json_answer(request, is_ready ? 200 : 503, root);
 }
 
 void api_version(void *arg, struct http_request *request)
 {
 	cJSON *root = cJSON_CreateObject(), *libraries;
-	char hiredis[32];
 
 	(void)arg;
-	(void)snprintf(
-		hiredis, sizeof(hiredis), "%d.%d.%d", HIREDIS_MAJOR, HIREDIS_MINOR, HIREDIS_PATCH);
 	(void)cJSON_AddStringToObject(root, "version", TALLYD_VERSION);
 	libraries = cJSON_AddObjectToObject(root, "libraries");
 	(void)cJSON_AddStringToObject(libraries, "libuv", uv_version_string());
 	(void)cJSON_AddStringToObject(libraries, "libmicrohttpd", MHD_get_version());
-	(void)cJSON_AddStringToObject(libraries, "hiredis", hiredis);
+	(void)cJSON_AddStringToObject(libraries, "hiredis", live_library_version());
 	(void)cJSON_AddStringToObject(libraries, "sqlite", sqlite3_libversion());
 	(void)cJSON_AddStringToObject(libraries, "cJSON", cJSON_Version());
 	json_answer(request, 200, root);

@@ -11,7 +11,8 @@ void json_add_u64(cJSON *object, const char *name, uint64_t value)
 	char text[24];
 
 	(void)snprintf(text, sizeof(text), "%" PRIu64, value);
-	(void)cJSON_AddRawToObject(object, name, text); /* short of memory: see json_answer() */
+	(void)cJSON_AddRawToObject(
+		object, name, text); /* short of memory: see json_answer() */
 }
 
 void json_add_decimal(cJSON *object, const char *name, double value)

@@ -1,4 +1,5 @@
-/* GOST's observer plugin: success is 200 with {"ok":true}, anything else is repeated for ever. */
+/* GOST's observer plugin: success is 200 with {"ok":true}, anything else is repeated for
+ * ever. */
 #include "api/api.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -12,8 +13,8 @@ static void on_accepted(void *arg)
 
 static void refuse(struct http_request *request, int code, const char *sentence)
 {
-	log_limited(LOG_WARN, "report refused", "status=%d reason=%s", err_http_status(code),
-		LOG_QUOTE(sentence));
+	log_limited(LOG_WARN, "report refused", "status=%d reason=%s",
+		err_http_status(code), LOG_QUOTE(sentence));
 	http_answer_error(request, err_http_status(code), sentence);
 }
 
@@ -30,16 +31,18 @@ void api_observer(void *arg, struct http_request *request)
 		node = "default";
 	if (!text_is_name(node)) {
 		refuse(request, ERR_PARAM,
-			"node is not a name: up to 255 bytes of UTF-8 without control characters");
+			"node is not a name: up to 255 bytes of UTF-8 without control "
+			"characters");
 		return;
 	}
 	if (counters != NULL && strcmp(counters, "delta") != 0) {
 		refuse(request, ERR_PARAM,
-			"counters can only be `delta` here: set observer.resetTraffic: true in GOST");
+			"counters can only be `delta` here: set observer.resetTraffic: "
+			"true in GOST");
 		return;
 	}
-	code = accept_report(
-		api->accept, node, http_connection_id(request), body, len, on_accepted, request);
+	code = accept_report(api->accept, node, http_connection_id(request), body, len,
+		on_accepted, request);
 	if (code != 0)
 		refuse(request, code, err_text(code));
 }

@@ -1,4 +1,5 @@
-/* The status page keeps the original design's members exactly, and has its own beside them. */
+/* The status page keeps the original design's members exactly, and has its own beside
+ * them. */
 #include "api/api.h"
 #include "api/json.h"
 #include "base/clock.h"
@@ -17,8 +18,8 @@ static void add_config(cJSON *data, const struct api *api)
 	json_add_u64(config, "batchSize", api->sync_batch_size);
 }
 
-static void add_stats(cJSON *data, const struct flush_stats *flush,
-	const struct ledger_stats *ledger)
+static void add_stats(
+	cJSON *data, const struct flush_stats *flush, const struct ledger_stats *ledger)
 {
 	cJSON *stats = cJSON_AddObjectToObject(data, "stats");
 	uint64_t ended = flush->n_succeeded + flush->n_failed;
@@ -32,19 +33,19 @@ static void add_stats(cJSON *data, const struct flush_stats *flush,
 	(void)cJSON_AddBoolToObject(stats, "isSyncing", flush->is_running);
 }
 
-static void add_efficiency(cJSON *data, const struct flush_stats *flush,
-	const struct accept_stats *accept)
+static void add_efficiency(
+	cJSON *data, const struct flush_stats *flush, const struct accept_stats *accept)
 {
 	cJSON *efficiency = cJSON_AddObjectToObject(data, "efficiency");
 	double ended = (double)(flush->n_succeeded + flush->n_failed);
 	double events = (double)accept->stats_events;
 
 	json_add_decimal(efficiency, "avgBatchSize",
-		flush->statements > 0 ?
-			(double)flush->users_written / (double)flush->statements :
-			0);
-	json_add_decimal(
-		efficiency, "syncSuccessRate", percent((double)flush->n_succeeded, ended));
+		flush->statements > 0
+			? (double)flush->users_written / (double)flush->statements
+			: 0);
+	json_add_decimal(efficiency, "syncSuccessRate",
+		percent((double)flush->n_succeeded, ended));
 	json_add_decimal(efficiency, "dbWriteReduction",
 		percent(events - (double)flush->n_succeeded, events));
 }
@@ -65,7 +66,8 @@ static void add_last_sync(cJSON *data, const struct flush_stats *flush)
 		(void)cJSON_AddStringToObject(last, "error", err_text(flush->last.error));
 }
 
-static void add_redis(cJSON *data, const struct live *live, const struct ledger_stats *ledger)
+static void add_redis(
+	cJSON *data, const struct live *live, const struct ledger_stats *ledger)
 {
 	cJSON *redis = cJSON_AddObjectToObject(data, "redis");
 	struct live_stats stats;

@@ -10,7 +10,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
-/* Descriptors for connections and for what else is open. Fewer only means fewer clients. */
+/* Descriptors for connections and for what else is open. Fewer only means fewer clients.
+ */
 static void raise_descriptor_limit(uint64_t connections)
 {
 	struct rlimit limit;
@@ -95,7 +96,8 @@ int app_salvage(const struct config *config)
 	struct data_dir dir = {-1, -1};
 	struct recovered recovered;
 	struct errmsg msg = {"out of memory"};
-	int code = ledger == NULL ? ERR_NOMEM : data_dir_open(config->data_dir, true, &dir, &msg);
+	int code = ledger == NULL ? ERR_NOMEM
+				  : data_dir_open(config->data_dir, true, &dir, &msg);
 
 	(void)snprintf(path, sizeof(path), "%s/tally.db", config->data_dir);
 	if (code == 0)
@@ -103,7 +105,8 @@ int app_salvage(const struct config *config)
 	if (code == 0)
 		code = recover(dir.journal_fd, store, ledger, &options, &recovered, &msg);
 	if (code == 0)
-		log_info("salvaged: tallyd can be started", "records=%zu", recovered.n_records);
+		log_info("salvaged: tallyd can be started", "records=%zu",
+			recovered.n_records);
 	store_close(store);
 	ledger_free(ledger);
 	data_dir_close(&dir);

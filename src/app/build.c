@@ -1,6 +1,6 @@
 /*
- * From the data directory to the open door. Everything before the journal may block; nothing is
- * accepted yet.
+ * From the data directory to the open door. Everything before the journal may block;
+ * nothing is accepted yet.
  */
 #include "app/tree.h"
 #include "base/clock.h"
@@ -47,8 +47,8 @@ static int open_storage(struct app *app, struct errmsg *msg)
 {
 	const struct config *config = app->config;
 	char path[256];
-	struct store_config store = {path, (unsigned)config->busy_timeout,
-		(unsigned)config->sync_batch_size};
+	struct store_config store = {
+		path, (unsigned)config->busy_timeout, (unsigned)config->sync_batch_size};
 	int code = data_dir_open(config->data_dir, true, &app->dir, msg);
 
 	if (code != 0)
@@ -70,7 +70,8 @@ static int recover_state(struct app *app, struct errmsg *msg)
 	app->ledger = ledger_new(config->max_users, has_view);
 	if (app->ledger == NULL)
 		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
-	code = recover(app->dir.journal_fd, app->store, app->ledger, &options, &recovered, msg);
+	code = recover(
+		app->dir.journal_fd, app->store, app->ledger, &options, &recovered, msg);
 	if (code != 0)
 		return code;
 	config_to_journal(config, &journal);
@@ -103,7 +104,8 @@ static int open_live(struct app *app, struct errmsg *msg)
 	live_get_stats(app->live, &stats);
 	if (stats.state == LIVE_FOREIGN)
 		return err_set(msg, ERR_REDIS_FOREIGN,
-			"the Redis of redis_url belongs to somebody else: %s; use an empty database "
+			"the Redis of redis_url belongs to somebody else: %s; use an "
+			"empty database "
 			"number, another redis_key_prefix, or redis_url = none",
 			stats.error);
 	return 0;
@@ -124,8 +126,9 @@ static int open_pipeline(struct app *app, struct errmsg *msg)
 	app->accept = accept_new(&app->loop, &parts);
 	if (app->accept == NULL)
 		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
-	app->api = (struct api){app->accept, app->ledger, app->journal, app->live, app->flush,
-		flush, (unsigned)app->config->sync_batch_size, clock_ms(), false};
+	app->api = (struct api){app->accept, app->ledger, app->journal, app->live,
+		app->flush, flush, (unsigned)app->config->sync_batch_size, clock_ms(),
+		false};
 	return 0;
 }
 
@@ -133,7 +136,8 @@ static int open_door(struct app *app, struct errmsg *msg)
 {
 	const struct config *config = app->config;
 	struct http_config http = {config->listen, config->max_body_bytes,
-		(unsigned)config->max_connections, config->idle_timeout, config->request_timeout};
+		(unsigned)config->max_connections, config->idle_timeout,
+		config->request_timeout};
 
 	return http_open(&app->loop, &http, api_routes(), &app->api, &app->http, msg);
 }

@@ -1,6 +1,6 @@
 /*
- * One row per option says everything about it; all else here walks the table. Values are read by
- * the same parser wherever they come from, defaults included.
+ * One row per option says everything about it; all else here walks the table. Values are
+ * read by the same parser wherever they come from, defaults included.
  */
 #include "app/config.h"
 #include "base/text.h"
@@ -27,7 +27,8 @@ struct option_row {
 	size_t offset;
 	const char *fallback;
 	uint64_t min, max;
-	const char *words; /* of TYPE_WORD, separated by `|`, in the order of their enum */
+	const char
+		*words; /* of TYPE_WORD, separated by `|`, in the order of their enum */
 	bool has_auto, can_reload, is_secret;
 	const char *help;
 };
@@ -35,59 +36,70 @@ struct option_row {
 #define AT(field) offsetof(struct config, field)
 
 static const struct option_row table[] = {
-	{"listen", NULL, TYPE_TEXT, AT(listen), "127.0.0.1:3000", 1, 1000, NULL, false, false, false,
-		"addresses to serve: ADDRESS:PORT, [ADDRESS]:PORT or unix:/PATH, comma between"},
-	{"data_dir", NULL, TYPE_TEXT, AT(data_dir), "/var/lib/tallyd", 1, 180, NULL, false, false,
-		false, "folder of tally.db, journal/ and lock"},
-	{"redis_url", "REDIS_URL", TYPE_TEXT, AT(redis_url), "redis://127.0.0.1:6379/0", 1, 1000,
-		NULL, false, false, true,
+	{"listen", NULL, TYPE_TEXT, AT(listen), "127.0.0.1:3000", 1, 1000, NULL, false,
+		false, false,
+		"addresses to serve: ADDRESS:PORT, [ADDRESS]:PORT or unix:/PATH, comma "
+		"between"},
+	{"data_dir", NULL, TYPE_TEXT, AT(data_dir), "/var/lib/tallyd", 1, 180, NULL,
+		false, false, false, "folder of tally.db, journal/ and lock"},
+	{"redis_url", "REDIS_URL", TYPE_TEXT, AT(redis_url), "redis://127.0.0.1:6379/0",
+		1, 1000, NULL, false, false, true,
 		"redis://[user:pass@]host:port/db, unix:///path?db=0, or none"},
-	{"redis_key_prefix", NULL, TYPE_TEXT, AT(redis_key_prefix), "user:", 0, 255, NULL, false,
-		false, false, "a user's hash in Redis is this and the user's id"},
-	{"sync_interval", "DB_SYNC_INTERVAL", TYPE_TIME, AT(sync_interval), "45s", 100, 86400000,
-		NULL, false, true, false, "time between two flushes into SQLite"},
+	{"redis_key_prefix", NULL, TYPE_TEXT, AT(redis_key_prefix), "user:", 0, 255, NULL,
+		false, false, false, "a user's hash in Redis is this and the user's id"},
+	{"sync_interval", "DB_SYNC_INTERVAL", TYPE_TIME, AT(sync_interval), "45s", 100,
+		86400000, NULL, false, true, false,
+		"time between two flushes into SQLite"},
 	{"sync_batch_size", "SYNC_BATCH_SIZE", TYPE_COUNT, AT(sync_batch_size), "50", 1,
 		STORE_MAX_BATCH, NULL, false, false, false,
 		"users per statement inside a flush's transaction"},
-	{"max_pending_users", "MAX_PENDING_SYNC_USERS", TYPE_COUNT, AT(max_pending_users), "1000",
-		1, 100000000, NULL, false, true, false,
+	{"max_pending_users", "MAX_PENDING_SYNC_USERS", TYPE_COUNT, AT(max_pending_users),
+		"1000", 1, 100000000, NULL, false, true, false,
 		"a warning is logged when this many users wait for SQLite"},
-	{"emergency_flush_size", "EMERGENCY_FLUSH_SIZE", TYPE_COUNT, AT(emergency_flush_size),
-		"auto", 1, 100000000, NULL, true, true, false,
-		"a flush starts at this many, at most every 5 s; auto: 80 % of max_pending_users"},
-	{"max_retries", "MAX_RETRIES", TYPE_COUNT, AT(max_retries), "3", 0, 100, NULL, false, true,
-		false, "quick retries of a failed flush before the next interval"},
-	{"retry_delay", "RETRY_DELAY", TYPE_TIME, AT(retry_delay), "1s", 10, 3600000, NULL, false,
-		true, false, "before the first retry, doubled for each further one"},
+	{"emergency_flush_size", "EMERGENCY_FLUSH_SIZE", TYPE_COUNT,
+		AT(emergency_flush_size), "auto", 1, 100000000, NULL, true, true, false,
+		"a flush starts at this many, at most every 5 s; auto: 80 % of "
+		"max_pending_users"},
+	{"max_retries", "MAX_RETRIES", TYPE_COUNT, AT(max_retries), "3", 0, 100, NULL,
+		false, true, false,
+		"quick retries of a failed flush before the next interval"},
+	{"retry_delay", "RETRY_DELAY", TYPE_TIME, AT(retry_delay), "1s", 10, 3600000,
+		NULL, false, true, false,
+		"before the first retry, doubled for each further one"},
 	{"journal_fsync", NULL, TYPE_WORD, AT(journal_fsync), "everysec", 0, 0,
 		"always|everysec|no", false, false, false,
 		"when the journal is synced: always before the answer, everysec, or no"},
 	{"journal_max_bytes", NULL, TYPE_BYTES, AT(journal_max_bytes), "1GiB", 64 * KIB,
 		UINT64_C(1) << 50, NULL, false, false, false,
 		"above it reports are answered with 503"},
-	{"redis_timeout", NULL, TYPE_TIME, AT(redis_timeout), "500ms", 10, 60000, NULL, false,
-		false, false, "deadline for connecting and for replies; an answer waits no longer"},
-	{"min_free_bytes", NULL, TYPE_BYTES, AT(min_free_bytes), "auto", 0, UINT64_C(1) << 50, NULL,
-		true, false, false,
+	{"redis_timeout", NULL, TYPE_TIME, AT(redis_timeout), "500ms", 10, 60000, NULL,
+		false, false, false,
+		"deadline for connecting and for replies; an answer waits no longer"},
+	{"min_free_bytes", NULL, TYPE_BYTES, AT(min_free_bytes), "auto", 0,
+		UINT64_C(1) << 50, NULL, true, false, false,
 		"below this much free disk: 503; auto: 16 MiB or 5 %, the smaller"},
-	{"max_users", NULL, TYPE_COUNT, AT(max_users), "5000000", 1, 1000000000, NULL, false, false,
-		false, "events of further new users are rejected"},
-	{"busy_timeout", NULL, TYPE_TIME, AT(busy_timeout), "1s", 0, 60000, NULL, false, false,
-		false, "how long SQLite waits for another program's lock"},
-	{"log_level", NULL, TYPE_WORD, AT(log_level), "info", 0, 0, "error|warn|info|debug", false,
-		true, false, "error, warn, info or debug"},
-	{"stop_timeout", NULL, TYPE_TIME, AT(stop_timeout), "20s", 0, 3600000, NULL, false, true,
-		false, "how long SIGTERM tries the last flush"},
-	{"max_body_bytes", NULL, TYPE_BYTES, AT(max_body_bytes), "16MiB", KIB, 64 * KIB * KIB, NULL,
-		false, false, false, "a larger request is answered with 413"},
-	{"max_connections", NULL, TYPE_COUNT, AT(max_connections), "1024", 1, 100000, NULL, false,
-		false, false, "when full, the longest idle connection gives way"},
-	{"idle_timeout", NULL, TYPE_TIME, AT(idle_timeout), "120s", 100, 86400000, NULL, false,
-		false, false, "a connection without a request is closed after it"},
-	{"request_timeout", NULL, TYPE_TIME, AT(request_timeout), "10s", 100, 3600000, NULL, false,
-		false, false, "a request has to be complete within it"},
-	{"allow_anonymous", NULL, TYPE_WORD, AT(allow_anonymous), "no", 0, 0, "no|yes", false,
-		false, false, "yes: take reports on addresses that others can reach"},
+	{"max_users", NULL, TYPE_COUNT, AT(max_users), "5000000", 1, 1000000000, NULL,
+		false, false, false, "events of further new users are rejected"},
+	{"busy_timeout", NULL, TYPE_TIME, AT(busy_timeout), "1s", 0, 60000, NULL, false,
+		false, false, "how long SQLite waits for another program's lock"},
+	{"log_level", NULL, TYPE_WORD, AT(log_level), "info", 0, 0,
+		"error|warn|info|debug", false, true, false,
+		"error, warn, info or debug"},
+	{"stop_timeout", NULL, TYPE_TIME, AT(stop_timeout), "20s", 0, 3600000, NULL,
+		false, true, false, "how long SIGTERM tries the last flush"},
+	{"max_body_bytes", NULL, TYPE_BYTES, AT(max_body_bytes), "16MiB", KIB,
+		64 * KIB *KIB, NULL, false, false, false,
+		"a larger request is answered with 413"},
+	{"max_connections", NULL, TYPE_COUNT, AT(max_connections), "1024", 1, 100000,
+		NULL, false, false, false,
+		"when full, the longest idle connection gives way"},
+	{"idle_timeout", NULL, TYPE_TIME, AT(idle_timeout), "120s", 100, 86400000, NULL,
+		false, false, false, "a connection without a request is closed after it"},
+	{"request_timeout", NULL, TYPE_TIME, AT(request_timeout), "10s", 100, 3600000,
+		NULL, false, false, false, "a request has to be complete within it"},
+	{"allow_anonymous", NULL, TYPE_WORD, AT(allow_anonymous), "no", 0, 0, "no|yes",
+		false, false, false,
+		"yes: take reports on addresses that others can reach"},
 };
 
 #define N_OPTIONS (sizeof(table) / sizeof(table[0]))
@@ -156,8 +168,8 @@ static size_t distance(const char *a, const char *b)
 
 		now[0] = i + 1;
 		for (size_t j = 0; j < n; j++)
-			now[j + 1] = min3(
-				now[j] + 1, last[j + 1] + 1, last[j] + (a[i] == b[j] ? 0 : 1));
+			now[j + 1] = min3(now[j] + 1, last[j + 1] + 1,
+				last[j] + (a[i] == b[j] ? 0 : 1));
 	}
 	return rows[strlen(a) % 2][n];
 }
@@ -185,7 +197,8 @@ __attribute__((format(printf, 4, 5))) static void mistake(struct loader *loader,
 {
 	va_list args;
 
-	/* What cannot be written to stderr cannot be helped; the exit code tells as well. */
+	/* What cannot be written to stderr cannot be helped; the exit code tells as well.
+	 */
 	if (origin->file != NULL)
 		(void)fprintf(loader->errors, "%s:%d: ", origin->file, origin->line);
 	else
@@ -204,7 +217,8 @@ static void unknown(struct loader *loader, const struct origin *origin, const ch
 	const char *near = near_miss(name);
 
 	if (near != NULL)
-		mistake(loader, origin, name, "there is no such option; did you mean %s?", near);
+		mistake(loader, origin, name, "there is no such option; did you mean %s?",
+			near);
 	else
 		mistake(loader, origin, name, "there is no such option");
 }
@@ -254,7 +268,8 @@ static bool parse_number(const char *text, const struct unit *units, uint64_t *r
 }
 
 /* As it would be written in the file. */
-static const char *format_value(const struct option_row *row, uint64_t value, char buf[64])
+static const char *format_value(
+	const struct option_row *row, uint64_t value, char buf[64])
 {
 	const struct unit *units = units_of(row->type), *best = NULL;
 	const char *word = row->words;
@@ -273,7 +288,8 @@ static const char *format_value(const struct option_row *row, uint64_t value, ch
 	/* 120s reads better than 2m; hours and minutes are for reading only. */
 	if (row->type == TYPE_TIME && best != NULL && best->factor > 1000)
 		best = &time_units[1];
-	(void)snprintf(buf, 64, "%" PRIu64 "%s", best != NULL ? value / best->factor : value,
+	(void)snprintf(buf, 64, "%" PRIu64 "%s",
+		best != NULL ? value / best->factor : value,
 		best != NULL ? best->name : "");
 	return buf;
 }
@@ -282,7 +298,8 @@ static const char *expected(enum type type)
 {
 	switch (type) {
 	case TYPE_TIME:
-		return "a time is expected, such as 500ms, 45s, 2m; without a unit it is ms";
+		return "a time is expected, such as 500ms, 45s, 2m; without a unit it is "
+		       "ms";
 	case TYPE_BYTES:
 		return "a size is expected, such as 65536, 64KiB, 16MiB, 1GiB";
 	case TYPE_TEXT:
@@ -309,20 +326,22 @@ static bool parse_word(const char *text, const char *words, uint64_t *ret_value)
 	return false;
 }
 
-static void set_text(struct loader *loader, const struct option_row *row, const char *text,
-	const struct origin *origin)
+static void set_text(struct loader *loader, const struct option_row *row,
+	const char *text, const struct origin *origin)
 {
 	char **at = field(loader->config, row);
 	size_t len = strlen(text);
 	char *copy;
 
 	if (len < row->min || len > row->max) {
-		mistake(loader, origin, row->name, "its length has to be %" PRIu64 " to %" PRIu64,
-			row->min, row->max);
+		mistake(loader, origin, row->name,
+			"its length has to be %" PRIu64 " to %" PRIu64, row->min,
+			row->max);
 		return;
 	}
 	if (!text_is_clean(text, len)) {
-		mistake(loader, origin, row->name, "it is not UTF-8, or holds control characters");
+		mistake(loader, origin, row->name,
+			"it is not UTF-8, or holds control characters");
 		return;
 	}
 	copy = strdup(text);
@@ -334,8 +353,8 @@ static void set_text(struct loader *loader, const struct option_row *row, const 
 	*at = copy;
 }
 
-static void set_number(struct loader *loader, const struct option_row *row, const char *text,
-	const struct origin *origin)
+static void set_number(struct loader *loader, const struct option_row *row,
+	const char *text, const struct origin *origin)
 {
 	uint64_t *at = field(loader->config, row), value;
 	char low[64], high[64];
@@ -346,13 +365,14 @@ static void set_number(struct loader *loader, const struct option_row *row, cons
 		mistake(loader, origin, row->name, "`%s`: %s", text, expected(row->type));
 	else if (value < row->min || value > row->max)
 		mistake(loader, origin, row->name, "`%s` is not from %s to %s", text,
-			format_value(row, row->min, low), format_value(row, row->max, high));
+			format_value(row, row->min, low),
+			format_value(row, row->max, high));
 	else
 		*at = value;
 }
 
-static void set_value(struct loader *loader, const struct option_row *row, const char *text,
-	const struct origin *origin)
+static void set_value(struct loader *loader, const struct option_row *row,
+	const char *text, const struct origin *origin)
 {
 	uint64_t *at = field(loader->config, row);
 
@@ -361,12 +381,14 @@ static void set_value(struct loader *loader, const struct option_row *row, const
 	else if (row->type != TYPE_WORD)
 		set_number(loader, row, text, origin);
 	else if (!parse_word(text, row->words, at))
-		mistake(loader, origin, row->name, "`%s` is none of %s", text, row->words);
+		mistake(loader, origin, row->name, "`%s` is none of %s", text,
+			row->words);
 }
 
 /* The file */
 
-/* inih's own reader would keep the line's number to itself, and take indented lines as continued. */
+/* inih's own reader would keep the line's number to itself, and take indented lines as
+ * continued. */
 static char *read_line(char *buf, int size, void *stream)
 {
 	struct loader *loader = stream;
@@ -381,7 +403,8 @@ static char *read_line(char *buf, int size, void *stream)
 		struct origin origin = {loader->file, loader->line, NULL};
 		int c;
 
-		mistake(loader, &origin, NULL, "the line is longer than %d characters", size - 2);
+		mistake(loader, &origin, NULL, "the line is longer than %d characters",
+			size - 2);
 		do
 			c = fgetc(loader->stream);
 		while (c != '\n' && c != EOF);
@@ -429,7 +452,8 @@ static void load_file(struct loader *loader, const char *path, bool must_exist)
 	if (line > 0)
 		mistake(loader, &origin, NULL, "`name = value` is expected");
 	if (ferror(loader->stream))
-		mistake(loader, &(struct origin){.where = path}, NULL, "it cannot be read");
+		mistake(loader, &(struct origin){.where = path}, NULL,
+			"it cannot be read");
 	(void)fclose(loader->stream); /* only read from */
 }
 
@@ -466,13 +490,15 @@ static void upper_case(char *to, size_t size, const char *name)
 	to[i] = '\0';
 }
 
-/* A variable that is nearly one of ours is a typing error; others may belong to somebody else. */
+/* A variable that is nearly one of ours is a typing error; others may belong to somebody
+ * else. */
 static void check_variable(struct loader *loader, const char *variable)
 {
 	char name[64] = "";
 	size_t n = 0;
 
-	for (const char *at = variable + 7; *at != '=' && *at != '\0' && n + 1 < sizeof(name); at++)
+	for (const char *at = variable + 7;
+		*at != '=' && *at != '\0' && n + 1 < sizeof(name); at++)
 		name[n++] = (char)(*at >= 'A' && *at <= 'Z' ? *at + 32 : *at);
 	if (find_row(name) == NULL && near_miss(name) != NULL)
 		unknown(loader, &(struct origin){.where = "environment"}, name);
@@ -484,7 +510,8 @@ static void load_environment(struct loader *loader, char *const *environment)
 
 	for (size_t i = 0; i < N_OPTIONS; i++)
 		if (table[i].also != NULL)
-			set_from_environment(loader, &table[i], environment, table[i].also);
+			set_from_environment(
+				loader, &table[i], environment, table[i].also);
 	for (size_t i = 0; i < N_OPTIONS; i++) {
 		upper_case(name + 7, sizeof(name) - 7, table[i].name);
 		set_from_environment(loader, &table[i], environment, name);
@@ -505,7 +532,8 @@ static const struct {
 	{"version", NULL, "show the version and exit", COMMAND_VERSION},
 	{"check-config", NULL, "report every mistake of the configuration and exit",
 		COMMAND_CHECK_CONFIG},
-	{"print-config", NULL, "print the values in force and exit", COMMAND_PRINT_CONFIG},
+	{"print-config", NULL, "print the values in force and exit",
+		COMMAND_PRINT_CONFIG},
 	{"dump-journal", NULL, "print the journal's records as lines of JSON and exit",
 		COMMAND_DUMP_JOURNAL},
 	{"salvage", NULL, "take over what can be read of a corrupt journal and exit",
@@ -545,8 +573,8 @@ static void make_long_options(struct option *options, char names[N_OPTIONS][40])
 	}
 	for (size_t i = 0; i < N_COMMANDS; i++)
 		options[N_OPTIONS + i] = (struct option){commands[i].name,
-			commands[i].argument != NULL ? required_argument : no_argument, NULL,
-			(int)(N_OPTIONS + i)};
+			commands[i].argument != NULL ? required_argument : no_argument,
+			NULL, (int)(N_OPTIONS + i)};
 	options[N_OPTIONS + N_COMMANDS] = (struct option){0};
 }
 
@@ -560,13 +588,14 @@ static void bad_argument(struct loader *loader, int kind, const char *argument)
 		mistake(loader, &origin, argument, "a value is missing");
 		return;
 	}
-	(void)snprintf(
-		name, sizeof(name), "%s", strncmp(argument, "--", 2) == 0 ? argument + 2 : argument);
+	(void)snprintf(name, sizeof(name), "%s",
+		strncmp(argument, "--", 2) == 0 ? argument + 2 : argument);
 	undashed(name);
 	unknown(loader, &origin, name);
 }
 
-static void read_arguments(struct loader *loader, int argc, char **argv, struct arguments *ret)
+static void read_arguments(
+	struct loader *loader, int argc, char **argv, struct arguments *ret)
 {
 	struct option options[N_OPTIONS + N_COMMANDS + 1];
 	char names[N_OPTIONS][40];
@@ -620,7 +649,8 @@ static void check_together(struct loader *loader)
 		mistake(loader, &origin, "listen", "%s", msg.text);
 	else if (!is_local && !config->allow_anonymous)
 		mistake(loader, &origin, "listen",
-			"%s can be reached by others, and reports carry no secret: listen on "
+			"%s can be reached by others, and reports carry no secret: "
+			"listen on "
 			"127.0.0.1, [::1] or a unix socket, or set allow_anonymous = yes",
 			config->listen);
 	if (strcmp(config->redis_url, "none") != 0) {
@@ -664,14 +694,16 @@ void config_done(struct config *config)
 	memset(config, 0, sizeof(*config));
 }
 
-static bool is_equal(const struct config *a, const struct config *b, const struct option_row *row)
+static bool is_equal(
+	const struct config *a, const struct config *b, const struct option_row *row)
 {
 	if (row->type == TYPE_TEXT)
 		return strcmp(get_text(a, row), get_text(b, row)) == 0;
 	return get_number(a, row) == get_number(b, row);
 }
 
-void config_reload(struct config *config, const struct config *fresh, struct errmsg *ret_restart)
+void config_reload(
+	struct config *config, const struct config *fresh, struct errmsg *ret_restart)
 {
 	size_t len = 0;
 
@@ -685,8 +717,8 @@ void config_reload(struct config *config, const struct config *fresh, struct err
 			*(uint64_t *)field(config, row) = get_number(fresh, row);
 		else
 			len += (size_t)snprintf(ret_restart->text + len,
-				sizeof(ret_restart->text) - len, "%s%s", len > 0 ? "," : "",
-				row->name);
+				sizeof(ret_restart->text) - len, "%s%s",
+				len > 0 ? "," : "", row->name);
 	}
 }
 
@@ -695,10 +727,12 @@ static void print_masked(const char *url, FILE *out)
 {
 	const char *scheme = strstr(url, "://");
 	const char *end = scheme != NULL ? scheme + 3 + strcspn(scheme + 3, "/") : url;
-	const char *sign = scheme != NULL ? memrchr(scheme + 3, '@', (size_t)(end - scheme - 3)) :
-					    NULL;
-	const char *colon = sign != NULL ? memchr(scheme + 3, ':', (size_t)(sign - scheme - 3)) :
-					   NULL;
+	const char *sign = scheme != NULL
+		? memrchr(scheme + 3, '@', (size_t)(end - scheme - 3))
+		: NULL;
+	const char *colon = sign != NULL
+		? memchr(scheme + 3, ':', (size_t)(sign - scheme - 3))
+		: NULL;
 	const char *shown = colon != NULL ? colon + 1 : scheme != NULL ? scheme + 3 : url;
 
 	if (sign == NULL)
@@ -718,9 +752,9 @@ void config_print(const struct config *config, FILE *out)
 		if (row->is_secret)
 			print_masked(get_text(config, row), out);
 		else
-			(void)fputs(row->type == TYPE_TEXT ?
-					get_text(config, row) :
-					format_value(row, get_number(config, row), buf),
+			(void)fputs(row->type == TYPE_TEXT
+					? get_text(config, row)
+					: format_value(row, get_number(config, row), buf),
 				out);
 		(void)fputc('\n', out);
 	}
@@ -740,17 +774,20 @@ void config_print_help(FILE *out)
 			argument != NULL ? " " : "", argument != NULL ? argument : "");
 		(void)fprintf(out, "  --%-24s %s\n", name, commands[i].help);
 	}
-	(void)fputs("\nOptions, as --a-b VALUE, as `a_b = VALUE` in the file, or as TALLYD_A_B in "
+	(void)fputs("\nOptions, as --a-b VALUE, as `a_b = VALUE` in the file, or as "
+		    "TALLYD_A_B in "
 		    "the environment:\n\n",
 		out);
 	for (size_t i = 0; i < N_OPTIONS; i++) {
 		dashed(name, sizeof(name), table[i].name);
-		(void)fprintf(out, "  --%-24s %s\n  %-26s default: %s%s%s\n", name, table[i].help,
-			"", table[i].fallback, table[i].also != NULL ? "; also " : "",
+		(void)fprintf(out, "  --%-24s %s\n  %-26s default: %s%s%s\n", name,
+			table[i].help, "", table[i].fallback,
+			table[i].also != NULL ? "; also " : "",
 			table[i].also != NULL ? table[i].also : "");
 	}
 	(void)fputs("\nSIGTERM and SIGINT stop it after a last flush; SIGHUP reads the "
-		    "configuration again.\nExit codes: 0 stopped, 64 usage, 70 a bug, 74 storage, "
+		    "configuration again.\nExit codes: 0 stopped, 64 usage, 70 a bug, 74 "
+		    "storage, "
 		    "75 data_dir is in use, 78 configuration.\n",
 		out);
 }
@@ -772,7 +809,8 @@ void config_to_flush(const struct config *config, struct flush_config *ret_flush
 
 void config_to_journal(const struct config *config, struct journal_config *ret_journal)
 {
-	*ret_journal = (struct journal_config){.fsync = (enum journal_fsync)config->journal_fsync,
+	*ret_journal = (struct journal_config){
+		.fsync = (enum journal_fsync)config->journal_fsync,
 		.max_bytes = config->journal_max_bytes,
 		.min_free_bytes = config->min_free_bytes};
 }

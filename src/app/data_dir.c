@@ -28,10 +28,11 @@ static int take_lock(int dir_fd, const char *path, int *ret_fd, struct errmsg *m
 	if (fd < 0)
 		return err_set(msg, ERR_DATA_DIR, "%s/lock: %m", path);
 	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-		int code = errno == EWOULDBLOCK ?
-			err_set(msg, ERR_LOCKED, "%s is in use by the tallyd with pid %ld", path,
-				read_holder(fd)) :
-			err_set(msg, ERR_DATA_DIR, "%s/lock: %m", path);
+		int code = errno == EWOULDBLOCK
+			? err_set(msg, ERR_LOCKED,
+				  "%s is in use by the tallyd with pid %ld", path,
+				  read_holder(fd))
+			: err_set(msg, ERR_DATA_DIR, "%s/lock: %m", path);
 
 		(void)close(fd); /* nothing was written */
 		return code;
@@ -44,8 +45,8 @@ static int take_lock(int dir_fd, const char *path, int *ret_fd, struct errmsg *m
 	return 0;
 }
 
-static int open_journal_dir(int dir_fd, const char *path, bool must_lock, int *ret_fd,
-	struct errmsg *msg)
+static int open_journal_dir(
+	int dir_fd, const char *path, bool must_lock, int *ret_fd, struct errmsg *msg)
 {
 	if (must_lock && mkdirat(dir_fd, "journal", 0750) != 0 && errno != EEXIST)
 		return err_set(msg, ERR_DATA_DIR, "%s/journal: %m", path);
@@ -69,10 +70,12 @@ int data_dir_open(const char *path, bool must_lock, struct data_dir *ret_dir,
 	if (must_lock)
 		code = take_lock(dir_fd, path, &dir.lock_fd, ret_msg);
 	if (code == 0)
-		code = open_journal_dir(dir_fd, path, must_lock, &dir.journal_fd, ret_msg);
+		code = open_journal_dir(
+			dir_fd, path, must_lock, &dir.journal_fd, ret_msg);
 	if (code == 0 && must_lock)
-		(void)fsync(dir_fd); /* the names in it; what matters is synced by its owners */
-	(void)close(dir_fd); /* only names were looked at */
+		(void)fsync(dir_fd); /* the names in it; what matters is synced by its
+					owners */
+	(void)close(dir_fd);         /* only names were looked at */
 	if (code != 0)
 		data_dir_close(&dir);
 	else

@@ -14,7 +14,8 @@ void notify_systemd(const char *state)
 	size_t len = path != NULL ? strlen(path) : 0;
 	int fd;
 
-	if (len < 2 || len >= sizeof(address.sun_path) || (path[0] != '/' && path[0] != '@'))
+	if (len < 2 || len >= sizeof(address.sun_path) ||
+		(path[0] != '/' && path[0] != '@'))
 		return;
 	memcpy(address.sun_path, path, len);
 	if (path[0] == '@')

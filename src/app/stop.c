@@ -1,13 +1,15 @@
 /*
- * SIGTERM: drain the door, last flush, then close each part, one after the other, in the order of
- * `parts`. SIGHUP: take over what can change.
+ * SIGTERM: drain the door, last flush, then close each part, one after the other, in the
+ * order of `parts`. SIGHUP: take over what can change.
  *
- * Redis goes before the door, so that reads which wait for it are answered from the ledger.
+ * Redis goes before the door, so that reads which wait for it are answered from the
+ * ledger.
  */
 #include "app/tree.h"
 #include "app/notify.h"
 #include "base/log.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -64,8 +66,8 @@ static void close_signals(struct app *app)
 
 static void close_next(void *arg)
 {
-	static void (*const parts[])(struct app *) = {
-		close_live, close_http, close_accept, close_flush, close_journal, close_signals};
+	static void (*const parts[])(struct app *) = {close_live, close_http,
+		close_accept, close_flush, close_journal, close_signals};
 	struct app *app = arg;
 
 	if (app->closing < sizeof(parts) / sizeof(parts[0]))
@@ -130,11 +132,13 @@ static void on_reload_signal(uv_signal_t *handle, int number)
 	(void)number;
 	notify_systemd("RELOADING=1");
 	if (config_load(&fresh, app->argc, app->argv, environ, &command, stderr) != 0) {
-		log_error("configuration not reloaded: it has mistakes, see the lines above", "");
+		log_error("configuration not reloaded", "reason=%s",
+			LOG_QUOTE("it has mistakes, see the lines above"));
 	} else {
 		config_reload(app->config, &fresh, &restart);
 		apply_reload(app);
-		log_info("configuration reloaded", "");
+		log_info("configuration reloaded", "sync_interval_ms=%" PRIu64,
+			app->config->sync_interval);
 		if (restart.text[0] != '\0')
 			log_warn("some options change only with a restart", "options=%s",
 				restart.text);
@@ -148,10 +152,12 @@ void app_start_signals(struct app *app)
 	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
 
 	for (size_t i = 0; i < 3; i++) {
-		(void)uv_signal_init(&app->loop, &app->signals[i]); /* only fails without memory */
+		(void)uv_signal_init(
+			&app->loop, &app->signals[i]); /* only fails without memory */
 		app->signals[i].data = app;
 		(void)uv_signal_start(&app->signals[i],
-			numbers[i] == SIGHUP ? on_reload_signal : on_stop_signal, numbers[i]);
+			numbers[i] == SIGHUP ? on_reload_signal : on_stop_signal,
+			numbers[i]);
 	}
 	app->has_signals = true;
 }

@@ -31,12 +31,14 @@ uint32_t crc32c(uint32_t crc, const void *bytes, size_t len)
 
 	crc = ~crc;
 	for (; len >= 8; at += 8, len -= 8) {
-		uint32_t low = crc ^ ((uint32_t)at[0] | (uint32_t)at[1] << 8 |
-					     (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24);
+		uint32_t low = crc ^
+			((uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 |
+				(uint32_t)at[3] << 24);
 
 		crc = table[7][low & 0xff] ^ table[6][(low >> 8) & 0xff] ^
-			table[5][(low >> 16) & 0xff] ^ table[4][low >> 24] ^ table[3][at[4]] ^
-			table[2][at[5]] ^ table[1][at[6]] ^ table[0][at[7]];
+			table[5][(low >> 16) & 0xff] ^ table[4][low >> 24] ^
+			table[3][at[4]] ^ table[2][at[5]] ^ table[1][at[6]] ^
+			table[0][at[7]];
 	}
 	for (; len > 0; at++, len--)
 		crc = (crc >> 8) ^ table[0][(crc ^ *at) & 0xff];

@@ -25,7 +25,8 @@ void log_init(void)
 
 	is_systemd_journal = stream != NULL &&
 		sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
-		fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+		fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device &&
+		st.st_ino == inode;
 }
 
 void log_set_level(enum log_level level)
@@ -78,7 +79,8 @@ void log_line(enum log_level level, const char *event, const char *format, ...)
 	len += put_format(line + len, sizeof(line) - len - 1, format, args);
 	va_end(args);
 	line[len++] = '\n';
-	/* One write, so that lines of several processes do not mix; there is nobody to tell. */
+	/* One write, so that lines of several processes do not mix; there is nobody to
+	 * tell. */
 	(void)!write(STDERR_FILENO, line, len);
 }
 

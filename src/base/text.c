@@ -3,7 +3,8 @@
 #include <stdint.h>
 #include <string.h>
 
-/* The length of the well-formed sequence at `at`, or 0; table 3-7 of the Unicode standard. */
+/* The length of the well-formed sequence at `at`, or 0; table 3-7 of the Unicode
+ * standard. */
 static size_t sequence_length(const uint8_t *at, size_t len)
 {
 	uint8_t first = at[0];

@@ -1,6 +1,6 @@
 /*
- * A connection and its deadlines. libmicrohttpd's own timeout does not see a client that sends a
- * byte now and then, and never sees a suspended one; so each state is timed here.
+ * A connection and its deadlines. libmicrohttpd's own timeout does not see a client that
+ * sends a byte now and then, and never sees a suspended one; so each state is timed here.
  */
 #include "base/clock.h"
 #include "http/internal.h"
@@ -10,13 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Answering is cut a little early, so that with the tick's grain HTTP_ANSWER_MS is kept. */
+/* Answering is cut a little early, so that with the tick's grain HTTP_ANSWER_MS is kept.
+ */
 #define ANSWER_CUT_MS (HTTP_ANSWER_MS - 500)
 
 static bool is_loopback(const struct sockaddr *address)
 {
 	const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)address;
-	const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)address;
+	const struct sockaddr_in6 *in6 =
+		(const struct sockaddr_in6 *)(const void *)address;
 
 	if (address->sa_family == AF_INET)
 		return ntohl(in->sin_addr.s_addr) >> 24 == 127;
@@ -29,8 +31,8 @@ void connection_enter(struct connection *connection, enum connection_state state
 {
 	struct http_server *server = connection->server;
 
-	TAILQ_REMOVE(connection->state == CONN_IDLE ? &server->idle : &server->busy, connection,
-		link);
+	TAILQ_REMOVE(connection->state == CONN_IDLE ? &server->idle : &server->busy,
+		connection, link);
 	connection->state = state;
 	connection->since_ms = clock_ms();
 	if (state == CONN_IDLE) {
@@ -48,7 +50,8 @@ void connection_cut(struct connection *connection)
 	(void)shutdown(connection->fd, SHUT_RDWR); /* if it fails, it is gone already */
 }
 
-static void started(struct http_server *server, struct MHD_Connection *mhd, void **context)
+static void started(
+	struct http_server *server, struct MHD_Connection *mhd, void **context)
 {
 	struct connection *connection = calloc(1, sizeof(*connection));
 	const struct sockaddr *peer;
@@ -59,8 +62,10 @@ static void started(struct http_server *server, struct MHD_Connection *mhd, void
 	connection->server = server;
 	connection->mhd = mhd;
 	connection->id = server->next_id++;
-	connection->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
-	peer = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
+	connection->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)
+				 ->connect_fd;
+	peer = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)
+		       ->client_addr;
 	connection->is_local = is_loopback(peer);
 	connection->since_ms = clock_ms();
 	TAILQ_INSERT_TAIL(&server->idle, connection, link);
@@ -86,12 +91,13 @@ void connection_on_notify(void *server, struct MHD_Connection *mhd, void **conte
 
 struct connection *connection_of(struct MHD_Connection *mhd)
 {
-	return MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
+	return MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT)
+		->socket_context;
 }
 
 /*
- * Idle for us may be in mid-header for the client: bytes have come, but no request yet. On a unix
- * socket nothing tells, and only the idle timeout ends it.
+ * Idle for us may be in mid-header for the client: bytes have come, but no request yet.
+ * On a unix socket nothing tells, and only the idle timeout ends it.
  */
 static bool is_idle_late(struct connection *connection, uint64_t now)
 {
@@ -115,7 +121,8 @@ bool connection_is_late(struct connection *connection, uint64_t now)
 	case CONN_IDLE:
 		return is_idle_late(connection, now);
 	case CONN_ANSWERING:
-		return age >= ANSWER_CUT_MS && (request->route->flags & HTTP_MAY_WAIT) == 0;
+		return age >= ANSWER_CUT_MS &&
+			(request->route->flags & HTTP_MAY_WAIT) == 0;
 	case CONN_READING:
 	case CONN_WRITING:
 		break;

@@ -30,13 +30,13 @@ static bool is_loopback(const union address *address)
 	return true;
 }
 
-static int parse_unix(const char *path, union address *address, socklen_t *ret_len,
-	struct errmsg *msg)
+static int parse_unix(
+	const char *path, union address *address, socklen_t *ret_len, struct errmsg *msg)
 {
 	if (path[0] != '/' || strlen(path) >= sizeof(address->un.sun_path))
 		return err_set(msg, ERR_LISTEN,
-			"`unix:%s`: an absolute path of at most %zu bytes is expected", path,
-			sizeof(address->un.sun_path) - 1);
+			"`unix:%s`: an absolute path of at most %zu bytes is expected",
+			path, sizeof(address->un.sun_path) - 1);
 	address->un.sun_family = AF_UNIX;
 	(void)strcpy(address->un.sun_path, path);
 	*ret_len = sizeof(address->un);
@@ -44,8 +44,8 @@ static int parse_unix(const char *path, union address *address, socklen_t *ret_l
 }
 
 /* Numbers only: a name could mean another address tomorrow. */
-static int parse_inet(const char *text, union address *address, socklen_t *ret_len,
-	struct errmsg *msg)
+static int parse_inet(
+	const char *text, union address *address, socklen_t *ret_len, struct errmsg *msg)
 {
 	struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
 		.ai_socktype = SOCK_STREAM};
@@ -65,8 +65,8 @@ static int parse_inet(const char *text, union address *address, socklen_t *ret_l
 		goto bad;
 	memcpy(host, text, len);
 	host[len] = '\0';
-	if (getaddrinfo(strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, colon + 1, &hints,
-		    &found) != 0)
+	if (getaddrinfo(strcmp(host, "localhost") == 0 ? "127.0.0.1" : host, colon + 1,
+		    &hints, &found) != 0)
 		goto bad;
 	memcpy(address, found->ai_addr, found->ai_addrlen);
 	*ret_len = found->ai_addrlen;
@@ -77,7 +77,8 @@ bad:
 		"`%s` is none of ADDRESS:PORT, [ADDRESS]:PORT and unix:/PATH", text);
 }
 
-static int parse(const char *text, union address *address, socklen_t *ret_len, struct errmsg *msg)
+static int parse(
+	const char *text, union address *address, socklen_t *ret_len, struct errmsg *msg)
 {
 	memset(address, 0, sizeof(*address));
 	if (strncmp(text, "unix:", 5) == 0)
@@ -86,8 +87,9 @@ static int parse(const char *text, union address *address, socklen_t *ret_len, s
 }
 
 /* Calls `use` for each address of the list. */
-static int for_each(const char *list, int (*use)(void *arg, const char *text, struct errmsg *msg),
-	void *arg, struct errmsg *msg)
+static int for_each(const char *list,
+	int (*use)(void *arg, const char *text, struct errmsg *msg), void *arg,
+	struct errmsg *msg)
 {
 	char *copy = strdup(list), *rest = copy, *text;
 	int code = copy == NULL ? ERR_NOMEM : 0;
@@ -97,8 +99,8 @@ static int for_each(const char *list, int (*use)(void *arg, const char *text, st
 		if (*text == '\0')
 			continue;
 		if (++n > MAX_LISTENERS)
-			code = err_set(msg, ERR_LISTEN, "at most %d addresses can be listened on",
-				MAX_LISTENERS);
+			code = err_set(msg, ERR_LISTEN,
+				"at most %d addresses can be listened on", MAX_LISTENERS);
 		else
 			code = use(arg, text, msg);
 	}
@@ -112,7 +114,7 @@ static int check_one(void *arg, const char *text, struct errmsg *msg)
 {
 	bool *is_local = arg;
 	union address address;
-	socklen_t len;
+	socklen_t len = 0;
 	int code = parse(text, &address, &len, msg);
 
 	if (code == 0)
@@ -139,7 +141,8 @@ static int remove_stale_socket(const union address *address, socklen_t len)
 		return -1;
 	}
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	is_stale = fd >= 0 && connect(fd, &address->any, len) != 0 && errno == ECONNREFUSED;
+	is_stale =
+		fd >= 0 && connect(fd, &address->any, len) != 0 && errno == ECONNREFUSED;
 	if (fd >= 0)
 		(void)close(fd); /* was only a question */
 	if (!is_stale) {
@@ -177,7 +180,7 @@ static int open_one(void *arg, const char *text, struct errmsg *msg)
 	struct http_server *server = arg;
 	struct listener *listener = &server->listeners[server->n_listeners];
 	union address address;
-	socklen_t len;
+	socklen_t len = 0;
 	int code = parse(text, &address, &len, msg);
 
 	if (code != 0)
@@ -210,7 +213,8 @@ void listen_close(struct http_server *server)
 			(void)close(listener->fd); /* a listening socket holds no bytes */
 		listener->fd = -1;
 		if (listener->unlink_path != NULL)
-			(void)unlink(listener->unlink_path); /* the next start would do it */
+			(void)unlink(
+				listener->unlink_path); /* the next start would do it */
 		free(listener->unlink_path);
 		listener->unlink_path = NULL;
 	}

@@ -1,14 +1,14 @@
 /*
- * The happy path: begin() finds the route, receive() gathers the body, hand_over() calls the
- * handler; the answer is queued at once, or, if the handler answers later, the connection sleeps
- * (MHD_suspend_connection) until http_answer_*() wakes it and finish() queues it.
+ * The happy path: begin() finds the route, receive() gathers the body, hand_over() calls
+ * the handler; the answer is queued at once, or, if the handler answers later, the
+ * connection sleeps (MHD_suspend_connection) until http_answer_*() wakes it and finish()
+ * queues it.
  *
- * What needs no body to be refused (unknown path, wrong method, too long, malformed headers) is
- * answered in begin(), where libmicrohttpd lets an answer overtake the body.
+ * What must not be read (too long, malformed headers) is answered in begin(), where
+ * libmicrohttpd lets an answer overtake the body; that closes the connection.
  */
 #include "http/internal.h"
 
-#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,8 @@ static struct MHD_Response *make_response(const char *body, size_t len)
 		MHD_create_response_from_buffer(len, (void *)body, MHD_RESPMEM_MUST_COPY);
 
 	if (response != NULL && len > 0)
-		(void)MHD_add_response_header( /* short of memory: without it, still right */
+		(void)MHD_add_response_header(/* short of memory: without it, still right
+					       */
 			response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json");
 	return response;
 }
@@ -39,23 +40,26 @@ static enum MHD_Result finish(struct http_request *request)
 {
 	struct MHD_Response *answer = request->answer;
 	struct connection *connection = request->connection;
-	enum MHD_Result result = MHD_queue_response(
-		connection->mhd, (unsigned)request->status, answer);
+	enum MHD_Result result =
+		MHD_queue_response(connection->mhd, (unsigned)request->status, answer);
 
 	if (answer != connection->server->ok)
-		MHD_destroy_response(answer); /* our reference: the connection has its own */
+		MHD_destroy_response(
+			answer); /* our reference: the connection has its own */
 	connection_enter(connection, CONN_WRITING);
 	return result;
 }
 
 /* Sets the answer; whoever answers from outside the handler wakes the connection. */
-static void answer_with(struct http_request *request, int status, struct MHD_Response *response)
+static void answer_with(
+	struct http_request *request, int status, struct MHD_Response *response)
 {
 	struct connection *connection = request->connection;
 
 	if (response == NULL) {
 		connection_cut(connection);
-		response = MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
+		response =
+			MHD_create_response_from_buffer(0, NULL, MHD_RESPMEM_PERSISTENT);
 	}
 	request->answer = response;
 	request->status = status;
@@ -96,20 +100,12 @@ void http_answer_ok(struct http_request *request)
 
 void http_answer_error(struct http_request *request, int status, const char *sentence)
 {
-	cJSON *object = cJSON_CreateObject();
-	char *body;
+	char body[512];
 
-	if (status == MHD_HTTP_SERVICE_UNAVAILABLE) {
-		cJSON_Delete(object);
-		http_answer_empty(request, status);
-		return;
-	}
-	(void)cJSON_AddFalseToObject(object, "ok"); /* short of memory: printing fails below */
-	(void)cJSON_AddStringToObject(object, "error", sentence);
-	body = cJSON_PrintUnformatted(object);
-	cJSON_Delete(object);
-	http_answer_json(request, status, body != NULL ? body : "{\"ok\":false}");
-	free(body);
+	(void)snprintf(
+		body, sizeof(body), "{\"ok\":false,\"error\":\"%.400s\"}", sentence);
+	http_answer_json(
+		request, status, status == MHD_HTTP_SERVICE_UNAVAILABLE ? "" : body);
 }
 
 void request_abandon(struct http_request *request)
@@ -124,8 +120,8 @@ struct headers {
 	bool is_forwarded;
 };
 
-static enum MHD_Result look_at_header(void *arg, enum MHD_ValueKind kind, const char *name,
-	const char *value)
+static enum MHD_Result look_at_header(
+	void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
 {
 	static const char *const forwarding[] = {
 		"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via"};
@@ -143,7 +139,8 @@ static enum MHD_Result look_at_header(void *arg, enum MHD_ValueKind kind, const 
 
 static const char *header_mistake(const struct headers *headers, const char *version)
 {
-	if (headers->hosts > 1 || (headers->hosts == 0 && strcmp(version, "HTTP/1.0") != 0))
+	if (headers->hosts > 1 ||
+		(headers->hosts == 0 && strcmp(version, "HTTP/1.0") != 0))
 		return "exactly one Host header is expected";
 	if (headers->lengths > 1)
 		return "there is more than one Content-Length";
@@ -162,56 +159,51 @@ static bool announces_too_much(const struct http_request *request)
 		strtoull(length, NULL, 10) > connection->server->config.max_body_bytes;
 }
 
-/* Answers without a handler and closes: what the body would have been is not read. */
-static enum MHD_Result refuse(struct http_request *request, int status, const char *sentence,
-	const char *allow)
+/* The request is answered without a handler once it is whole; its body is thrown away. */
+static void refuse(struct http_request *request, int status, const char *sentence)
 {
+	request->refusal = status;
+	request->sentence = sentence;
+	buf_done(&request->body);
+}
+
+/* Refuses what is no good; else request->route is set. */
+static void check(struct http_request *request, const char *url, const char *method,
+	bool is_forwarded)
+{
+	struct connection *connection = request->connection;
+
+	request->route = route_find(connection->server->routes, method, url,
+		&request->path_value, request->allow);
+	if (request->route == NULL && request->allow[0] != '\0')
+		refuse(request, MHD_HTTP_METHOD_NOT_ALLOWED,
+			"this path does not answer this method");
+	else if (request->route == NULL)
+		refuse(request, MHD_HTTP_NOT_FOUND, "there is nothing at this path");
+	else if ((request->route->flags & HTTP_LOCAL_ONLY) != 0 &&
+		(!connection->is_local || is_forwarded))
+		refuse(request, MHD_HTTP_FORBIDDEN,
+			"this path answers only to clients of this machine, without a "
+			"proxy");
+}
+
+/* Answers before the body, and closes: what follows may be no body at all, or too much of
+ * it. */
+static enum MHD_Result refuse_at_once(
+	struct http_request *request, int status, const char *sentence)
+{
+	request->is_handed = true;
 	http_answer_error(request, status, sentence);
-	if (allow != NULL)
-		(void)MHD_add_response_header(request->answer, MHD_HTTP_HEADER_ALLOW, allow);
-	if (status == MHD_HTTP_BAD_REQUEST || status == MHD_HTTP_CONTENT_TOO_LARGE)
-		close_after(request->answer);
+	close_after(request->answer);
 	return finish(request);
 }
 
-/* Finds the route, or answers why there is none. */
-static enum MHD_Result check(struct http_request *request, const char *url, const char *method,
-	const char *version, bool *ret_is_refused)
-{
-	struct connection *connection = request->connection;
-	struct headers headers = {0};
-	char allow[64];
-	const char *mistake;
-
-	(void)MHD_get_connection_values(connection->mhd, MHD_HEADER_KIND, look_at_header, &headers);
-	mistake = header_mistake(&headers, version);
-	*ret_is_refused = true;
-	if (mistake != NULL)
-		return refuse(request, MHD_HTTP_BAD_REQUEST, mistake, NULL);
-	request->route = route_find(
-		connection->server->routes, method, url, &request->path_value, allow);
-	if (request->route == NULL && allow[0] != '\0')
-		return refuse(request, MHD_HTTP_METHOD_NOT_ALLOWED,
-			"this path does not answer this method", allow);
-	if (request->route == NULL)
-		return refuse(request, MHD_HTTP_NOT_FOUND, "there is nothing at this path", NULL);
-	if ((request->route->flags & HTTP_LOCAL_ONLY) != 0 &&
-		(!connection->is_local || headers.is_forwarded))
-		return refuse(request, MHD_HTTP_FORBIDDEN,
-			"this path answers only to clients of this machine, without a proxy",
-			NULL);
-	if (announces_too_much(request))
-		return refuse(request, MHD_HTTP_CONTENT_TOO_LARGE, err_text(ERR_TOO_LARGE), NULL);
-	*ret_is_refused = false;
-	return MHD_YES;
-}
-
-static enum MHD_Result begin(struct connection *connection, const char *url, const char *method,
-	const char *version, void **context)
+static enum MHD_Result begin(struct connection *connection, const char *url,
+	const char *method, const char *version, void **context)
 {
 	struct http_request *request = calloc(1, sizeof(*request));
-	enum MHD_Result result;
-	bool is_refused;
+	struct headers headers = {0};
+	const char *mistake;
 
 	if (request == NULL)
 		return MHD_NO;
@@ -221,36 +213,47 @@ static enum MHD_Result begin(struct connection *connection, const char *url, con
 	connection->server->stats.requests++;
 	if (connection->state == CONN_IDLE)
 		connection_enter(connection, CONN_READING);
-	result = check(request, url, method, version, &is_refused);
-	request->is_handed = is_refused;
-	return result;
+	(void)MHD_get_connection_values(
+		connection->mhd, MHD_HEADER_KIND, look_at_header, &headers);
+	mistake = header_mistake(&headers, version);
+	if (mistake != NULL)
+		return refuse_at_once(request, MHD_HTTP_BAD_REQUEST, mistake);
+	if (announces_too_much(request))
+		return refuse_at_once(
+			request, MHD_HTTP_CONTENT_TOO_LARGE, err_text(ERR_TOO_LARGE));
+	check(request, url, method, headers.is_forwarded);
+	return MHD_YES;
 }
 
 static void receive(struct http_request *request, const char *data, size_t len)
 {
 	struct http_server *server = request->connection->server;
 
-	if (request->body.len + len > server->config.max_body_bytes)
-		request->is_too_large = true;
-	if (request->is_too_large)
+	if (request->refusal != 0)
 		return;
+	if (request->body.len + len > server->config.max_body_bytes) {
+		refuse(request, MHD_HTTP_CONTENT_TOO_LARGE, err_text(ERR_TOO_LARGE));
+		return;
+	}
 	server->body_bytes += len;
 	request->counted_bytes += len;
-	if (server->body_bytes > TOTAL_BODIES_FACTOR * server->config.max_body_bytes)
-		request->body.failed = true;
 	buf_put(&request->body, data, len);
+	if (!buf_ok(&request->body) ||
+		server->body_bytes > TOTAL_BODIES_FACTOR * server->config.max_body_bytes)
+		refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE, err_text(ERR_NOMEM));
 }
 
 static void call_handler(struct http_request *request)
 {
-	struct http_server *server = request->connection->server;
-
-	if (request->is_too_large)
-		http_answer_error(request, MHD_HTTP_CONTENT_TOO_LARGE, err_text(ERR_TOO_LARGE));
-	else if (!buf_ok(&request->body))
-		http_answer_empty(request, MHD_HTTP_SERVICE_UNAVAILABLE);
-	else
-		request->route->handler(server->arg, request);
+	if (request->refusal == 0) {
+		request->route->handler(request->connection->server->arg, request);
+		return;
+	}
+	http_answer_error(request, request->refusal, request->sentence);
+	if (request->allow[0] != '\0' && request->refusal == MHD_HTTP_METHOD_NOT_ALLOWED)
+		(void)MHD_add_response_header(/* short of memory: without it, still right
+					       */
+			request->answer, MHD_HTTP_HEADER_ALLOW, request->allow);
 }
 
 static enum MHD_Result hand_over(struct http_request *request)
@@ -269,9 +272,9 @@ static enum MHD_Result hand_over(struct http_request *request)
 	return MHD_YES;
 }
 
-enum MHD_Result request_on_access(void *server, struct MHD_Connection *mhd, const char *url,
-	const char *method, const char *version, const char *data, size_t *data_len,
-	void **context)
+enum MHD_Result request_on_access(void *server, struct MHD_Connection *mhd,
+	const char *url, const char *method, const char *version, const char *data,
+	size_t *data_len, void **context)
 {
 	struct http_request *request = *context;
 	struct connection *connection = connection_of(mhd);
@@ -280,8 +283,9 @@ enum MHD_Result request_on_access(void *server, struct MHD_Connection *mhd, cons
 	if (connection == NULL)
 		return MHD_NO;
 	if (request == NULL)
-		return connection->is_cut ? MHD_NO :
-					    begin(connection, url, method, version, context);
+		return connection->is_cut
+			? MHD_NO
+			: begin(connection, url, method, version, context);
 	if (*data_len > 0) {
 		receive(request, data, *data_len);
 		*data_len = 0;
@@ -289,7 +293,8 @@ enum MHD_Result request_on_access(void *server, struct MHD_Connection *mhd, cons
 	}
 	if (!request->is_handed)
 		return hand_over(request);
-	/* Woken up: the answer is there. Refused in begin(): it is queued, and this is not called. */
+	/* Woken up: the answer is there. Refused at once: it is queued, and this is not
+	 * called. */
 	return request->answer != NULL ? finish(request) : MHD_YES;
 }
 

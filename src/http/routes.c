@@ -13,7 +13,8 @@ static const char *without_prefix(const char *path)
 }
 
 /* Whether the path has the pattern's shape; then where its value lies. */
-static bool matches(const char *pattern, const char *path, const char **ret_value, size_t *ret_len)
+static bool matches(
+	const char *pattern, const char *path, const char **ret_value, size_t *ret_len)
 {
 	const char *hole = strstr(pattern, "{}");
 	size_t head, tail, len = strlen(path);

@@ -1,9 +1,10 @@
 /*
- * libmicrohttpd runs on its own epoll descriptor, which libuv polls; its next deadline goes into a
- * libuv timer. We accept ourselves: with its own listener in this mode, 0.9.75 stops for ever once
- * the connection limit is reached.
+ * libmicrohttpd runs on its own epoll descriptor, which libuv polls; its next deadline
+ * goes into a libuv timer. We accept ourselves: with its own listener in this mode,
+ * 0.9.75 stops for ever once the connection limit is reached.
  *
- * Two-phase stop: http_drain() closes the door and lets requests end, http_close() takes down.
+ * Two-phase stop: http_drain() closes the door and lets requests end, http_close() takes
+ * down.
  */
 #include "http/internal.h"
 #include "base/clock.h"
@@ -17,7 +18,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CONNECTION_MEMORY_BYTES (32u << 10) /* the request's line and headers, and its answer's */
+#define CONNECTION_MEMORY_BYTES                                                          \
+	(32u << 10)          /* the request's line and headers, and its answer's */
 #define SPARE_CONNECTIONS 64 /* cut ones that libmicrohttpd has not noticed yet */
 #define ACCEPTS_PER_TURN 64
 #define TICK_MS 250
@@ -51,7 +53,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 
 void server_run_soon(struct http_server *server)
 {
-	(void)uv_timer_start(&server->timer, on_timer, 0, 0); /* fails only for a NULL callback */
+	(void)uv_timer_start(
+		&server->timer, on_timer, 0, 0); /* fails only for a NULL callback */
 }
 
 /* The longest idle connection gives way to a new one. False if all are busy. */
@@ -59,8 +62,7 @@ static bool make_room(struct http_server *server)
 {
 	struct connection *connection;
 
-	TAILQ_FOREACH(connection, &server->idle, link)
-	{
+	TAILQ_FOREACH (connection, &server->idle, link) {
 		if (!connection->is_cut) {
 			connection_cut(connection);
 			run(server);
@@ -78,15 +80,18 @@ static void refuse(struct http_server *server, int fd)
 	(void)close(fd); /* nothing was sent on it */
 }
 
-static void add(struct http_server *server, int fd, const struct sockaddr *peer, socklen_t len)
+static void add(
+	struct http_server *server, int fd, const struct sockaddr *peer, socklen_t len)
 {
-	if (server->stats.connections >= server->config.max_connections && !make_room(server))
+	if (server->stats.connections >= server->config.max_connections &&
+		!make_room(server))
 		refuse(server, fd);
 	else if (MHD_add_connection(server->daemon, fd, peer, len) != MHD_YES)
 		server->stats.refused_connections++; /* it has closed the descriptor */
 }
 
-/* Out of descriptors: the listener would be ready for ever, so it rests until the next tick. */
+/* Out of descriptors: the listener would be ready for ever, so it rests until the next
+ * tick. */
 static void rest(struct listener *listener)
 {
 	log_limited(LOG_WARN, "connection cannot be accepted", "error=%s",
@@ -123,17 +128,18 @@ static void on_listener(uv_poll_t *poll, int status, int events)
 static void poll_listener(struct listener *listener)
 {
 	listener->is_paused = false;
-	(void)uv_poll_start(&listener->poll, UV_READABLE, on_listener); /* open: cannot fail */
+	(void)uv_poll_start(
+		&listener->poll, UV_READABLE, on_listener); /* open: cannot fail */
 }
 
 static void cut_late(struct connections *list, uint64_t now)
 {
 	struct connection *connection;
 
-	TAILQ_FOREACH(connection, list, link)
+	TAILQ_FOREACH (connection, list, link)
 		if (!connection->is_cut && connection_is_late(connection, now)) {
-			log_debug("connection cut", "id=%" PRIu64 " state=%d", connection->id,
-				connection->state);
+			log_debug("connection cut", "id=%" PRIu64 " state=%d",
+				connection->id, connection->state);
 			connection_cut(connection);
 		}
 }
@@ -145,7 +151,7 @@ static bool is_drained(const struct http_server *server)
 
 	if (clock_ms() >= server->drain_by_ms)
 		return true;
-	TAILQ_FOREACH(connection, &server->busy, link)
+	TAILQ_FOREACH (connection, &server->busy, link)
 		if (connection->request == NULL || connection->request->route == NULL ||
 			(connection->request->route->flags & HTTP_MAY_WAIT) == 0)
 			return false;
@@ -159,7 +165,7 @@ static void maybe_drained(struct http_server *server)
 
 	if (on_drained == NULL)
 		return;
-	TAILQ_FOREACH(connection, &server->idle, link)
+	TAILQ_FOREACH (connection, &server->idle, link)
 		if (!connection->is_cut)
 			connection_cut(connection);
 	if (!is_drained(server))
@@ -168,7 +174,8 @@ static void maybe_drained(struct http_server *server)
 	on_drained(server->on_drained_arg);
 }
 
-/* Deadlines, and a safety net: whatever libmicrohttpd may have missed is found within a second. */
+/* Deadlines, and a safety net: whatever libmicrohttpd may have missed is found within a
+ * second. */
 static void on_tick(uv_timer_t *timer)
 {
 	struct http_server *server = timer->data;
@@ -225,7 +232,8 @@ static size_t unescape(void *arg, struct MHD_Connection *mhd, char *text)
 	return (size_t)(out - text);
 }
 
-__attribute__((format(printf, 2, 0))) static void on_mhd_log(void *arg, const char *format, va_list args)
+__attribute__((format(printf, 2, 0))) static void on_mhd_log(
+	void *arg, const char *format, va_list args)
 {
 	char text[256];
 
@@ -242,9 +250,9 @@ static int start_daemon(struct http_server *server)
 
 	server->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
 			MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG,
-		0, NULL, NULL, request_on_access, server, MHD_OPTION_EXTERNAL_LOGGER, on_mhd_log,
-		NULL, MHD_OPTION_NOTIFY_COMPLETED, request_on_completed, server,
-		MHD_OPTION_NOTIFY_CONNECTION, connection_on_notify, server,
+		0, NULL, NULL, request_on_access, server, MHD_OPTION_EXTERNAL_LOGGER,
+		on_mhd_log, NULL, MHD_OPTION_NOTIFY_COMPLETED, request_on_completed,
+		server, MHD_OPTION_NOTIFY_CONNECTION, connection_on_notify, server,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
 		MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_STRICT_FOR_CLIENT, 1,
 		MHD_OPTION_URI_LOG_CALLBACK, on_request_line, NULL,
@@ -254,9 +262,9 @@ static int start_daemon(struct http_server *server)
 	if (server->daemon == NULL || server->ok == NULL)
 		return ERR_NOMEM;
 	return MHD_add_response_header(server->ok, MHD_HTTP_HEADER_CONTENT_TYPE,
-		       "application/json") == MHD_YES ?
-		0 :
-		ERR_NOMEM;
+		       "application/json") == MHD_YES
+		? 0
+		: ERR_NOMEM;
 }
 
 /* Handles are opened last: from here on only http_close() ends it. */
@@ -286,8 +294,9 @@ static int open_handles(struct http_server *server)
 	return 0;
 }
 
-int http_open(uv_loop_t *loop, const struct http_config *config, const struct http_route *routes,
-	void *arg, struct http_server **ret_server, struct errmsg *ret_msg)
+int http_open(uv_loop_t *loop, const struct http_config *config,
+	const struct http_route *routes, void *arg, struct http_server **ret_server,
+	struct errmsg *ret_msg)
 {
 	struct http_server *server = calloc(1, sizeof(*server));
 	int code;
@@ -368,7 +377,7 @@ void http_close(struct http_server *server, void (*on_closed)(void *arg), void *
 	server->on_closed_arg = arg;
 	close_door(server);
 	/* libmicrohttpd aborts if it is stopped while a connection sleeps. */
-	TAILQ_FOREACH(connection, &server->busy, link)
+	TAILQ_FOREACH (connection, &server->busy, link)
 		if (connection->request != NULL && connection->request->is_suspended)
 			request_abandon(connection->request);
 	for (int i = 0; i < 3; i++)

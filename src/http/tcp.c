@@ -1,6 +1,6 @@
 /*
- * What TCP knows of a connection. In a file of its own: linux/tcp.h has the counters that glibc
- * 2.36 lacks, and cannot be included beside netinet/tcp.h, which uv.h brings.
+ * What TCP knows of a connection. In a file of its own: linux/tcp.h has the counters that
+ * glibc 2.36 lacks, and cannot be included beside netinet/tcp.h, which uv.h brings.
  */
 #include "http/tcp.h"
 

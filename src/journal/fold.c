@@ -1,9 +1,11 @@
 /*
- * The happy path: for each segment in order, check its head, hand out its records one by one.
+ * The happy path: for each segment in order, check its head, hand out its records one by
+ * one.
  *
- * The stream breaks where the next record is not the one expected. Then the reader looks ahead for
- * the next readable record. If that one is not too far on, nothing is missing: what was unreadable
- * is in SQLite already. Else is_crash() decides between a crash's tail and corruption.
+ * The stream breaks where the next record is not the one expected. Then the reader looks
+ * ahead for the next readable record. If that one is not too far on, nothing is missing:
+ * what was unreadable is in SQLite already. Else is_crash() decides between a crash's
+ * tail and corruption.
  */
 #include "journal/fold.h"
 #include "journal/segment.h"
@@ -47,7 +49,8 @@ struct fold {
 	struct fold_result result;
 };
 
-static int map_file(int dir_fd, uint64_t number, struct file *ret_file, struct errmsg *msg)
+static int map_file(
+	int dir_fd, uint64_t number, struct file *ret_file, struct errmsg *msg)
 {
 	char name[SEGMENT_NAME_BYTES];
 	int fd = openat(dir_fd, segment_name(number, name), O_RDONLY | O_CLOEXEC);
@@ -115,12 +118,13 @@ static bool look_at(const struct fold *fold, struct place at, struct found *ret_
 	if (seq == 0 || synced_seq >= seq || seq > fold->next_seq + PLAUSIBLE_AHEAD)
 		return false;
 	ret_found->at = at;
-	return record_check(file->data + at.offset, left, &ret_found->size, &ret_found->seq,
-		       &ret_found->synced_seq) == RECORD_WHOLE;
+	return record_check(file->data + at.offset, left, &ret_found->size,
+		       &ret_found->seq, &ret_found->synced_seq) == RECORD_WHOLE;
 }
 
 /* The next whole record at or behind `from`, byte by byte, through all files. */
-static bool look_ahead(const struct fold *fold, struct place from, struct found *ret_found)
+static bool look_ahead(
+	const struct fold *fold, struct place from, struct found *ret_found)
 {
 	for (; from.file < fold->n_files; from.file++, from.offset = SEGMENT_HEAD_BYTES)
 		for (; from.offset < fold->files[from.file].size; from.offset++)
@@ -142,7 +146,8 @@ static uint64_t highest_synced_from(const struct fold *fold, struct place from)
 	struct found found;
 
 	for (size_t i = from.file + 1; i < fold->n_files; i++)
-		if (segment_decode_head(fold->files[i].data, fold->files[i].size, &head) == 0)
+		if (segment_decode_head(
+			    fold->files[i].data, fold->files[i].size, &head) == 0)
 			highest = max(highest, head.synced_seq);
 	while (look_ahead(fold, from, &found)) {
 		highest = max(highest, found.synced_seq);
@@ -153,8 +158,8 @@ static uint64_t highest_synced_from(const struct fold *fold, struct place from)
 }
 
 /*
- * What is missing is more than the end of what was being written: a whole segment, or records
- * between two that stand side by side. No crash does that.
+ * What is missing is more than the end of what was being written: a whole segment, or
+ * records between two that stand side by side. No crash does that.
  */
 static bool is_gap(const struct fold *fold, struct place at, const struct found *next)
 {
@@ -173,7 +178,8 @@ static bool is_gap(const struct fold *fold, struct place at, const struct found 
 	return next->at.file == at.file && next->at.offset == at.offset;
 }
 
-/* Nothing that is missing was ever known to be on disk, and it ended where writing ended. */
+/* Nothing that is missing was ever known to be on disk, and it ended where writing ended.
+ */
 static bool is_crash(const struct fold *fold, struct place at, const struct found *next)
 {
 	return highest_synced_from(fold, at) < fold->next_seq && !is_gap(fold, at, next);
@@ -188,12 +194,13 @@ static void describe(const struct fold *fold, struct place at, const struct foun
 		(void)snprintf(upto, sizeof(upto), "to %" PRIu64, next->seq - 1);
 	(void)err_set(ret_msg, 0,
 		"journal/%s, offset %zu: records %" PRIu64 " %s cannot be read",
-		segment_name(fold->files[at.file].number, name), at.offset, fold->next_seq, upto);
+		segment_name(fold->files[at.file].number, name), at.offset,
+		fold->next_seq, upto);
 }
 
 /*
- * The stream broke at *at. 0 with *at behind the break; ERR_END if it ends here as after a crash;
- * ERR_JOURNAL_CORRUPT.
+ * The stream broke at *at. 0 with *at behind the break; ERR_END if it ends here as after
+ * a crash; ERR_JOURNAL_CORRUPT.
  */
 static int bridge(struct fold *fold, struct place *at, struct errmsg *msg)
 {
@@ -211,8 +218,8 @@ static int bridge(struct fold *fold, struct place *at, struct errmsg *msg)
 			fold->result.is_cut = true;
 			return ERR_END;
 		}
-		return err_set(
-			msg, ERR_JOURNAL_CORRUPT, "the journal is corrupt: %s", fold->result.remark.text);
+		return err_set(msg, ERR_JOURNAL_CORRUPT, "the journal is corrupt: %s",
+			fold->result.remark.text);
 	}
 	describe(fold, broken_at, has_next ? &found : NULL, &fold->result.remark);
 	fold->result.n_lost++;
@@ -226,13 +233,13 @@ static int give_out(struct fold *fold, const struct found *found, struct errmsg 
 {
 	struct record record;
 	char name[SEGMENT_NAME_BYTES];
-	int code = record_decode(
-		fold->files[found->at.file].data + found->at.offset, found->size, &record);
+	int code = record_decode(fold->files[found->at.file].data + found->at.offset,
+		found->size, &record);
 
 	if (code != 0)
 		return err_set(msg, code, "journal/%s, offset %zu: %s",
-			segment_name(fold->files[found->at.file].number, name), found->at.offset,
-			err_text(code));
+			segment_name(fold->files[found->at.file].number, name),
+			found->at.offset, err_text(code));
 	code = fold->on_record(fold->arg, &record);
 	bookings_done(&record.bookings);
 	fold->result.n_records++;
@@ -293,7 +300,9 @@ static int run(struct fold *fold, struct errmsg *msg)
 int journal_fold(int dir_fd, const struct fold_options *options, fold_record_cb on_record,
 	void *arg, struct fold_result *ret_result, struct errmsg *ret_msg)
 {
-	struct fold fold = {.options = options, .on_record = on_record, .arg = arg,
+	struct fold fold = {.options = options,
+		.on_record = on_record,
+		.arg = arg,
 		.next_seq = options->after_seq + 1};
 	int code = map_files(dir_fd, &fold, ret_msg);
 

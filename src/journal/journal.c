@@ -1,14 +1,14 @@
 /*
- * The happy path: append() encodes and writes at the known end; poke() at the end of the turn
- * submits one job that syncs what was written; on_job_done() tells who waits.
+ * The happy path: append() encodes and writes at the known end; poke() at the end of the
+ * turn submits one job that syncs what was written; on_job_done() tells who waits.
  *
- * The job also does what else may block: it prepares the file of the next segment, removes
- * dropped ones, and looks how much of the disk is free. What it works on is copied into
- * `struct job`, so the loop and the pool share nothing.
+ * The job also does what else may block: it prepares the file of the next segment,
+ * removes dropped ones, and looks how much of the disk is free. What it works on is
+ * copied into `struct job`, so the loop and the pool share nothing.
  *
- * What can fail: a write (nothing has changed, the next one goes to the same offset), and a sync
- * (the process ends, see the header). A segment that cannot be prepared or removed is tried again
- * with the next job.
+ * What can fail: a write (nothing has changed, the next one goes to the same offset), and
+ * a sync (the process ends, see the header). A segment that cannot be prepared or removed
+ * is tried again with the next job.
  */
 #include "journal/journal.h"
 #include "base/clock.h"
@@ -36,7 +36,8 @@ struct segment {
 
 struct job {
 	uv_work_t work;
-	int fds[MAX_SYNC_FDS]; /* to sync; all but the last are retired and closed after it */
+	int fds[MAX_SYNC_FDS]; /* to sync; all but the last are retired and closed after
+				  it */
 	size_t n_fds;
 	uint64_t covers_seq;
 	uint64_t prepare_number; /* 0: nothing to prepare */
@@ -58,7 +59,8 @@ struct journal {
 
 	int fd;
 	uint64_t offset; /* end of the last whole record */
-	TAILQ_HEAD(segment_list, segment) segments; /* the last is the one being written */
+	TAILQ_HEAD(segment_list, segment)
+	segments; /* the last is the one being written */
 	uint64_t seq, synced_seq, bytes, records, n_syncs;
 	int prepared_fd; /* the next segment's file, or -1 */
 	struct segment *prepared;
@@ -112,7 +114,8 @@ static void job_work(uv_work_t *work)
 	if (job->prepare_number != 0) {
 		job->prepared_fd = segment_create(job->dir_fd, job->prepare_number);
 		if (job->prepared_fd >= 0)
-			(void)fsync(job->dir_fd); /* a name that is lost was never written to */
+			(void)fsync(job->dir_fd); /* a name that is lost was never written
+						     to */
 	}
 	look_at_disk(job);
 }
@@ -129,7 +132,6 @@ static void note_disk(struct journal *journal, const struct job *job)
 		log_info("disk has room again", "free_bytes=%" PRIu64, job->free_bytes);
 	journal->is_disk_low = is_low;
 }
-
 
 static void finish_close(uv_handle_t *handle)
 {
@@ -158,18 +160,21 @@ static void maybe_closed(struct journal *journal)
 static void take_prepared(struct journal *journal, const struct job *job)
 {
 	if (job->prepare_number != 0)
-		journal->prepared_fd = job->prepared_fd; /* -1: tried again with the next job */
+		journal->prepared_fd =
+			job->prepared_fd; /* -1: tried again with the next job */
 }
 
 static void on_job_done(uv_work_t *work, int status)
 {
 	struct job *job = work->data;
-	struct journal *journal = (struct journal *)((char *)job - offsetof(struct journal, job));
+	struct journal *journal =
+		(struct journal *)((char *)job - offsetof(struct journal, job));
 
 	(void)status; /* never cancelled */
 	journal->is_job_running = false;
 	if (job->sync_errno != 0) {
-		log_error("journal sync failed: ending, the next start folds what is on disk",
+		log_error("journal sync failed: ending, the next start folds what is on "
+			  "disk",
 			"error=%s", LOG_QUOTE(strerror(job->sync_errno)));
 		_exit(EXIT_STORAGE);
 	}
@@ -197,7 +202,8 @@ static void fill_job(struct journal *journal, struct job *job)
 	job->dir_fd = journal->dir_fd;
 	job->prepared_fd = -1;
 	job->covers_seq = journal->seq;
-	job->does_sync = (journal->config.fsync != FSYNC_NO || journal->on_closed != NULL) &&
+	job->does_sync =
+		(journal->config.fsync != FSYNC_NO || journal->on_closed != NULL) &&
 		(journal->synced_seq < journal->seq || journal->n_retired > 0);
 	memcpy(job->fds, journal->retired_fds, journal->n_retired * sizeof(int));
 	job->n_fds = journal->n_retired;
@@ -267,7 +273,8 @@ static int write_whole(int fd, const void *bytes, size_t len, uint64_t offset)
 
 static int write_head(struct journal *journal, int fd)
 {
-	struct segment_head head = {journal->seq + 1, journal->synced_seq, clock_wall_ms()};
+	struct segment_head head = {
+		journal->seq + 1, journal->synced_seq, clock_wall_ms()};
 	uint8_t bytes[SEGMENT_HEAD_BYTES];
 
 	segment_encode_head(&head, bytes);
@@ -276,7 +283,8 @@ static int write_head(struct journal *journal, int fd)
 
 static void init_handles(struct journal *journal)
 {
-	/* None of these can fail: uv_timer_start() and uv_prepare_start() only for a NULL callback. */
+	/* None of these can fail: uv_timer_start() and uv_prepare_start() only for a NULL
+	 * callback. */
 	(void)uv_timer_init(journal->loop, &journal->tick);
 	(void)uv_prepare_init(journal->loop, &journal->end_of_turn);
 	journal->tick.data = journal;
@@ -286,8 +294,8 @@ static void init_handles(struct journal *journal)
 	(void)uv_prepare_start(&journal->end_of_turn, on_end_of_turn);
 }
 
-int journal_open(uv_loop_t *loop, int dir_fd, const struct journal_config *config, uint64_t seq,
-	uint64_t last_number, journal_synced_cb on_synced, void *arg,
+int journal_open(uv_loop_t *loop, int dir_fd, const struct journal_config *config,
+	uint64_t seq, uint64_t last_number, journal_synced_cb on_synced, void *arg,
 	struct journal **ret_journal, struct errmsg *ret_msg)
 {
 	struct journal *journal = calloc(1, sizeof(*journal));
@@ -310,8 +318,9 @@ int journal_open(uv_loop_t *loop, int dir_fd, const struct journal_config *confi
 	journal->offset = first->bytes = journal->bytes = SEGMENT_HEAD_BYTES;
 	journal->fd = segment_create(dir_fd, first->number);
 	journal->prepared = segment_new(first->number + 1);
-	if (journal->fd < 0 || journal->prepared == NULL || write_head(journal, journal->fd) != 0 ||
-		fdatasync(journal->fd) != 0 || fsync(dir_fd) != 0) {
+	if (journal->fd < 0 || journal->prepared == NULL ||
+		write_head(journal, journal->fd) != 0 || fdatasync(journal->fd) != 0 ||
+		fsync(dir_fd) != 0) {
 		(void)err_set(ret_msg, 0, "a journal segment cannot be begun: %m");
 		journal_free(journal);
 		return ERR_JOURNAL_IO;
@@ -375,7 +384,8 @@ int journal_append(struct journal *journal, struct record *record)
 		return ERR_NOMEM;
 	if (journal->bytes + journal->buf.len > journal->config.max_bytes)
 		return ERR_JOURNAL_FULL;
-	code = write_whole(journal->fd, journal->buf.data, journal->buf.len, journal->offset);
+	code = write_whole(
+		journal->fd, journal->buf.data, journal->buf.len, journal->offset);
 	if (code != 0) {
 		note_write_failure(journal);
 		return code;
@@ -402,7 +412,8 @@ void journal_rotate(struct journal *journal)
 		return;
 	if (write_head(journal, journal->prepared_fd) != 0) {
 		free(after);
-		return; /* as if none were prepared: the head is written again next time */
+		return; /* as if none were prepared: the head is written again next time
+			 */
 	}
 	journal->retired_fds[journal->n_retired++] = journal->fd;
 	journal->fd = journal->prepared_fd;

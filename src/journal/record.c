@@ -1,6 +1,7 @@
 /*
- * Payload: node, number of bookings, bookings. A booking begins with flags; a service is written
- * only where it differs from the booking before, since a report nearly always has one.
+ * Payload: node, number of bookings, bookings. A booking begins with flags; a service is
+ * written only where it differs from the booking before, since a report nearly always has
+ * one.
  */
 #include "journal/record.h"
 #include "base/crc32c.h"
@@ -31,10 +32,11 @@ static void encode_counters(const struct counters *counters, struct buf *out)
 	buf_put_varint(out, counters->total_errs);
 }
 
-static void encode_booking(const struct booking *booking, const char *last_service,
-	struct buf *out)
+static void encode_booking(
+	const struct booking *booking, const char *last_service, struct buf *out)
 {
-	bool is_same = last_service != NULL && strcmp(last_service, booking->service) == 0;
+	bool is_same =
+		last_service != NULL && strcmp(last_service, booking->service) == 0;
 	bool is_status = booking->state[0] != '\0';
 	unsigned flags = (booking->kind == KIND_SERVICE ? FLAG_SERVICE_KIND : 0) |
 		(is_same ? FLAG_SAME_SERVICE : 0) |
@@ -110,13 +112,15 @@ static void decode_counters(struct reader *r, struct counters *counters)
 		r->ok = false;
 }
 
-static void decode_booking(struct reader *r, const char *last_service, struct booking *booking)
+static void decode_booking(
+	struct reader *r, const char *last_service, struct booking *booking)
 {
 	unsigned flags = reader_u8(r);
 
 	*booking = (struct booking){.service = "", .client = "", .state = ""};
 	booking->kind = (flags & FLAG_SERVICE_KIND) != 0 ? KIND_SERVICE : KIND_HANDLER;
-	booking->service = (flags & FLAG_SAME_SERVICE) != 0 ? last_service : reader_str(r);
+	booking->service =
+		(flags & FLAG_SAME_SERVICE) != 0 ? last_service : reader_str(r);
 	if ((flags & FLAG_HAS_CLIENT) != 0)
 		booking->client = reader_str(r);
 	if ((flags & FLAG_IS_STATUS) != 0)

@@ -21,7 +21,8 @@ static void put_little_endian(uint8_t *at, uint64_t value, size_t n)
 		at[i] = (uint8_t)(value >> (8 * i));
 }
 
-void segment_encode_head(const struct segment_head *head, uint8_t ret_bytes[SEGMENT_HEAD_BYTES])
+void segment_encode_head(
+	const struct segment_head *head, uint8_t ret_bytes[SEGMENT_HEAD_BYTES])
 {
 	memset(ret_bytes, 0, SEGMENT_HEAD_BYTES);
 	memcpy(ret_bytes, magic, sizeof(magic));

@@ -22,7 +22,8 @@ static char *decode(const char *at, const char *end)
 	if (text == NULL)
 		return NULL;
 	while (at < end) {
-		if (*at == '%' && end - at > 2 && hex_digit(at[1]) >= 0 && hex_digit(at[2]) >= 0) {
+		if (*at == '%' && end - at > 2 && hex_digit(at[1]) >= 0 &&
+			hex_digit(at[2]) >= 0) {
 			*out++ = (char)(hex_digit(at[1]) * 16 + hex_digit(at[2]));
 			at += 3;
 		} else {
@@ -45,7 +46,8 @@ static int parse_number(const char *text, const char *end, long max, int *ret_nu
 }
 
 /* [user:pass@], [:pass@] or [pass@] */
-static int parse_credentials(const char *at, const char *end, struct redis_address *address)
+static int parse_credentials(
+	const char *at, const char *end, struct redis_address *address)
 {
 	const char *colon = memchr(at, ':', (size_t)(end - at));
 
@@ -76,9 +78,11 @@ static int parse_host_port(const char *at, const char *end, struct redis_address
 		host_end = port != NULL ? port : end;
 	}
 	address->port = DEFAULT_PORT;
-	if (port != NULL && (parse_number(port + 1, end, 65535, &address->port) != 0 ||
-				    address->port == 0))
-		return err_set(msg, ERR_CONFIG, "the port is not a number from 1 to 65535");
+	if (port != NULL &&
+		(parse_number(port + 1, end, 65535, &address->port) != 0 ||
+			address->port == 0))
+		return err_set(
+			msg, ERR_CONFIG, "the port is not a number from 1 to 65535");
 	if (host_end == at)
 		return err_set(msg, ERR_CONFIG, "the host is missing");
 	address->host = decode(at, host_end);
@@ -97,8 +101,10 @@ static int parse_redis(const char *at, struct redis_address *address, struct err
 	if (code == 0)
 		code = parse_host_port(sign != NULL ? sign + 1 : at, end, address, msg);
 	if (code == 0 && slash != NULL && slash[1] != '\0' &&
-		parse_number(slash + 1, slash + strlen(slash), 1 << 20, &address->db) != 0)
-		return err_set(msg, ERR_CONFIG, "the database after the last `/` is not a number");
+		parse_number(slash + 1, slash + strlen(slash), 1 << 20, &address->db) !=
+			0)
+		return err_set(msg, ERR_CONFIG,
+			"the database after the last `/` is not a number");
 	return code;
 }
 
@@ -115,20 +121,24 @@ static int parse_unix(const char *at, struct redis_address *address, struct errm
 	if (path > at && path[-1] == '@')
 		code = parse_credentials(at, path - 1, address);
 	else if (path > at)
-		return err_set(msg, ERR_CONFIG, "write it as unix:///path/of/the/socket?db=0");
+		return err_set(
+			msg, ERR_CONFIG, "write it as unix:///path/of/the/socket?db=0");
 	if (code != 0)
 		return code;
 	address->path = decode(path, end);
 	if (address->path == NULL)
 		return ERR_NOMEM;
-	if (query != NULL && (strncmp(query, "?db=", 4) != 0 ||
-				     parse_number(query + 4, query + strlen(query), 1 << 20,
-					     &address->db) != 0))
-		return err_set(msg, ERR_CONFIG, "after the path only ?db=NUMBER is understood");
+	if (query != NULL &&
+		(strncmp(query, "?db=", 4) != 0 ||
+			parse_number(query + 4, query + strlen(query), 1 << 20,
+				&address->db) != 0))
+		return err_set(
+			msg, ERR_CONFIG, "after the path only ?db=NUMBER is understood");
 	return 0;
 }
 
-int redis_address_parse(const char *url, struct redis_address *ret_address, struct errmsg *ret_msg)
+int redis_address_parse(
+	const char *url, struct redis_address *ret_address, struct errmsg *ret_msg)
 {
 	struct redis_address address = {0};
 	int code;
@@ -139,7 +149,8 @@ int redis_address_parse(const char *url, struct redis_address *ret_address, stru
 		code = parse_unix(url + 7, &address, ret_msg);
 	else
 		code = err_set(ret_msg, ERR_CONFIG,
-			"it begins neither with redis:// nor with unix:// and is not `none`");
+			"it begins neither with redis:// nor with unix:// and is not "
+			"`none`");
 	if (code != 0)
 		redis_address_done(&address);
 	else

@@ -1,10 +1,12 @@
 /*
- * on_ready() looks whose Redis this is; up() begins a new view; send() writes a batch of users:
- * those with unsent bytes first, then on with the pass over all others. Each batch of replies lets
- * the next one go. Replies of a batch are counted, not remembered: they come in order.
+ * on_ready() looks whose Redis this is; up() begins a new view; send() writes a batch of
+ * users: those with unsent bytes first, then on with the pass over all others. Each batch
+ * of replies lets the next one go. Replies of a batch are counted, not remembered: they
+ * come in order.
  *
- * A user belongs to the current view once it was written absolutely in it. A lost connection, or an
- * error for its key, puts it out of the view again, so nothing that was in flight need be kept.
+ * A user belongs to the current view once it was written absolutely in it. A lost
+ * connection, or an error for its key, puts it out of the view again, so nothing that was
+ * in flight need be kept.
  */
 #include "live/live.h"
 #include "base/clock.h"
@@ -15,7 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_BYTES 1024 /* prefix and id are each at most 255 bytes, escaped twice that */
+#define KEY_BYTES                                                                        \
+	1024 /* prefix and id are each at most 255 bytes, escaped twice that             \
+	      */
 #define INSTANCE_KEY "tallyd:instance"
 #define BATCH_USERS 1000
 #define MAX_BATCHES 2
@@ -47,8 +51,8 @@ struct live {
 	struct live_stats stats;
 	uint64_t reconnect_ms;
 
-	uint64_t view;           /* users whose `view` is another have to be written absolutely */
-	struct user *pass_at;    /* the last user that the pass has looked at */
+	uint64_t view; /* users whose `view` is another have to be written absolutely */
+	struct user *pass_at; /* the last user that the pass has looked at */
 	bool is_pass_done, has_failed;
 	uint64_t taken_index, shown_index;
 	uint64_t n_sent, n_answered; /* commands of batches, on this connection */
@@ -94,9 +98,11 @@ struct key {
 	char text[KEY_BYTES];
 };
 
-static const char *make_key(const struct live *live, const struct user *user, struct key *key)
+static const char *make_key(
+	const struct live *live, const struct user *user, struct key *key)
 {
-	(void)snprintf(key->text, sizeof(key->text), "%s%s", live->config.key_prefix, user->id);
+	(void)snprintf(
+		key->text, sizeof(key->text), "%s%s", live->config.key_prefix, user->id);
 	return key->text;
 }
 
@@ -133,8 +139,8 @@ static void note_refusal(struct live *live, struct user *user, const char *error
 	user->view = 0;
 	live->stats.n_refused++;
 	note_error(live, error);
-	log_limited(LOG_WARN, "Redis refused a command", "user=%s error=%s", LOG_QUOTE(user->id),
-		LOG_QUOTE(error));
+	log_limited(LOG_WARN, "Redis refused a command", "user=%s error=%s",
+		LOG_QUOTE(user->id), LOG_QUOTE(error));
 	if (!live->has_failed)
 		start_timer(&live->again, on_again, FAILED_AGAIN_MS);
 	live->has_failed = true;
@@ -181,7 +187,8 @@ static void write_absolutely(struct live *live, struct user *user)
 	send_for(live, user, 8, argv);
 }
 
-static void increment(struct live *live, struct user *user, const char *field, uint64_t by)
+static void increment(
+	struct live *live, struct user *user, const char *field, uint64_t by)
 {
 	struct key key;
 	char number[24];
@@ -241,7 +248,8 @@ static void send_batch(struct live *live)
 	if (live->state != LIVE_UP)
 		return;
 	if (live->n_sent > before)
-		live->batches[live->n_batches++] = (struct batch){live->n_sent, live->taken_index};
+		live->batches[live->n_batches++] =
+			(struct batch){live->n_sent, live->taken_index};
 	else if (live->n_batches == 0)
 		live->shown_index = live->taken_index; /* nothing but zeros */
 }
@@ -284,13 +292,14 @@ static void up(struct live *live)
 static void become_foreign(struct live *live, const char *why)
 {
 	note_error(live, why);
-	log_error("Redis holds totals that are not ours: nothing is written there", "reason=%s",
-		LOG_QUOTE(why));
+	log_error("Redis holds totals that are not ours: nothing is written there",
+		"reason=%s", LOG_QUOTE(why));
 	set_state(live, LIVE_FOREIGN);
 	redis_disconnect(live->redis, why);
 }
 
-/* The reply to look at; NULL if the connection is gone, or goes now because of an error. */
+/* The reply to look at; NULL if the connection is gone, or goes now because of an error.
+ */
 static const redisReply *usable(struct live *live, const redisReply *reply)
 {
 	if (reply == NULL || live->state != LIVE_CHECKING)
@@ -350,8 +359,9 @@ static void on_scanned(void *arg, void *item, const redisReply *reply)
 		reply->element[0]->type != REDIS_REPLY_STRING)
 		redis_disconnect(live->redis, "SCAN was answered with something else");
 	else if (reply->element[1]->elements > 0)
-		become_foreign(live, "there are hashes of users, and no " INSTANCE_KEY
-				     " that says they are ours");
+		become_foreign(live,
+			"there are hashes of users, and no " INSTANCE_KEY
+			" that says they are ours");
 	else if (strcmp(reply->element[0]->str, "0") != 0)
 		scan(live, reply->element[0]->str);
 	else if (send_words(live, on_owner_set, NULL, 4, argv) != 0)
@@ -400,12 +410,14 @@ static void down(struct live *live, const char *error)
 	}
 	note_error(live, error);
 	if (was_up)
-		log_warn("Redis is down: accounting goes on", "error=%s", LOG_QUOTE(error));
+		log_warn("Redis is down: accounting goes on", "error=%s",
+			LOG_QUOTE(error));
 	else
 		log_debug("Redis is still down", "error=%s", LOG_QUOTE(error));
 	start_timer(&live->reconnect, on_reconnect, live->reconnect_ms);
-	live->reconnect_ms = live->reconnect_ms * 2 < RECONNECT_MAX_MS ? live->reconnect_ms * 2 :
-									  RECONNECT_MAX_MS;
+	live->reconnect_ms = live->reconnect_ms * 2 < RECONNECT_MAX_MS
+		? live->reconnect_ms * 2
+		: RECONNECT_MAX_MS;
 	set_state(live, LIVE_DOWN);
 }
 
@@ -442,8 +454,8 @@ static void on_read_reply(void *arg, void *item, const redisReply *reply)
 {
 	struct reading reading = *(struct reading *)item;
 	struct totals totals;
-	bool is_good = reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 &&
-		parse_total(reply->element[0], &totals.used) &&
+	bool is_good = reply != NULL && reply->type == REDIS_REPLY_ARRAY &&
+		reply->elements == 3 && parse_total(reply->element[0], &totals.used) &&
 		parse_total(reply->element[1], &totals.input) &&
 		parse_total(reply->element[2], &totals.output);
 
@@ -452,11 +464,12 @@ static void on_read_reply(void *arg, void *item, const redisReply *reply)
 	reading.on_read(reading.arg, is_good ? &totals : NULL);
 }
 
-bool live_read(struct live *live, const struct user *user, live_read_cb on_read, void *arg)
+bool live_read(
+	struct live *live, const struct user *user, live_read_cb on_read, void *arg)
 {
 	struct key key;
-	const char *argv[] = {
-		"HMGET", make_key(live, user, &key), "usedTraffic", "inputBytes", "outputBytes"};
+	const char *argv[] = {"HMGET", make_key(live, user, &key), "usedTraffic",
+		"inputBytes", "outputBytes"};
 	struct reading *reading;
 
 	if (live->state != LIVE_UP || user->view != live->view || user->is_unsent)
@@ -473,8 +486,17 @@ bool live_read(struct live *live, const struct user *user, live_read_cb on_read,
 
 /* Life */
 
-struct live *live_new(uv_loop_t *loop, struct ledger *ledger, const struct live_config *config,
-	live_progress_cb on_progress, void *arg)
+#define STRING_OF(x) #x
+#define VERSION(major, minor, patch)                                                     \
+	STRING_OF(major) "." STRING_OF(minor) "." STRING_OF(patch)
+
+const char *live_library_version(void)
+{
+	return VERSION(HIREDIS_MAJOR, HIREDIS_MINOR, HIREDIS_PATCH);
+}
+
+struct live *live_new(uv_loop_t *loop, struct ledger *ledger,
+	const struct live_config *config, live_progress_cb on_progress, void *arg)
 {
 	struct live *live = calloc(1, sizeof(*live));
 
@@ -490,8 +512,8 @@ struct live *live_new(uv_loop_t *loop, struct ledger *ledger, const struct live_
 	live->is_settled = config->address == NULL;
 	if (config->address == NULL)
 		return live;
-	live->redis =
-		redis_new(loop, config->address, config->timeout_ms, on_ready, on_lost, live);
+	live->redis = redis_new(
+		loop, config->address, config->timeout_ms, on_ready, on_lost, live);
 	if (live->redis == NULL) {
 		free(live);
 		return NULL;

@@ -1,15 +1,16 @@
 /*
- * connect() resolves the name on the thread pool, connects, then AUTH and SELECT; on_ready().
- * Every end, whoever caused it, comes through on_cleanup(), which hiredis calls once per context
- * after it has given a NULL reply to each pending command: there, and only there, on_ready() or
- * on_lost() tells of it.
+ * connect() resolves the name on the thread pool, connects, then AUTH and SELECT;
+ * on_ready(). Every end, whoever caused it, comes through on_cleanup(), which hiredis
+ * calls once per context after it has given a NULL reply to each pending command: there,
+ * and only there, on_ready() or on_lost() tells of it.
  *
- * Deadlines: connecting has timeout_ms in all; afterwards the connection is lost if something is
- * outstanding and no reply has come for timeout_ms.
+ * Deadlines: connecting has timeout_ms in all; afterwards the connection is lost if
+ * something is outstanding and no reply has come for timeout_ms.
  */
 #include "live/redis.h"
 #include "base/clock.h"
 
+#include <assert.h>
 #include <hiredis/async.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +38,8 @@ struct redis {
 	struct call *calls; /* a ring: replies come in the order of commands */
 	size_t calls_cap, calls_head, n_calls;
 	unsigned n_handshake; /* replies to AUTH and SELECT that are to come */
-	uint64_t progress_ms; /* when the last reply came, or the first command was sent */
+	uint64_t
+		progress_ms; /* when the last reply came, or the first command was sent */
 	char error[128];
 
 	uv_getaddrinfo_t resolving;
@@ -78,7 +80,8 @@ static void drop(struct redis *redis, const char *reason)
 {
 	note_error(redis, reason);
 	if (redis->ac != NULL)
-		redisAsyncFree(redis->ac); /* now, or behind the callback that we are in */
+		redisAsyncFree(
+			redis->ac); /* now, or behind the callback that we are in */
 	else if (redis->state != STATE_CLOSED)
 		finish(redis);
 }
@@ -92,7 +95,8 @@ static void on_cleanup(void *privdata)
 {
 	struct redis *redis = privdata;
 
-	note_error(redis, redis->ac->c.errstr[0] != '\0' ? redis->ac->c.errstr : "closed by Redis");
+	note_error(redis,
+		redis->ac->c.errstr[0] != '\0' ? redis->ac->c.errstr : "closed by Redis");
 	redis->poll->data = NULL;
 	uv_close((uv_handle_t *)redis->poll, free_poll);
 	redis->poll = NULL;
@@ -116,8 +120,9 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 static void poll_for(struct redis *redis, bool is_for_write)
 {
 	redis->is_polling_write = is_for_write;
-	(void)uv_poll_start( /* fails only for a closed handle */
-		redis->poll, is_for_write ? UV_READABLE | UV_WRITABLE : UV_READABLE, on_poll);
+	(void)uv_poll_start(/* fails only for a closed handle */
+		redis->poll, is_for_write ? UV_READABLE | UV_WRITABLE : UV_READABLE,
+		on_poll);
 }
 
 static void on_add_read(void *privdata)
@@ -139,7 +144,8 @@ static void on_del_write(void *privdata)
 		poll_for(redis, false);
 }
 
-/* One write for all commands of the turn; what does not fit waits until the socket has room. */
+/* One write for all commands of the turn; what does not fit waits until the socket has
+ * room. */
 static void on_end_of_turn(uv_prepare_t *prepare)
 {
 	struct redis *redis = prepare->data;
@@ -164,7 +170,8 @@ static void on_deadline(uv_timer_t *timer)
 		(void)uv_timer_start(timer, on_deadline, redis->timeout_ms - idle, 0);
 	} else {
 		if (redis->is_resolving)
-			(void)uv_cancel((uv_req_t *)&redis->resolving); /* or it ends unheard */
+			(void)uv_cancel(
+				(uv_req_t *)&redis->resolving); /* or it ends unheard */
 		drop(redis, "timeout");
 	}
 }
@@ -172,13 +179,16 @@ static void on_deadline(uv_timer_t *timer)
 static void start_deadline(struct redis *redis, uint64_t ms)
 {
 	redis->progress_ms = clock_ms();
-	(void)uv_timer_start(&redis->deadline, on_deadline, ms, 0); /* fails only for NULL */
+	(void)uv_timer_start(
+		&redis->deadline, on_deadline, ms, 0); /* fails only for NULL */
 }
 
 static struct call pop_call(struct redis *redis)
 {
-	struct call call = redis->calls[redis->calls_head];
+	struct call call;
 
+	assert(redis->n_calls > 0); /* hiredis answers each command once */
+	call = redis->calls[redis->calls_head];
 	redis->calls_head = (redis->calls_head + 1) % redis->calls_cap;
 	redis->n_calls--;
 	return call;
@@ -214,15 +224,15 @@ static int reserve_call(struct redis *redis)
 	return 0;
 }
 
-static int send_command(struct redis *redis, struct call call, int argc, const char **argv,
-	const size_t *argv_len)
+static int send_command(struct redis *redis, struct call call, int argc,
+	const char **argv, const size_t *argv_len)
 {
 	int code = reserve_call(redis);
 
 	if (code != 0)
 		return code;
-	if (redisAsyncCommandArgv(redis->ac, on_hiredis_reply, NULL, argc, argv, argv_len) !=
-		REDIS_OK)
+	if (redisAsyncCommandArgv(
+		    redis->ac, on_hiredis_reply, NULL, argc, argv, argv_len) != REDIS_OK)
 		return ERR_NOMEM;
 	if (redis->n_calls == 0)
 		start_deadline(redis, redis->timeout_ms);
@@ -268,7 +278,8 @@ static int send_handshake(struct redis *redis, int argc, const char **argv)
 	for (int i = 0; i < argc; i++)
 		lengths[i] = strlen(argv[i]);
 	redis->n_handshake++;
-	return send_command(redis, (struct call){on_handshake, redis}, argc, argv, lengths);
+	return send_command(
+		redis, (struct call){on_handshake, redis}, argc, argv, lengths);
 }
 
 static void shake_hands(struct redis *redis)
@@ -300,7 +311,8 @@ static void on_connect(const redisAsyncContext *ac, int status)
 	if (status == REDIS_OK)
 		shake_hands(redis);
 	else
-		note_error(redis, ac->c.errstr[0] != '\0' ? ac->c.errstr : "cannot connect");
+		note_error(
+			redis, ac->c.errstr[0] != '\0' ? ac->c.errstr : "cannot connect");
 }
 
 static void on_disconnect(const redisAsyncContext *ac, int status)
@@ -342,15 +354,17 @@ static int attach(struct redis *redis, redisAsyncContext *ac)
 static void open_socket(struct redis *redis, const char *ip)
 {
 	const struct redis_address *address = redis->address;
-	redisAsyncContext *ac = address->path != NULL ? redisAsyncConnectUnix(address->path) :
-							redisAsyncConnect(ip, address->port);
+	redisAsyncContext *ac = address->path != NULL
+		? redisAsyncConnectUnix(address->path)
+		: redisAsyncConnect(ip, address->port);
 
 	redis->state = STATE_CONNECTING;
 	if (ac != NULL && ac->err == 0 && attach(redis, ac) == 0) {
 		start_deadline(redis, redis->timeout_ms);
 		return;
 	}
-	note_error(redis, ac != NULL && ac->errstr != NULL ? ac->errstr : "cannot connect");
+	note_error(
+		redis, ac != NULL && ac->errstr != NULL ? ac->errstr : "cannot connect");
 	if (ac != NULL)
 		redisAsyncFree(ac); /* has no callbacks of ours */
 	redis->state = STATE_CLOSED;
@@ -370,9 +384,11 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
 
 	redis->is_resolving = false;
 	if (status == 0 && list->ai_family == AF_INET)
-		(void)uv_ip4_name((const struct sockaddr_in *)(void *)list->ai_addr, ip, sizeof(ip));
+		(void)uv_ip4_name((const struct sockaddr_in *)(void *)list->ai_addr, ip,
+			sizeof(ip));
 	else if (status == 0 && list->ai_family == AF_INET6)
-		(void)uv_ip6_name((const struct sockaddr_in6 *)(void *)list->ai_addr, ip, sizeof(ip));
+		(void)uv_ip6_name((const struct sockaddr_in6 *)(void *)list->ai_addr, ip,
+			sizeof(ip));
 	uv_freeaddrinfo(list);
 	if (redis->on_closed != NULL) {
 		maybe_closed(redis);
@@ -380,7 +396,8 @@ static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *
 		if (ip[0] != '\0')
 			open_socket(redis, ip);
 		else
-			drop(redis, status != 0 ? uv_strerror(status) : "no usable address");
+			drop(redis,
+				status != 0 ? uv_strerror(status) : "no usable address");
 	}
 }
 
@@ -390,8 +407,8 @@ static void resolve(struct redis *redis)
 
 	redis->resolving.data = redis;
 	redis->state = STATE_RESOLVING;
-	if (uv_getaddrinfo(redis->loop, &redis->resolving, on_resolved, redis->address->host, NULL,
-		    &hints) == 0) {
+	if (uv_getaddrinfo(redis->loop, &redis->resolving, on_resolved,
+		    redis->address->host, NULL, &hints) == 0) {
 		redis->is_resolving = true;
 		start_deadline(redis, redis->timeout_ms);
 		return;
@@ -418,8 +435,8 @@ void redis_disconnect(struct redis *redis, const char *reason)
 	drop(redis, reason);
 }
 
-struct redis *redis_new(uv_loop_t *loop, const struct redis_address *address, uint64_t timeout_ms,
-	redis_ready_cb on_ready, redis_lost_cb on_lost, void *arg)
+struct redis *redis_new(uv_loop_t *loop, const struct redis_address *address,
+	uint64_t timeout_ms, redis_ready_cb on_ready, redis_lost_cb on_lost, void *arg)
 {
 	struct redis *redis = calloc(1, sizeof(*redis));
 

@@ -1,9 +1,9 @@
 /*
- * One struct waiting per report, in one queue: sequence, place in Redis's queue and deadline all
- * grow along it, so whoever is at the head is the next that may go.
+ * One struct waiting per report, in one queue: sequence, place in Redis's queue and
+ * deadline all grow along it, so whoever is at the head is the next that may go.
  *
- * A completion never runs inside accept_report(): reports that need not wait for anybody are let
- * go at the end of the loop turn.
+ * A completion never runs inside accept_report(): reports that need not wait for anybody
+ * are let go at the end of the loop turn.
  */
 #define XXH_INLINE_ALL
 #include "pipeline/accept.h"
@@ -37,7 +37,8 @@ struct accept {
 	void *on_closed_arg;
 };
 
-static bool must_wait(const struct accept *accept, const struct waiting *waiting, uint64_t now)
+static bool must_wait(
+	const struct accept *accept, const struct waiting *waiting, uint64_t now)
 {
 	struct journal_stats journal;
 
@@ -46,7 +47,8 @@ static bool must_wait(const struct accept *accept, const struct waiting *waiting
 		if (journal.synced_seq < waiting->seq)
 			return true;
 	}
-	return live_get_state(accept->parts.live) == LIVE_UP && now < waiting->deadline_ms &&
+	return live_get_state(accept->parts.live) == LIVE_UP &&
+		now < waiting->deadline_ms &&
 		live_shown_index(accept->parts.live) < waiting->unsent_index;
 }
 
@@ -60,13 +62,14 @@ void accept_advance(struct accept *accept)
 	uint64_t now = clock_ms();
 	struct waiting *head;
 
-	while ((head = TAILQ_FIRST(&accept->queue)) != NULL && !must_wait(accept, head, now)) {
+	while ((head = TAILQ_FIRST(&accept->queue)) != NULL &&
+		!must_wait(accept, head, now)) {
 		TAILQ_REMOVE(&accept->queue, head, link);
 		head->on_done(head->arg);
 		free(head);
 	}
 	if (head != NULL && now < head->deadline_ms)
-		(void)uv_timer_start( /* fails only for a NULL callback */
+		(void)uv_timer_start(/* fails only for a NULL callback */
 			&accept->deadline, on_deadline, head->deadline_ms - now, 0);
 }
 
@@ -94,8 +97,8 @@ struct accept *accept_new(uv_loop_t *loop, const struct accept_parts *parts)
 	return accept;
 }
 
-static void keep_rejects(struct accept *accept, const char *node, const struct report *report,
-	uint64_t now_ms)
+static void keep_rejects(struct accept *accept, const char *node,
+	const struct report *report, uint64_t now_ms)
 {
 	accept->stats.rejected_events += report->n_rejected;
 	for (size_t i = 0; i < report->n_rejects_kept; i++) {
@@ -103,7 +106,8 @@ static void keep_rejects(struct accept *accept, const char *node, const struct r
 
 		ledger_keep_reject(accept->parts.ledger, node, reject, now_ms);
 		log_limited(LOG_WARN, "event rejected", "node=%s reason=%s event=%s",
-			LOG_QUOTE(node), LOG_QUOTE(reject->reason), LOG_QUOTE(reject->event));
+			LOG_QUOTE(node), LOG_QUOTE(reject->reason),
+			LOG_QUOTE(reject->event));
 	}
 }
 
@@ -123,7 +127,8 @@ static int book(struct accept *accept, const char *node, struct report *report,
 		if (code == 0)
 			code = journal_append(accept->parts.journal, record);
 		if (code == 0)
-			ledger_apply(ledger, &record->bookings, record->time_ms, record->seq);
+			ledger_apply(
+				ledger, &record->bookings, record->time_ms, record->seq);
 	}
 	if (code == 0) {
 		accept->stats.stats_events += record->bookings.n_stats;

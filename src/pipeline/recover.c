@@ -1,6 +1,7 @@
 /*
- * Everything here blocks: the loop does not run yet. What a crash or corruption left behind is
- * moved into a folder of its own before the new segment is begun, never deleted.
+ * Everything here blocks: the loop does not run yet. What a crash or corruption left
+ * behind is moved into a folder of its own before the new segment is begun, never
+ * deleted.
  */
 #include "pipeline/recover.h"
 #include "base/clock.h"
@@ -38,11 +39,12 @@ static void sleep_ms(uint64_t ms)
 
 static bool is_passing(int code)
 {
-	return code == ERR_STORE_BUSY || code == ERR_STORE_UNKNOWN || code == ERR_STORE_FULL ||
-		code == ERR_STORE_IO;
+	return code == ERR_STORE_BUSY || code == ERR_STORE_UNKNOWN ||
+		code == ERR_STORE_FULL || code == ERR_STORE_IO;
 }
 
-/* The cut stays the same over the retries, so a COMMIT of unknown outcome is found out. */
+/* The cut stays the same over the retries, so a COMMIT of unknown outcome is found out.
+ */
 static int checkpoint(struct store *store, struct ledger *ledger,
 	const struct recover_options *options, struct errmsg *msg)
 {
@@ -57,13 +59,15 @@ static int checkpoint(struct store *store, struct ledger *ledger,
 		code = store_commit(store, cut, &result);
 		if (code == 0 || !is_passing(code) || retry == options->max_retries)
 			break;
-		log_warn("checkpoint failed: tried again", "error=%s retry=%u delay_ms=%" PRIu64,
+		log_warn("checkpoint failed: tried again",
+			"error=%s retry=%u delay_ms=%" PRIu64,
 			LOG_QUOTE(result.error.text), retry + 1, delay);
 		sleep_ms(delay);
 	}
 	if (code != 0) {
 		ledger_cut_failed(ledger, cut);
-		return err_set(msg, code, "the journal cannot be written into the database: %s",
+		return err_set(msg, code,
+			"the journal cannot be written into the database: %s",
 			result.error.text);
 	}
 	ledger_cut_committed(ledger, cut);
@@ -97,7 +101,8 @@ static int clear_segments(int dir_fd, bool is_broken, struct errmsg *msg)
 	int kept_fd = is_broken ? make_kept_dir(dir_fd) : -1;
 	uint64_t *numbers = NULL;
 	size_t n = 0;
-	int code = is_broken && kept_fd < 0 ? ERR_JOURNAL_IO : segment_list(dir_fd, &numbers, &n);
+	int code = is_broken && kept_fd < 0 ? ERR_JOURNAL_IO
+					    : segment_list(dir_fd, &numbers, &n);
 
 	for (size_t i = 0; i < n && code == 0; i++)
 		code = keep_or_remove(dir_fd, kept_fd, numbers[i]);
@@ -106,7 +111,8 @@ static int clear_segments(int dir_fd, bool is_broken, struct errmsg *msg)
 		(void)close(kept_fd); /* only names were written */
 	if (code == 0 && fsync(dir_fd) != 0)
 		code = ERR_JOURNAL_IO;
-	return code == 0 ? 0 : err_set(msg, code, "old journal segments cannot be moved: %m");
+	return code == 0 ? 0
+			 : err_set(msg, code, "old journal segments cannot be moved: %m");
 }
 
 static void report_fold(const struct fold_result *result, uint64_t applied_seq)
@@ -115,9 +121,11 @@ static void report_fold(const struct fold_result *result, uint64_t applied_seq)
 		log_warn("journal ends as after a crash", "where=%s last_seq=%" PRIu64,
 			LOG_QUOTE(result->remark.text), result->last_seq);
 	if (result->n_lost > 0)
-		log_warn("journal salvaged around broken places", "places=%zu last_place=%s",
-			result->n_lost, LOG_QUOTE(result->remark.text));
-	log_info("journal folded", "records=%zu applied_seq=%" PRIu64 " last_seq=%" PRIu64,
+		log_warn("journal salvaged around broken places",
+			"places=%zu last_place=%s", result->n_lost,
+			LOG_QUOTE(result->remark.text));
+	log_info("journal folded",
+		"records=%zu applied_seq=%" PRIu64 " last_seq=%" PRIu64,
 		result->n_records, applied_seq, result->last_seq);
 }
 
@@ -139,7 +147,8 @@ int recover(int dir_fd, struct store *store, struct ledger *ledger,
 	if (ledger_is_dirty(ledger))
 		code = checkpoint(store, ledger, options, ret_msg);
 	if (code == 0)
-		code = clear_segments(dir_fd, result.is_cut || result.n_lost > 0, ret_msg);
+		code = clear_segments(
+			dir_fd, result.is_cut || result.n_lost > 0, ret_msg);
 	if (code != 0)
 		return code;
 	*ret_recovered = (struct recovered){.seq = ledger_seq(ledger),
@@ -153,7 +162,8 @@ static void add_number(cJSON *object, const char *name, uint64_t value)
 	char text[24];
 
 	(void)snprintf(text, sizeof(text), "%" PRIu64, value);
-	(void)cJSON_AddRawToObject(object, name, text); /* short of memory, the line lacks it */
+	(void)cJSON_AddRawToObject(
+		object, name, text); /* short of memory, the line lacks it */
 }
 
 static void add_booking(cJSON *array, const struct booking *booking)
@@ -210,9 +220,11 @@ int recover_dump(int dir_fd, FILE *out, struct errmsg *ret_msg)
 	int code = journal_fold(dir_fd, &options, dump_record, out, &result, ret_msg);
 
 	if (code == 0 && (fflush(out) != 0 || ferror(out)))
-		return err_set(ret_msg, ERR_JOURNAL_IO, "the output cannot be written: %m");
+		return err_set(
+			ret_msg, ERR_JOURNAL_IO, "the output cannot be written: %m");
 	if (code == 0 && result.n_lost > 0)
-		log_warn("parts of the journal cannot be read", "places=%zu last_place=%s",
-			result.n_lost, LOG_QUOTE(result.remark.text));
+		log_warn("parts of the journal cannot be read",
+			"places=%zu last_place=%s", result.n_lost,
+			LOG_QUOTE(result.remark.text));
 	return code;
 }

@@ -1,6 +1,7 @@
 /*
- * start() takes the cut and submits the job; job_work() runs on the pool; on_job_done() gives the
- * cut back to the ledger, as committed or failed, answers who waited, and chooses what is next.
+ * start() takes the cut and submits the job; job_work() runs on the pool; on_job_done()
+ * gives the cut back to the ledger, as committed or failed, answers who waited, and
+ * chooses what is next.
  */
 #include "store/flush.h"
 #include "base/clock.h"
@@ -42,7 +43,8 @@ struct flush {
 	struct store_result result;
 	int result_code;
 
-	uv_timer_t interval, wake; /* wake: a backoff ends, an emergency may start, a request waits */
+	uv_timer_t interval,
+		wake; /* wake: a backoff ends, an emergency may start, a request waits */
 	unsigned n_open_handles;
 	flush_done_cb on_stopped;
 	void *on_stopped_arg;
@@ -60,7 +62,8 @@ static void on_wake(uv_timer_t *timer);
 
 static void wake_in(struct flush *flush, uint64_t ms)
 {
-	(void)uv_timer_start(&flush->wake, on_wake, ms, 0); /* fails only for a NULL callback */
+	(void)uv_timer_start(
+		&flush->wake, on_wake, ms, 0); /* fails only for a NULL callback */
 }
 
 /* Somebody waits: as soon as retry_delay after the last failure allows. */
@@ -71,7 +74,8 @@ static void hurry(struct flush *flush)
 
 	if (flush->state == STATE_IDLE || since >= delay)
 		wake_in(flush, 0);
-	else if (flush->state == STATE_BACKOFF && uv_timer_get_due_in(&flush->wake) > delay - since)
+	else if (flush->state == STATE_BACKOFF &&
+		uv_timer_get_due_in(&flush->wake) > delay - since)
 		wake_in(flush, delay - since);
 }
 
@@ -79,7 +83,7 @@ static bool has_uncovered(const struct flush *flush)
 {
 	const struct request *request;
 
-	TAILQ_FOREACH(request, &flush->requests, link)
+	TAILQ_FOREACH (request, &flush->requests, link)
 		if (!request->is_covered)
 			return true;
 	return false;
@@ -122,13 +126,14 @@ static void note_end(struct flush *flush, double time_ms)
 		flush->stats.n_succeeded++;
 		flush->stats.users_written += flush->n_users;
 		flush->stats.statements += flush->result.n_statements;
-		log_info("flush committed", "users=%zu time_ms=%.1f", flush->n_users, time_ms);
+		log_info("flush committed", "users=%zu time_ms=%.1f", flush->n_users,
+			time_ms);
 	} else {
 		flush->stats.n_failed++;
 		log_warn("flush failed: nothing is lost, it is tried again",
-			"users=%zu time_ms=%.1f reason=%s error=%s retry=%u", flush->n_users, time_ms,
-			LOG_QUOTE(err_text(code)), LOG_QUOTE(flush->result.error.text),
-			flush->n_retries);
+			"users=%zu time_ms=%.1f reason=%s error=%s retry=%u",
+			flush->n_users, time_ms, LOG_QUOTE(err_text(code)),
+			LOG_QUOTE(flush->result.error.text), flush->n_retries);
 	}
 }
 
@@ -144,14 +149,16 @@ static void commit(struct flush *flush)
 	flush->hooks.on_committed(flush->hooks.arg, seq);
 }
 
-/* Quick retries first, each after twice the delay; after them the next interval's turn. */
+/* Quick retries first, each after twice the delay; after them the next interval's turn.
+ */
 static uint64_t backoff_ms(struct flush *flush)
 {
 	uint64_t delay = flush->config.retry_delay_ms;
 
 	if (flush->n_retries >= flush->config.max_retries) {
 		flush->n_retries = 0;
-		return flush->config.interval_ms > delay ? flush->config.interval_ms : delay;
+		return flush->config.interval_ms > delay ? flush->config.interval_ms
+							 : delay;
 	}
 	delay <<= flush->n_retries < 20 ? flush->n_retries : 20;
 	flush->n_retries++;
@@ -209,19 +216,21 @@ static bool take_cut(struct flush *flush)
 	return true;
 }
 
-/* Only from IDLE, and with work to do. Short of memory, it is as if nobody had asked yet. */
+/* Only from IDLE, and with work to do. Short of memory, it is as if nobody had asked yet.
+ */
 static void start(struct flush *flush)
 {
 	struct request *request;
 	bool is_resumed = flush->cut != NULL;
 
 	if (!take_cut(flush)) {
-		log_error("flush cannot start", "error=%s", LOG_QUOTE(err_text(ERR_NOMEM)));
+		log_error(
+			"flush cannot start", "error=%s", LOG_QUOTE(err_text(ERR_NOMEM)));
 		flush->state = STATE_BACKOFF;
 		wake_in(flush, flush->config.retry_delay_ms);
 		return;
 	}
-	TAILQ_FOREACH(request, &flush->requests, link)
+	TAILQ_FOREACH (request, &flush->requests, link)
 		request->is_covered = !is_resumed;
 	flush->state = STATE_RUNNING;
 	flush->stats.is_running = true;
@@ -288,7 +297,8 @@ static void restart_interval(struct flush *flush)
 {
 	uint64_t ms = flush->config.interval_ms;
 
-	(void)uv_timer_start(&flush->interval, on_interval, ms, ms); /* fails only for NULL */
+	(void)uv_timer_start(
+		&flush->interval, on_interval, ms, ms); /* fails only for NULL */
 }
 
 void flush_start(struct flush *flush)
@@ -352,15 +362,18 @@ static void maybe_stopped(struct flush *flush)
 	flush_done_cb on_stopped = flush->on_stopped;
 	bool is_late = clock_ms() >= flush->stop_by_ms;
 
-	if (on_stopped == NULL || flush->state == STATE_RUNNING || (has_work(flush) && !is_late))
+	if (on_stopped == NULL || flush->state == STATE_RUNNING ||
+		(has_work(flush) && !is_late))
 		return;
 	answer(flush, flush->result_code, true);
 	flush->on_stopped = NULL;
 	(void)uv_timer_stop(&flush->wake);
-	on_stopped(flush->on_stopped_arg, has_work(flush) ? flush->result_code : 0, &flush->stats);
+	on_stopped(flush->on_stopped_arg, has_work(flush) ? flush->result_code : 0,
+		&flush->stats);
 }
 
-void flush_stop(struct flush *flush, uint64_t timeout_ms, flush_done_cb on_done, void *arg)
+void flush_stop(
+	struct flush *flush, uint64_t timeout_ms, flush_done_cb on_done, void *arg)
 {
 	flush->on_stopped = on_done;
 	flush->on_stopped_arg = arg;

@@ -1,8 +1,9 @@
 #include "store/schema.h"
 
 /*
- * Migration i brings user_version from i to i + 1. What was released is never edited, only
- * followed by another. The CHECKs keep an operator's typing error from becoming a total.
+ * Migration i brings user_version from i to i + 1. What was released is never edited,
+ * only followed by another. The CHECKs keep an operator's typing error from becoming a
+ * total.
  */
 static const char *const migrations[] = {
 	"CREATE TABLE users("
@@ -33,7 +34,8 @@ static const char *const migrations[] = {
 	"  reason TEXT NOT NULL,"
 	"  event TEXT NOT NULL"
 	") STRICT;"
-	"CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;"
+	"CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT "
+	"ROWID;"
 	"INSERT INTO meta VALUES('applied_seq', '0'),"
 	"  ('instance_id', lower(hex(randomblob(16))));",
 };
@@ -89,7 +91,8 @@ static int migrate_from(sqlite3 *db, int version)
 
 	for (; version < N_MIGRATIONS && code == SQLITE_OK; version++)
 		code = sqlite3_exec(db, migrations[version], NULL, NULL, NULL);
-	(void)sqlite3_snprintf(sizeof(pragma), pragma, "PRAGMA user_version=%d", N_MIGRATIONS);
+	(void)sqlite3_snprintf(
+		sizeof(pragma), pragma, "PRAGMA user_version=%d", N_MIGRATIONS);
 	if (code == SQLITE_OK)
 		code = sqlite3_exec(db, pragma, NULL, NULL, NULL);
 	if (code == SQLITE_OK)
@@ -106,7 +109,8 @@ int schema_migrate(sqlite3 *db, struct errmsg *ret_msg)
 		return fail(db, code, ret_msg);
 	if (version > N_MIGRATIONS)
 		return err_set(ret_msg, ERR_STORE_NEWER,
-			"its user_version is %d, this tallyd knows up to %d: use a newer tallyd",
+			"its user_version is %d, this tallyd knows up to %d: use a newer "
+			"tallyd",
 			version, N_MIGRATIONS);
 	if (version == N_MIGRATIONS)
 		return 0;
@@ -120,6 +124,7 @@ int schema_migrate(sqlite3 *db, struct errmsg *ret_msg)
 		return 0;
 	code = fail(db, code, ret_msg);
 	if (!sqlite3_get_autocommit(db))
-		(void)sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL); /* nothing to save */
+		(void)sqlite3_exec(
+			db, "ROLLBACK", NULL, NULL, NULL); /* nothing to save */
 	return code;
 }

@@ -1,10 +1,11 @@
 /*
- * Opening: file, pragmas, migrations. Loading: one pass over each table. Committing: BEGIN
- * IMMEDIATE, look at applied_seq, users in batches, services, rejects, applied_seq, COMMIT.
+ * Opening: file, pragmas, migrations. Loading: one pass over each table. Committing:
+ * BEGIN IMMEDIATE, look at applied_seq, users in batches, services, rejects, applied_seq,
+ * COMMIT.
  *
- * What can fail before COMMIT leaves nothing behind: it is rolled back, unless SQLite has done
- * that already (sqlite3_get_autocommit() tells). A COMMIT that fails is taken as unknown: only
- * applied_seq, read by the next try, says what is in the file.
+ * What can fail before COMMIT leaves nothing behind: it is rolled back, unless SQLite has
+ * done that already (sqlite3_get_autocommit() tells). A COMMIT that fails is taken as
+ * unknown: only applied_seq, read by the next try, says what is in the file.
  */
 #include "store/store.h"
 #include "store/schema.h"
@@ -27,25 +28,31 @@ struct store {
 };
 
 /* a + b, or the largest integer: an overflow would silently become REAL. */
-#define SATURATE(column)                                                                       \
-	column "=CASE WHEN " column ">9223372036854775807-excluded." column                    \
+#define SATURATE(column)                                                                 \
+	column "=CASE WHEN " column ">9223372036854775807-excluded." column              \
 	       " THEN 9223372036854775807 ELSE " column "+excluded." column " END"
 
 static const char users_head[] =
-	"INSERT INTO users(id,used_traffic,input_bytes,output_bytes,created_at,last_seen_at)VALUES";
-static const char users_tail[] = " ON CONFLICT(id)DO UPDATE SET " SATURATE("used_traffic") "," SATURATE(
-	"input_bytes") "," SATURATE("output_bytes") ",last_seen_at=excluded.last_seen_at";
+	"INSERT INTO "
+	"users(id,used_traffic,input_bytes,output_bytes,created_at,last_seen_at)VALUES";
+static const char users_tail[] =
+	" ON CONFLICT(id)DO UPDATE SET " SATURATE("used_traffic") "," SATURATE(
+		"input_bytes") "," SATURATE("output_bytes") ",last_seen_at=excluded.last_"
+							    "seen_at";
 
 static const char service_sql[] =
 	"INSERT INTO services VALUES(?,?,?,?,?,?,?,?,?,?) ON CONFLICT(node,kind,service)"
 	"DO UPDATE SET " SATURATE("input_bytes") "," SATURATE(
 		"output_bytes") ",total_conns=excluded.total_conns,"
-				"current_conns=excluded.current_conns,total_errs=excluded.total_errs,"
+				"current_conns=excluded.current_conns,total_errs="
+				"excluded.total_errs,"
 				"state=excluded.state,updated_at=excluded.updated_at";
 
-static int fail(struct store *store, int sqlite_code, const char *what, struct errmsg *msg)
+static int fail(
+	struct store *store, int sqlite_code, const char *what, struct errmsg *msg)
 {
-	return err_set(msg, store_error_of(sqlite_code), "%s: %s", what, sqlite3_errmsg(store->db));
+	return err_set(msg, store_error_of(sqlite_code), "%s: %s", what,
+		sqlite3_errmsg(store->db));
 }
 
 static int prepare(struct store *store, const char *sql, sqlite3_stmt **ret_stmt)
@@ -83,9 +90,11 @@ static int prepare_all(struct store *store)
 		{"ROLLBACK", &store->rollback},
 		{"SELECT CAST(value AS INTEGER) FROM meta WHERE key='applied_seq'",
 			&store->read_applied},
-		{"UPDATE meta SET value=?1 WHERE key='applied_seq'", &store->write_applied},
+		{"UPDATE meta SET value=?1 WHERE key='applied_seq'",
+			&store->write_applied},
 		{service_sql, &store->service},
-		{"INSERT INTO rejects(at,node,reason,event)VALUES(?,?,?,?)", &store->reject},
+		{"INSERT INTO rejects(at,node,reason,event)VALUES(?,?,?,?)",
+			&store->reject},
 		{"DELETE FROM rejects WHERE id<=(SELECT max(id) FROM rejects)-?1",
 			&store->trim_rejects},
 	};
@@ -94,7 +103,8 @@ static int prepare_all(struct store *store)
 	for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++)
 		if (code == SQLITE_OK)
 			code = prepare(store, statements[i].sql, statements[i].stmt);
-	return code == SQLITE_OK ? prepare_users(store, store->batch_size, &store->users) : code;
+	return code == SQLITE_OK ? prepare_users(store, store->batch_size, &store->users)
+				 : code;
 }
 
 /* WAL lets others read while we write; a read-only file shows itself here or never. */
@@ -117,7 +127,8 @@ static int set_pragmas(struct store *store, unsigned busy_timeout_ms, struct err
 static int read_instance_id(struct store *store, struct errmsg *msg)
 {
 	sqlite3_stmt *stmt = NULL;
-	int code = prepare(store, "SELECT value FROM meta WHERE key='instance_id'", &stmt);
+	int code =
+		prepare(store, "SELECT value FROM meta WHERE key='instance_id'", &stmt);
 
 	if (code == SQLITE_OK)
 		code = sqlite3_step(stmt);
@@ -130,7 +141,8 @@ static int read_instance_id(struct store *store, struct errmsg *msg)
 	return code == SQLITE_ROW ? 0 : fail(store, code, "meta cannot be read", msg);
 }
 
-int store_open(const struct store_config *config, struct store **ret_store, struct errmsg *ret_msg)
+int store_open(const struct store_config *config, struct store **ret_store,
+	struct errmsg *ret_msg)
 {
 	struct store *store = calloc(1, sizeof(*store));
 	struct errmsg why = {""};
@@ -198,10 +210,11 @@ static const char *column_text(sqlite3_stmt *stmt, int column)
 
 static int load_user(struct ledger *ledger, sqlite3_stmt *row)
 {
-	struct totals total = {column_u64(row, 1), column_u64(row, 2), column_u64(row, 3)};
+	struct totals total = {
+		column_u64(row, 1), column_u64(row, 2), column_u64(row, 3)};
 
-	return ledger_load_user(
-		ledger, column_text(row, 0), total, column_u64(row, 4), column_u64(row, 5));
+	return ledger_load_user(ledger, column_text(row, 0), total, column_u64(row, 4),
+		column_u64(row, 5));
 }
 
 static int load_service(struct ledger *ledger, sqlite3_stmt *row)
@@ -246,11 +259,13 @@ static int load_rows(struct store *store, struct ledger *ledger, const char *sql
 int store_load(struct store *store, struct ledger *ledger, struct errmsg *ret_msg)
 {
 	int code = load_rows(store, ledger,
-		"SELECT id,used_traffic,input_bytes,output_bytes,created_at,last_seen_at FROM users",
+		"SELECT id,used_traffic,input_bytes,output_bytes,created_at,last_seen_at "
+		"FROM users",
 		load_user, ret_msg);
 
 	if (code == 0)
-		code = load_rows(store, ledger, "SELECT * FROM services", load_service, ret_msg);
+		code = load_rows(
+			store, ledger, "SELECT * FROM services", load_service, ret_msg);
 	if (code == 0)
 		code = load_rows(store, ledger,
 			"SELECT CAST(value AS INTEGER) FROM meta WHERE key='applied_seq'",
@@ -267,7 +282,8 @@ static int run(sqlite3_stmt *stmt)
 	return code == SQLITE_DONE || code == SQLITE_ROW ? SQLITE_OK : code;
 }
 
-/* Binding fails only for a wrong index or for memory, which the step then reports as well. */
+/* Binding fails only for a wrong index or for memory, which the step then reports as
+ * well. */
 static void bind_text(sqlite3_stmt *stmt, int index, const char *text)
 {
 	(void)sqlite3_bind_text(stmt, index, text, -1, SQLITE_STATIC);
@@ -324,7 +340,8 @@ static int write_services(struct store *store, const struct cut *cut)
 		sqlite3_stmt *stmt = store->service;
 
 		bind_text(stmt, 1, row->service->node);
-		bind_text(stmt, 2, row->service->kind == KIND_SERVICE ? "service" : "handler");
+		bind_text(stmt, 2,
+			row->service->kind == KIND_SERVICE ? "service" : "handler");
 		bind_text(stmt, 3, row->service->name);
 		bind_u64(stmt, 4, row->increment.input);
 		bind_u64(stmt, 5, row->increment.output);
@@ -382,7 +399,9 @@ static int read_applied(struct store *store, uint64_t *ret_seq)
 	if (code == SQLITE_ROW)
 		*ret_seq = column_u64(store->read_applied, 0);
 	(void)sqlite3_reset(store->read_applied); /* its code is the step's */
-	return code == SQLITE_ROW ? SQLITE_OK : code == SQLITE_DONE ? SQLITE_CORRUPT : code;
+	return code == SQLITE_ROW     ? SQLITE_OK
+		: code == SQLITE_DONE ? SQLITE_CORRUPT
+				      : code;
 }
 
 static void roll_back(struct store *store)
@@ -391,8 +410,10 @@ static void roll_back(struct store *store)
 		(void)run(store->rollback); /* if it fails, the next BEGIN says so */
 }
 
-/* Inside the transaction. *ret_is_done: this cut was committed before, by a try of unknown outcome. */
-static int guard(struct store *store, const struct cut *cut, bool *ret_is_done, struct errmsg *msg)
+/* Inside the transaction. *ret_is_done: this cut was committed before, by a try of
+ * unknown outcome. */
+static int guard(
+	struct store *store, const struct cut *cut, bool *ret_is_done, struct errmsg *msg)
 {
 	uint64_t applied = 0;
 	int code = read_applied(store, &applied);
@@ -408,7 +429,8 @@ static int guard(struct store *store, const struct cut *cut, bool *ret_is_done, 
 	return 0;
 }
 
-int store_commit(struct store *store, const struct cut *cut, struct store_result *ret_result)
+int store_commit(
+	struct store *store, const struct cut *cut, struct store_result *ret_result)
 {
 	struct store_result result = {0};
 	bool is_done = false;
