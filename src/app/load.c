@@ -1,0 +1,353 @@
+/*
+ * Gathers the values from where they may stand, each source over the one before:
+ * defaults, file, environment, command line. Every mistake becomes a line, none ends the
+ * reading.
+ */
+#include "app/command.h"
+#include "app/option.h"
+#include "http/server.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <ini.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Where a value came from, for the sentence about what is wrong with it. */
+struct origin {
+	const char *file; /* NULL: the environment or the command line */
+	int line;
+	const char *where;
+};
+
+struct loader {
+	struct config *config;
+	FILE *errors;
+	unsigned n_mistakes;
+	const char *file;
+	FILE *stream;
+	int line;
+	int seen_at[OPTION_COUNT]; /* the line of the file that set it */
+	bool is_command_line_wrong;
+};
+
+__attribute__((format(printf, 4, 5))) static void mistake(struct loader *loader,
+	const struct origin *origin, const char *name, const char *format, ...)
+{
+	va_list args;
+
+	/* What cannot be written to stderr cannot be helped; the exit code tells as well.
+	 */
+	if (origin->file != NULL)
+		(void)fprintf(loader->errors, "%s:%d: ", origin->file, origin->line);
+	else
+		(void)fprintf(loader->errors, "%s: ", origin->where);
+	if (name != NULL)
+		(void)fprintf(loader->errors, "%s: ", name);
+	va_start(args, format);
+	(void)vfprintf(loader->errors, format, args);
+	va_end(args);
+	(void)fputc('\n', loader->errors);
+	loader->n_mistakes++;
+}
+
+static void unknown(struct loader *loader, const struct origin *origin, const char *name)
+{
+	const char *near = option_near_miss(name);
+
+	if (near != NULL)
+		mistake(loader, origin, name, "there is no such option; did you mean %s?",
+			near);
+	else
+		mistake(loader, origin, name, "there is no such option");
+}
+
+static void set_value(struct loader *loader, const struct option_row *row,
+	const char *text, const struct origin *origin)
+{
+	struct errmsg msg = {""};
+
+	if (option_set(loader->config, row, text, &msg) != 0)
+		mistake(loader, origin, row->name, "%s", msg.text);
+}
+
+/* The file */
+
+/* inih's own reader would keep the line's number to itself, and take indented lines as
+ * continued. */
+static char *read_line(char *buf, int size, void *stream)
+{
+	struct loader *loader = stream;
+	char *line = fgets(buf, size, loader->stream);
+	size_t len, blank;
+
+	if (line == NULL)
+		return NULL;
+	loader->line++;
+	len = strlen(line);
+	if (len + 1 == (size_t)size && line[len - 1] != '\n') {
+		struct origin origin = {loader->file, loader->line, NULL};
+		int c;
+
+		mistake(loader, &origin, NULL, "the line is longer than %d characters",
+			size - 2);
+		do
+			c = fgetc(loader->stream);
+		while (c != '\n' && c != EOF);
+		line[0] = '#';
+	}
+	blank = strspn(line, " \t");
+	memmove(line, line + blank, strlen(line + blank) + 1);
+	return line;
+}
+
+static int on_key(void *arg, const char *section, const char *name, const char *value)
+{
+	struct loader *loader = arg;
+	struct origin origin = {loader->file, loader->line, NULL};
+	const struct option_row *row = option_find(name);
+
+	if (section[0] != '\0') {
+		mistake(loader, &origin, name, "there is no section [%s]", section);
+	} else if (row == NULL) {
+		unknown(loader, &origin, name);
+	} else if (loader->seen_at[row - option_rows()] != 0) {
+		mistake(loader, &origin, name, "it was set in line %d already",
+			loader->seen_at[row - option_rows()]);
+	} else {
+		loader->seen_at[row - option_rows()] = loader->line;
+		set_value(loader, row, value, &origin);
+	}
+	return 1;
+}
+
+static void load_file(struct loader *loader, const char *path, bool must_exist)
+{
+	struct origin origin = {.where = path};
+	int line;
+
+	loader->file = path;
+	loader->stream = fopen(path, "re");
+	if (loader->stream == NULL) {
+		if (must_exist || errno != ENOENT)
+			mistake(loader, &origin, NULL, "%s", strerror(errno));
+		return;
+	}
+	line = ini_parse_stream(read_line, loader, on_key, loader);
+	origin = (struct origin){path, line, NULL};
+	if (line > 0)
+		mistake(loader, &origin, NULL, "`name = value` is expected");
+	if (ferror(loader->stream))
+		mistake(loader, &(struct origin){.where = path}, NULL,
+			"it cannot be read");
+	(void)fclose(loader->stream); /* only read from */
+}
+
+/* The environment */
+
+static const char *lookup(char *const *environment, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (; *environment != NULL; environment++)
+		if (strncmp(*environment, name, len) == 0 && (*environment)[len] == '=')
+			return *environment + len + 1;
+	return NULL;
+}
+
+static void set_from_environment(struct loader *loader, const struct option_row *row,
+	char *const *environment, const char *name)
+{
+	const char *value = lookup(environment, name);
+	char where[128];
+	struct origin origin = {.where = where};
+
+	(void)snprintf(where, sizeof(where), "environment %s", name);
+	if (value != NULL && (value[0] != '\0' || row->type == TYPE_TEXT))
+		set_value(loader, row, value, &origin);
+}
+
+static void upper_case(char *to, size_t size, const char *name)
+{
+	size_t i = 0;
+
+	for (; name[i] != '\0' && i + 1 < size; i++)
+		to[i] = (char)(name[i] >= 'a' && name[i] <= 'z' ? name[i] - 32 : name[i]);
+	to[i] = '\0';
+}
+
+/* A variable that is nearly one of ours is a typing error; others may belong to somebody
+ * else. */
+static void check_variable(struct loader *loader, const char *variable)
+{
+	char name[64] = "", where[128];
+	size_t n = 0;
+
+	for (const char *at = variable + 7;
+		*at != '=' && *at != '\0' && n + 1 < sizeof(name); at++)
+		name[n++] = (char)(*at >= 'A' && *at <= 'Z' ? *at + 32 : *at);
+	(void)snprintf(where, sizeof(where), "environment %.*s",
+		(int)strcspn(variable, "="), variable);
+	if (option_find(name) == NULL && option_near_miss(name) != NULL)
+		unknown(loader, &(struct origin){.where = where}, name);
+}
+
+static void load_environment(struct loader *loader, char *const *environment)
+{
+	char name[80] = "TALLYD_";
+
+	for (size_t i = 0; i < OPTION_COUNT; i++)
+		if (option_rows()[i].also != NULL)
+			set_from_environment(loader, &option_rows()[i], environment,
+				option_rows()[i].also);
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		upper_case(name + 7, sizeof(name) - 7, option_rows()[i].name);
+		set_from_environment(loader, &option_rows()[i], environment, name);
+	}
+	for (; *environment != NULL; environment++)
+		if (strncmp(*environment, "TALLYD_", 7) == 0)
+			check_variable(loader, *environment);
+}
+
+/* The command line */
+
+struct arguments {
+	const char *file;
+	enum config_command command;
+	const char *values[OPTION_COUNT]; /* of --name=value */
+};
+
+static void undashed(char *name)
+{
+	for (; *name != '\0' && *name != '='; name++)
+		if (*name == '-')
+			*name = '_';
+	*name = '\0';
+}
+
+static void make_long_options(
+	struct option *options, char names[OPTION_COUNT][OPTION_DASHED_BYTES])
+{
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		option_dashed(&option_rows()[i], names[i]);
+		options[i] = (struct option){names[i], required_argument, NULL, (int)i};
+	}
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		options[OPTION_COUNT + i] = (struct option){command_rows()[i].name,
+			command_rows()[i].argument != NULL ? required_argument
+							   : no_argument,
+			NULL, (int)(OPTION_COUNT + i)};
+	options[OPTION_COUNT + COMMAND_COUNT] = (struct option){0};
+}
+
+static void bad_argument(struct loader *loader, int kind, const char *argument)
+{
+	struct origin origin = {.where = "command line"};
+	char name[64];
+
+	loader->is_command_line_wrong = true;
+	if (kind == ':') {
+		mistake(loader, &origin, argument, "a value is missing");
+		return;
+	}
+	(void)snprintf(name, sizeof(name), "%s",
+		strncmp(argument, "--", 2) == 0 ? argument + 2 : argument);
+	undashed(name);
+	unknown(loader, &origin, name);
+}
+
+/* getopt_long() takes any unique beginning of a name; what works today must not mean more
+ * tomorrow. */
+static bool is_abbreviated(const char *argument, const struct option *option)
+{
+	return strncmp(argument, "--", 2) == 0 &&
+		strcspn(argument + 2, "=") != strlen(option->name);
+}
+
+static void read_arguments(
+	struct loader *loader, int argc, char **argv, struct arguments *ret)
+{
+	struct option options[OPTION_COUNT + COMMAND_COUNT + 1];
+	char names[OPTION_COUNT][OPTION_DASHED_BYTES];
+	int index, at = 1;
+
+	_Static_assert(OPTION_COUNT + COMMAND_COUNT < ':', "apart from the characters");
+	make_long_options(options, names);
+	optind = 0; /* again from the start: SIGHUP reads them a second time */
+	for (; (index = getopt_long(argc, argv, "+:hV", options, NULL)) != -1;
+		at = optind) {
+		if (index == '?' || index == ':')
+			bad_argument(loader, index, argv[optind - 1]);
+		else if (index < 'A' && is_abbreviated(argv[at], &options[index]))
+			bad_argument(loader, '?', argv[at]);
+		else if (index == 'h')
+			ret->command = COMMAND_HELP;
+		else if (index == 'V')
+			ret->command = COMMAND_VERSION;
+		else if ((size_t)index < OPTION_COUNT)
+			ret->values[index] = optarg;
+		else if ((size_t)index == OPTION_COUNT)
+			ret->file = optarg;
+		else
+			ret->command =
+				command_rows()[(size_t)index - OPTION_COUNT].command;
+	}
+	for (; optind < argc; optind++) {
+		loader->is_command_line_wrong = true;
+		mistake(loader, &(struct origin){.where = "command line"}, argv[optind],
+			"only options are expected");
+	}
+}
+
+static void set_arguments(struct loader *loader, const struct arguments *arguments)
+{
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		unsigned before = loader->n_mistakes;
+
+		if (arguments->values[i] != NULL)
+			set_value(loader, &option_rows()[i], arguments->values[i],
+				&(struct origin){.where = "command line"});
+		loader->is_command_line_wrong |= loader->n_mistakes > before;
+	}
+}
+
+/* What only shows when all values are there. */
+static void check_together(struct loader *loader)
+{
+	const struct config *config = loader->config;
+	bool is_local;
+
+	if (http_check_listen(config->listen, &is_local, NULL) == 0 && !is_local &&
+		!config->allow_anonymous)
+		mistake(loader, &(struct origin){.where = "configuration"}, "listen",
+			"%s can be reached by others, and reports carry no secret: "
+			"listen on "
+			"127.0.0.1, [::1] or a unix socket, or set allow_anonymous = yes",
+			config->listen);
+}
+
+int config_load(struct config *config, int argc, char **argv, char *const *environment,
+	enum config_command *ret_command, FILE *errors)
+{
+	struct loader loader = {.config = config, .errors = errors};
+	struct arguments arguments = {.command = COMMAND_RUN};
+
+	memset(config, 0, sizeof(*config));
+	for (size_t i = 0; i < OPTION_COUNT; i++)
+		set_value(&loader, &option_rows()[i], option_rows()[i].fallback,
+			&(struct origin){.where = "default"});
+	read_arguments(&loader, argc, argv, &arguments);
+	*ret_command = arguments.command;
+	if (arguments.command == COMMAND_HELP || arguments.command == COMMAND_VERSION)
+		return loader.is_command_line_wrong ? ERR_PARAM : 0;
+	load_file(&loader, arguments.file != NULL ? arguments.file : CONFIG_DEFAULT_FILE,
+		arguments.file != NULL);
+	load_environment(&loader, environment);
+	set_arguments(&loader, &arguments);
+	if (loader.n_mistakes == 0)
+		check_together(&loader);
+	if (loader.is_command_line_wrong)
+		return ERR_PARAM;
+	return loader.n_mistakes > 0 ? ERR_CONFIG : 0;
+}
