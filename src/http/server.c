@@ -254,9 +254,9 @@ static int start_daemon(struct http_server *server)
 		on_mhd_log, NULL, MHD_OPTION_NOTIFY_COMPLETED, request_on_completed,
 		server, MHD_OPTION_NOTIFY_CONNECTION, connection_on_notify, server,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
-		MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-		MHD_OPTION_URI_LOG_CALLBACK, on_request_line, NULL,
-		MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL, MHD_OPTION_END);
+		MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_URI_LOG_CALLBACK,
+		on_request_line, NULL, MHD_OPTION_UNESCAPE_CALLBACK, unescape, NULL,
+		MHD_OPTION_END);
 	server->ok = MHD_create_response_from_buffer(
 		strlen(ok_body), ok_body, MHD_RESPMEM_PERSISTENT);
 	if (server->daemon == NULL || server->ok == NULL)

@@ -193,9 +193,18 @@ static void describe(const struct fold *fold, struct place at, const struct foun
 	if (next != NULL)
 		(void)snprintf(upto, sizeof(upto), "to %" PRIu64, next->seq - 1);
 	(void)err_set(ret_msg, 0,
-		"journal/%s, offset %zu: records %" PRIu64 " %s cannot be read",
+		"journal/%s, offset %zu: records from %" PRIu64 " %s are missing",
 		segment_name(fold->files[at.file].number, name), at.offset,
 		fold->next_seq, upto);
+}
+
+/* With the remark as the reason. */
+static int refuse(const struct fold *fold, struct errmsg *msg)
+{
+	return err_set(msg, ERR_JOURNAL_CORRUPT,
+		"the journal is corrupt: %.300s; `tallyd --salvage` takes over all that "
+		"can be",
+		fold->result.remark.text);
 }
 
 /*
@@ -218,8 +227,7 @@ static int bridge(struct fold *fold, struct place *at, struct errmsg *msg)
 			fold->result.is_cut = true;
 			return ERR_END;
 		}
-		return err_set(msg, ERR_JOURNAL_CORRUPT, "the journal is corrupt: %s",
-			fold->result.remark.text);
+		return refuse(fold, msg);
 	}
 	describe(fold, broken_at, has_next ? &found : NULL, &fold->result.remark);
 	fold->result.n_lost++;
@@ -231,15 +239,24 @@ static int bridge(struct fold *fold, struct place *at, struct errmsg *msg)
 
 static int give_out(struct fold *fold, const struct found *found, struct errmsg *msg)
 {
+	const struct file *file = &fold->files[found->at.file];
 	struct record record;
 	char name[SEGMENT_NAME_BYTES];
-	int code = record_decode(fold->files[found->at.file].data + found->at.offset,
-		found->size, &record);
+	int code = record_decode(file->data + found->at.offset, found->size, &record);
 
+	if (code == ERR_JOURNAL_CORRUPT) {
+		(void)err_set(&fold->result.remark, code,
+			"journal/%s, offset %zu: record %" PRIu64
+			" is whole but not understood",
+			segment_name(file->number, name), found->at.offset, found->seq);
+		fold->result.n_lost++;
+		fold->next_seq = found->seq + 1;
+		return fold->options->does_salvage || fold->options->shows_all
+			? 0
+			: refuse(fold, msg);
+	}
 	if (code != 0)
-		return err_set(msg, code, "journal/%s, offset %zu: %s",
-			segment_name(fold->files[found->at.file].number, name),
-			found->at.offset, err_text(code));
+		return err_set(msg, code, "%s", err_text(code));
 	code = fold->on_record(fold->arg, &record);
 	bookings_done(&record.bookings);
 	fold->result.n_records++;

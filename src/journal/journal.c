@@ -68,7 +68,8 @@ struct journal {
 	size_t n_retired;
 	uint64_t dropped[MAX_REMOVALS];
 	size_t n_dropped;
-	bool is_disk_low, has_write_failed;
+	uint64_t checkpoint_seq; /* all up to here is in SQLite */
+	bool is_disk_low, is_full, has_write_failed;
 	struct buf buf;
 
 	struct job job;
@@ -133,6 +134,98 @@ static void note_disk(struct journal *journal, const struct job *job)
 	journal->is_disk_low = is_low;
 }
 
+static struct segment *segment_new(uint64_t number)
+{
+	struct segment *segment = calloc(1, sizeof(*segment));
+
+	if (segment != NULL)
+		segment->number = number;
+	return segment;
+}
+
+static int write_whole(int fd, const void *bytes, size_t len, uint64_t offset)
+{
+	const char *at = bytes;
+
+	while (len > 0) {
+		ssize_t n = pwrite(fd, at, len, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			if (n == 0)
+				errno = ENOSPC;
+			return ERR_JOURNAL_WRITE;
+		}
+		at += n;
+		offset += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static int write_head(struct journal *journal, int fd)
+{
+	struct segment_head head = {
+		journal->seq + 1, journal->synced_seq, clock_wall_ms()};
+	uint8_t bytes[SEGMENT_HEAD_BYTES];
+
+	segment_encode_head(&head, bytes);
+	return write_whole(fd, bytes, sizeof(bytes), 0);
+}
+
+void journal_rotate(struct journal *journal)
+{
+	struct segment *current = TAILQ_LAST(&journal->segments, segment_list);
+	struct segment *after;
+
+	if (current->records == 0 || journal->prepared_fd < 0 ||
+		journal->n_retired == MAX_SYNC_FDS - 1)
+		return;
+	after = segment_new(journal->prepared->number + 1);
+	if (after == NULL)
+		return;
+	if (write_head(journal, journal->prepared_fd) != 0) {
+		free(after);
+		return; /* as if none were prepared: the head is written again next time
+			 */
+	}
+	journal->retired_fds[journal->n_retired++] = journal->fd;
+	journal->fd = journal->prepared_fd;
+	journal->prepared_fd = -1;
+	journal->offset = SEGMENT_HEAD_BYTES;
+	journal->prepared->bytes = SEGMENT_HEAD_BYTES;
+	journal->bytes += SEGMENT_HEAD_BYTES;
+	TAILQ_INSERT_TAIL(&journal->segments, journal->prepared, link);
+	journal->prepared = after;
+	journal->is_poked = true;
+}
+
+/* Segments whose every record is in SQLite go; also the current one, once there is
+ * another. */
+static void drop_covered(struct journal *journal)
+{
+	struct segment *oldest;
+
+	for (;;) {
+		oldest = TAILQ_FIRST(&journal->segments);
+		if (oldest->records == 0 || oldest->last_seq > journal->checkpoint_seq ||
+			journal->n_dropped == MAX_REMOVALS)
+			break;
+		if (TAILQ_NEXT(oldest, link) == NULL)
+			journal_rotate(journal);
+		if (TAILQ_NEXT(oldest, link) == NULL)
+			break;
+		TAILQ_REMOVE(&journal->segments, oldest, link);
+		journal->bytes -= oldest->bytes;
+		journal->records -= oldest->records;
+		journal->dropped[journal->n_dropped++] = oldest->number;
+		free(oldest);
+		journal->is_full = false;
+		journal->is_poked = true;
+	}
+}
+
 static void finish_close(uv_handle_t *handle)
 {
 	struct journal *journal = handle->data;
@@ -185,6 +278,7 @@ static void on_job_done(uv_work_t *work, int status)
 			journal->dropped[journal->n_dropped++] = job->removals[i];
 	take_prepared(journal, job);
 	note_disk(journal, job);
+	drop_covered(journal);
 	if (job->does_sync) {
 		journal->n_syncs += job->covers_seq > journal->synced_seq;
 		journal->synced_seq = job->covers_seq;
@@ -241,46 +335,6 @@ static void on_end_of_turn(uv_prepare_t *prepare)
 	submit(journal);
 }
 
-static struct segment *segment_new(uint64_t number)
-{
-	struct segment *segment = calloc(1, sizeof(*segment));
-
-	if (segment != NULL)
-		segment->number = number;
-	return segment;
-}
-
-static int write_whole(int fd, const void *bytes, size_t len, uint64_t offset)
-{
-	const char *at = bytes;
-
-	while (len > 0) {
-		ssize_t n = pwrite(fd, at, len, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0) {
-			if (n == 0)
-				errno = ENOSPC;
-			return ERR_JOURNAL_WRITE;
-		}
-		at += n;
-		offset += (uint64_t)n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
-static int write_head(struct journal *journal, int fd)
-{
-	struct segment_head head = {
-		journal->seq + 1, journal->synced_seq, clock_wall_ms()};
-	uint8_t bytes[SEGMENT_HEAD_BYTES];
-
-	segment_encode_head(&head, bytes);
-	return write_whole(fd, bytes, sizeof(bytes), 0);
-}
-
 static void init_handles(struct journal *journal)
 {
 	/* None of these can fail: uv_timer_start() and uv_prepare_start() only for a NULL
@@ -311,7 +365,7 @@ int journal_open(uv_loop_t *loop, int dir_fd, const struct journal_config *confi
 	journal->config = *config;
 	journal->on_synced = on_synced;
 	journal->arg = arg;
-	journal->seq = journal->synced_seq = seq;
+	journal->seq = journal->synced_seq = journal->checkpoint_seq = seq;
 	journal->prepared_fd = -1;
 	TAILQ_INIT(&journal->segments);
 	TAILQ_INSERT_TAIL(&journal->segments, first, link);
@@ -329,15 +383,19 @@ int journal_open(uv_loop_t *loop, int dir_fd, const struct journal_config *confi
 	look_at_disk(&journal->job);
 	note_disk(journal, &journal->job);
 	init_handles(journal);
+	journal->is_poked = true; /* the next segment is prepared at once */
 	*ret_journal = journal;
 	return 0;
 }
 
-static int check_room(const struct journal *journal)
+static int note_full(struct journal *journal)
 {
-	if (journal->bytes > journal->config.max_bytes)
-		return ERR_JOURNAL_FULL;
-	return journal->is_disk_low ? ERR_DISK_LOW : 0;
+	if (!journal->is_full)
+		log_error("journal full: reports are refused until a flush succeeds",
+			"bytes=%" PRIu64 " journal_max_bytes=%" PRIu64, journal->bytes,
+			journal->config.max_bytes);
+	journal->is_full = true;
+	return ERR_JOURNAL_FULL;
 }
 
 static void note_written(struct journal *journal, size_t len)
@@ -356,6 +414,7 @@ static void note_written(struct journal *journal, size_t len)
 	if (journal->has_write_failed)
 		log_info("journal can be written again", "seq=%" PRIu64, journal->seq);
 	journal->has_write_failed = false;
+	journal->is_full = false;
 }
 
 /* Cuts torn bytes off. If even that fails, the next record is written over them. */
@@ -372,10 +431,10 @@ static void note_write_failure(struct journal *journal)
 
 int journal_append(struct journal *journal, struct record *record)
 {
-	int code = check_room(journal);
+	int code;
 
-	if (code != 0)
-		return code;
+	if (journal->is_disk_low)
+		return ERR_DISK_LOW;
 	record->seq = journal->seq + 1;
 	record->synced_seq = journal->synced_seq;
 	buf_reset(&journal->buf, KEEP_BUFFER_BYTES);
@@ -383,7 +442,7 @@ int journal_append(struct journal *journal, struct record *record)
 	if (!buf_ok(&journal->buf))
 		return ERR_NOMEM;
 	if (journal->bytes + journal->buf.len > journal->config.max_bytes)
-		return ERR_JOURNAL_FULL;
+		return note_full(journal);
 	code = write_whole(
 		journal->fd, journal->buf.data, journal->buf.len, journal->offset);
 	if (code != 0) {
@@ -399,56 +458,21 @@ bool journal_must_sync(const struct journal *journal)
 	return journal->config.fsync == FSYNC_ALWAYS;
 }
 
-void journal_rotate(struct journal *journal)
-{
-	struct segment *current = TAILQ_LAST(&journal->segments, segment_list);
-	struct segment *after;
-
-	if (current->records == 0 || journal->prepared_fd < 0 ||
-		journal->n_retired == MAX_SYNC_FDS - 1)
-		return;
-	after = segment_new(journal->prepared->number + 1);
-	if (after == NULL)
-		return;
-	if (write_head(journal, journal->prepared_fd) != 0) {
-		free(after);
-		return; /* as if none were prepared: the head is written again next time
-			 */
-	}
-	journal->retired_fds[journal->n_retired++] = journal->fd;
-	journal->fd = journal->prepared_fd;
-	journal->prepared_fd = -1;
-	journal->offset = SEGMENT_HEAD_BYTES;
-	journal->prepared->bytes = SEGMENT_HEAD_BYTES;
-	journal->bytes += SEGMENT_HEAD_BYTES;
-	TAILQ_INSERT_TAIL(&journal->segments, journal->prepared, link);
-	journal->prepared = after;
-	journal->is_poked = true;
-}
-
 void journal_drop(struct journal *journal, uint64_t seq)
 {
-	struct segment *oldest;
-
-	for (;;) {
-		oldest = TAILQ_FIRST(&journal->segments);
-		if (TAILQ_NEXT(oldest, link) == NULL || oldest->last_seq > seq ||
-			journal->n_dropped == MAX_REMOVALS)
-			break;
-		TAILQ_REMOVE(&journal->segments, oldest, link);
-		journal->bytes -= oldest->bytes;
-		journal->records -= oldest->records;
-		journal->dropped[journal->n_dropped++] = oldest->number;
-		free(oldest);
-		journal->is_poked = true;
-	}
+	journal->checkpoint_seq = seq;
+	drop_covered(journal);
 }
 
 void journal_get_stats(const struct journal *journal, struct journal_stats *ret_stats)
 {
-	int refusal = check_room(journal);
+	int refusal = 0;
 
-	if (refusal == 0 && journal->has_write_failed)
+	if (journal->is_disk_low)
+		refusal = ERR_DISK_LOW;
+	else if (journal->is_full)
+		refusal = ERR_JOURNAL_FULL;
+	else if (journal->has_write_failed)
 		refusal = ERR_JOURNAL_WRITE;
 	*ret_stats = (struct journal_stats){.bytes = journal->bytes,
 		.records = journal->records,
