@@ -56,6 +56,11 @@ void redis_connect(struct redis *redis);
 int redis_send(struct redis *redis, redis_reply_cb on_reply, void *item, int argc,
 	const char **argv, const size_t *argv_len) MUST_CHECK;
 
+/* The same for words that are strings; at most REDIS_MAX_WORDS. */
+#define REDIS_MAX_WORDS 10
+int redis_send_words(struct redis *redis, redis_reply_cb on_reply, void *item, int argc,
+	const char **argv) MUST_CHECK;
+
 /* Drops the connection now; callbacks fire as for a lost one. */
 void redis_disconnect(struct redis *redis, const char *reason);
 

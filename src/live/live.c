@@ -1,8 +1,8 @@
 /*
- * on_ready() looks whose Redis this is; up() begins a new view; send() writes a batch of
- * users: those with unsent bytes first, then on with the pass over all others. Each batch
- * of replies lets the next one go. Replies of a batch are counted, not remembered: they
- * come in order.
+ * on_ready() asks whose Redis this is (link.c); up() begins a new view; send() writes a
+ * batch of users: those with unsent bytes first, then on with the pass over all others.
+ * Each batch of replies lets the next one go. Replies of a batch are counted, not
+ * remembered: they come in order.
  *
  * A user belongs to the current view once it was written absolutely in it. A lost
  * connection, or an error for its key, puts it out of the view again, so nothing that was
@@ -11,6 +11,7 @@
 #include "live/live.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "live/link.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -20,7 +21,6 @@
 #define KEY_BYTES                                                                        \
 	1024 /* prefix and id are each at most 255 bytes, escaped twice that             \
 	      */
-#define INSTANCE_KEY "tallyd:instance"
 #define BATCH_USERS 1000
 #define MAX_BATCHES 2
 #define RECONNECT_MIN_MS 100
@@ -46,6 +46,7 @@ struct live {
 	void *arg;
 
 	struct redis *redis;
+	struct link link;
 	enum live_state state;
 	bool is_settled;
 	struct live_stats stats;
@@ -80,16 +81,6 @@ static void set_state(struct live *live, enum live_state state)
 static void note_error(struct live *live, const char *text)
 {
 	(void)snprintf(live->stats.error, sizeof(live->stats.error), "%s", text);
-}
-
-static int send_words(struct live *live, redis_reply_cb on_reply, void *item, int argc,
-	const char **argv)
-{
-	size_t lengths[10];
-
-	for (int i = 0; i < argc; i++)
-		lengths[i] = strlen(argv[i]);
-	return redis_send(live->redis, on_reply, item, argc, argv, lengths);
 }
 
 /* Writing users */
@@ -166,7 +157,7 @@ static void on_written(void *arg, void *item, const redisReply *reply)
 
 static void send_for(struct live *live, struct user *user, int argc, const char **argv)
 {
-	if (send_words(live, on_written, user, argc, argv) == 0)
+	if (redis_send_words(live->redis, on_written, user, argc, argv) == 0)
 		live->n_sent++;
 	else
 		redis_disconnect(live->redis, err_text(ERR_NOMEM));
@@ -265,8 +256,6 @@ static void on_send(uv_timer_t *timer)
 	live->on_progress(live->arg);
 }
 
-/* Whose Redis is this? */
-
 static size_t count_users(const struct live *live)
 {
 	struct ledger_stats stats;
@@ -298,99 +287,14 @@ static void become_foreign(struct live *live, const char *why)
 	redis_disconnect(live->redis, why);
 }
 
-/* The reply to look at; NULL if the connection is gone, or goes now because of an error.
- */
-static const redisReply *usable(struct live *live, const redisReply *reply)
-{
-	if (reply == NULL || live->state != LIVE_CHECKING)
-		return NULL;
-	if (reply->type == REDIS_REPLY_ERROR) {
-		redis_disconnect(live->redis, reply->str);
-		return NULL;
-	}
-	return reply;
-}
-
-static void ask_owner(struct live *live);
-
-static void on_owner_set(void *arg, void *item, const redisReply *reply)
+static void on_linked(void *arg, const char *foreign_why)
 {
 	struct live *live = arg;
 
-	(void)item;
-	reply = usable(live, reply);
-	if (reply == NULL)
-		return;
-	if (reply->type == REDIS_REPLY_NIL)
-		ask_owner(live); /* somebody was faster */
-	else
-		up(live);
-}
-
-static void on_scanned(void *arg, void *item, const redisReply *reply);
-
-/* Glob characters of the prefix mean themselves. */
-static void scan(struct live *live, const char *cursor)
-{
-	char pattern[KEY_BYTES + 2], *out = pattern;
-	const char *argv[] = {
-		"SCAN", cursor, "MATCH", pattern, "COUNT", "1000", "TYPE", "hash"};
-
-	for (const char *at = live->config.key_prefix; *at != '\0'; at++) {
-		if (strchr("*?[]\\", *at) != NULL)
-			*out++ = '\\';
-		*out++ = *at;
-	}
-	(void)strcpy(out, "*");
-	if (send_words(live, on_scanned, NULL, 8, argv) != 0)
-		redis_disconnect(live->redis, err_text(ERR_NOMEM));
-}
-
-static void on_scanned(void *arg, void *item, const redisReply *reply)
-{
-	struct live *live = arg;
-	const char *argv[] = {"SET", INSTANCE_KEY, live->config.instance_id, "NX"};
-
-	(void)item;
-	reply = usable(live, reply);
-	if (reply == NULL)
-		return;
-	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
-		reply->element[0]->type != REDIS_REPLY_STRING)
-		redis_disconnect(live->redis, "SCAN was answered with something else");
-	else if (reply->element[1]->elements > 0)
-		become_foreign(live,
-			"there are hashes of users, and no " INSTANCE_KEY
-			" that says they are ours");
-	else if (strcmp(reply->element[0]->str, "0") != 0)
-		scan(live, reply->element[0]->str);
-	else if (send_words(live, on_owner_set, NULL, 4, argv) != 0)
-		redis_disconnect(live->redis, err_text(ERR_NOMEM));
-}
-
-static void on_owner(void *arg, void *item, const redisReply *reply)
-{
-	struct live *live = arg;
-
-	(void)item;
-	reply = usable(live, reply);
-	if (reply == NULL)
-		return;
-	if (reply->type == REDIS_REPLY_NIL)
-		scan(live, "0");
-	else if (reply->type == REDIS_REPLY_STRING &&
-		strcmp(reply->str, live->config.instance_id) == 0)
+	if (foreign_why == NULL)
 		up(live);
 	else
-		become_foreign(live, INSTANCE_KEY " names another data directory");
-}
-
-static void ask_owner(struct live *live)
-{
-	const char *argv[] = {"GET", INSTANCE_KEY};
-
-	if (send_words(live, on_owner, NULL, 2, argv) != 0)
-		redis_disconnect(live->redis, err_text(ERR_NOMEM));
+		become_foreign(live, foreign_why);
 }
 
 /* Coming and going of the connection */
@@ -430,7 +334,7 @@ static void on_ready(void *arg, const char *error)
 		return;
 	}
 	set_state(live, LIVE_CHECKING);
-	ask_owner(live);
+	link_ask(&live->link);
 }
 
 static void on_lost(void *arg, const char *error)
@@ -478,7 +382,7 @@ bool live_read(
 	if (reading == NULL)
 		return false;
 	*reading = (struct reading){on_read, arg};
-	if (send_words(live, on_read_reply, reading, 5, argv) == 0)
+	if (redis_send_words(live->redis, on_read_reply, reading, 5, argv) == 0)
 		return true;
 	free(reading);
 	return false;
@@ -518,6 +422,8 @@ struct live *live_new(uv_loop_t *loop, struct ledger *ledger,
 		free(live);
 		return NULL;
 	}
+	live->link = (struct link){
+		live->redis, config->key_prefix, config->instance_id, on_linked, live};
 	live->state = LIVE_DOWN;
 	(void)uv_timer_init(loop, &live->send); /* always 0 */
 	(void)uv_timer_init(loop, &live->reconnect);

@@ -187,7 +187,7 @@ static struct call pop_call(struct redis *redis)
 {
 	struct call call;
 
-	assert(redis->n_calls > 0); /* hiredis answers each command once */
+	assert(redis->n_calls > 0 && redis->calls_cap > 0); /* each is answered once */
 	call = redis->calls[redis->calls_head];
 	redis->calls_head = (redis->calls_head + 1) % redis->calls_cap;
 	redis->n_calls--;
@@ -247,6 +247,16 @@ int redis_send(struct redis *redis, redis_reply_cb on_reply, void *item, int arg
 	if (redis->state != STATE_READY || redis->ac == NULL)
 		return ERR_NOMEM;
 	return send_command(redis, (struct call){on_reply, item}, argc, argv, argv_len);
+}
+
+int redis_send_words(struct redis *redis, redis_reply_cb on_reply, void *item, int argc,
+	const char **argv)
+{
+	size_t lengths[REDIS_MAX_WORDS];
+
+	for (int i = 0; i < argc; i++)
+		lengths[i] = strlen(argv[i]);
+	return redis_send(redis, on_reply, item, argc, argv, lengths);
 }
 
 static void become_ready(struct redis *redis)
