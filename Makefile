@@ -50,7 +50,7 @@ WRAPPED := malloc calloc realloc strdup pwrite fdatasync ftruncate
 WRAP_FLAGS := $(WRAPPED:%=-Wl,--wrap=%)
 
 # cppcheck has to be told what <sys/queue.h> defines.
-QUEUE_H = $(shell echo '\#include <sys/queue.h>' | $(CC) -M -x c - | grep -o '/[^ ]*sys/queue.h')
+QUEUE_H = $(shell $(CC) -M -include sys/queue.h -x c /dev/null | grep -o '/[^ ]*sys/queue.h')
 
 V ?= 0
 ifeq ($(V),0)

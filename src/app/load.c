@@ -212,6 +212,8 @@ static void load_environment(struct loader *loader, char *const *environment)
 
 /* The command line */
 
+#define N_LONG (OPTION_COUNT + COMMAND_COUNT)
+
 struct arguments {
 	const char *file;
 	enum config_command command;
@@ -238,7 +240,7 @@ static void make_long_options(
 			command_rows()[i].argument != NULL ? required_argument
 							   : no_argument,
 			NULL, (int)(OPTION_COUNT + i)};
-	options[OPTION_COUNT + COMMAND_COUNT] = (struct option){0};
+	options[N_LONG] = (struct option){0};
 }
 
 static void bad_argument(struct loader *loader, int kind, const char *argument)
@@ -268,18 +270,18 @@ static bool is_abbreviated(const char *argument, const struct option *option)
 static void read_arguments(
 	struct loader *loader, int argc, char **argv, struct arguments *ret)
 {
-	struct option options[OPTION_COUNT + COMMAND_COUNT + 1];
+	struct option options[N_LONG + 1];
 	char names[OPTION_COUNT][OPTION_DASHED_BYTES];
 	int index, at = 1;
 
-	_Static_assert(OPTION_COUNT + COMMAND_COUNT < ':', "apart from the characters");
+	_Static_assert(N_LONG < ':', "apart from the characters");
 	make_long_options(options, names);
 	optind = 0; /* again from the start: SIGHUP reads them a second time */
 	for (; (index = getopt_long(argc, argv, "+:hV", options, NULL)) != -1;
 		at = optind) {
 		if (index == '?' || index == ':')
 			bad_argument(loader, index, argv[optind - 1]);
-		else if (index < 'A' && is_abbreviated(argv[at], &options[index]))
+		else if (index < N_LONG && is_abbreviated(argv[at], &options[index]))
 			bad_argument(loader, '?', argv[at]);
 		else if (index == 'h')
 			ret->command = COMMAND_HELP;

@@ -10,6 +10,7 @@
 #include "journal/fold.h"
 #include "journal/segment.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -89,10 +90,13 @@ static int map_files(int dir_fd, struct fold *fold, struct errmsg *msg)
 	int code = segment_list(dir_fd, &numbers, &n);
 
 	if (code != 0)
-		return err_set(msg, code, "the journal's folder cannot be listed: %m");
+		return err_set(msg, code, "the journal's folder cannot be listed: %s",
+			code == ERR_NOMEM ? err_text(code) : strerror(errno));
 	fold->files = calloc(n + 1, sizeof(*fold->files));
-	if (fold->files == NULL)
-		code = ERR_NOMEM;
+	if (fold->files == NULL) {
+		free(numbers);
+		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
+	}
 	for (size_t i = 0; i < n && code == 0; i++) {
 		code = map_file(dir_fd, numbers[i], &fold->files[fold->n_files], msg);
 		if (code == 0)
@@ -193,7 +197,7 @@ static void describe(const struct fold *fold, struct place at, const struct foun
 	if (next != NULL)
 		(void)snprintf(upto, sizeof(upto), "to %" PRIu64, next->seq - 1);
 	(void)err_set(ret_msg, 0,
-		"journal/%s, offset %zu: records from %" PRIu64 " %s are missing",
+		"journal/%s, offset %zu: records %" PRIu64 " %s cannot be read",
 		segment_name(fold->files[at.file].number, name), at.offset,
 		fold->next_seq, upto);
 }
@@ -304,10 +308,14 @@ static int enter_file(struct fold *fold, struct place *at, struct errmsg *msg)
 static int run(struct fold *fold, struct errmsg *msg)
 {
 	struct place at = {0, 0};
+	size_t n_entered = 0; /* files whose head was looked at, or passed over */
 	int code = 0;
 
 	while (code == 0 && at.file < fold->n_files) {
-		code = at.offset == 0 ? enter_file(fold, &at, msg) : step(fold, &at, msg);
+		bool is_new = at.offset == 0 && at.file >= n_entered;
+
+		n_entered = at.file + 1;
+		code = is_new ? enter_file(fold, &at, msg) : step(fold, &at, msg);
 		if (code == 0 && at.offset >= fold->files[at.file].size)
 			at = (struct place){at.file + 1, 0};
 	}

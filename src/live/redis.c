@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FIRST_CALLS 64
+
 enum state { STATE_CLOSED, STATE_RESOLVING, STATE_CONNECTING, STATE_READY };
 
 struct call {
@@ -187,7 +189,7 @@ static struct call pop_call(struct redis *redis)
 {
 	struct call call;
 
-	assert(redis->n_calls > 0 && redis->calls_cap > 0); /* each is answered once */
+	assert(redis->n_calls > 0); /* each is answered once */
 	call = redis->calls[redis->calls_head];
 	redis->calls_head = (redis->calls_head + 1) % redis->calls_cap;
 	redis->n_calls--;
@@ -207,7 +209,7 @@ static void on_hiredis_reply(redisAsyncContext *ac, void *reply, void *privdata)
 
 static int reserve_call(struct redis *redis)
 {
-	size_t cap = redis->calls_cap == 0 ? 64 : redis->calls_cap * 2;
+	size_t cap = redis->calls_cap * 2;
 	struct call *grown;
 
 	if (redis->n_calls < redis->calls_cap)
@@ -452,6 +454,12 @@ struct redis *redis_new(uv_loop_t *loop, const struct redis_address *address,
 
 	if (redis == NULL)
 		return NULL;
+	redis->calls_cap = FIRST_CALLS;
+	redis->calls = malloc(redis->calls_cap * sizeof(*redis->calls));
+	if (redis->calls == NULL) {
+		free(redis);
+		return NULL;
+	}
 	redis->loop = loop;
 	redis->address = address;
 	redis->timeout_ms = timeout_ms;

@@ -315,7 +315,6 @@ REFUSED_HEADS = {
     "the same length twice": head_of("Host: x", LENGTH, LENGTH),
     "length and chunked": head_of("Host: x", LENGTH, "Transfer-Encoding: chunked"),
     "chunked and length": head_of("Host: x", "Transfer-Encoding: chunked", LENGTH),
-    "a NUL in a value": head_of("Host: x", LENGTH, "X-A: a\0b"),
     "a NUL in a name": head_of("Host: x", LENGTH, "X\0A: a"),
 }
 
@@ -333,7 +332,7 @@ def test_ambiguous_requests_are_400_and_the_connection_is_closed(tallyd):
 
 
 def test_heads_that_cannot_be_read_end_the_connection(tallyd):
-    daemon = tallyd().start()
+    daemon = tallyd(request_timeout="500ms").start()
     for head in (head_of("Host: x", "Content-Length: -1"), head_of("Host: x", "Content-Length: 1x"),
                  head_of("Host: x", "Content-Length: 99999999999999999999999"),
                  head_of("Host: x", "X-Large: " + "x" * 300000),

@@ -97,8 +97,13 @@ def test_a_flush_drops_the_journal_it_covers(tallyd):
         daemon.report(stats("alice", 1, 2))
     full = daemon.status()["journal"]
     assert full["records"] == 50 and full["bytes"] > 50 * 60
-    daemon.force_sync()
-    wait_for(lambda: daemon.status()["journal"]["records"] == 0, "an empty journal")
+
+    def drops():
+        daemon.report(stats("alice", 1, 2))
+        daemon.force_sync()
+        return daemon.status()["journal"]["records"] == 0
+
+    wait_for(drops, "a flush that drops the journal")
     assert daemon.status()["journal"]["bytes"] < full["bytes"] / 10
     wait_for(lambda: sum(p.stat().st_size for p in (daemon.data_dir / "journal").iterdir())
              < full["bytes"] / 10, "old segments are removed")
@@ -113,7 +118,7 @@ def test_a_locked_database_delays_flushes_but_no_report(redis, tallyd):
     daemon.force_sync()
     load = Load(daemon.address, 2)
     with locked(daemon):
-        end = time.monotonic() + seconds(LOCK_SECONDS)
+        end = time.monotonic() + LOCK_SECONDS
         load.start()
         wait_for(lambda: daemon.status()["stats"]["failedSyncs"] >= 2, "two failed flushes")
         data = daemon.status()
@@ -141,7 +146,7 @@ def test_a_locked_database_delays_flushes_but_no_report(redis, tallyd):
 
 
 def test_a_kill_under_a_locked_database_loses_nothing(tallyd):
-    daemon = tallyd(sync_interval=50, retry_delay=20, busy_timeout=1).start()
+    daemon = tallyd(sync_interval=100, retry_delay=20, busy_timeout=1).start()
     with locked(daemon):
         for _ in range(50):
             daemon.report(stats("alice", 1, 2))
@@ -202,9 +207,10 @@ def test_a_read_only_database_is_said_to_be_so(open_directory, tallyd):
     code, said = daemon.start_and_fail()
     assert code == 74 and "tally.db" in said, said
     assert any(word in said.lower() for word in ("readonly", "read-only", "permission")), said
-    if os.geteuid() == 0:
-        os.chown(daemon.database, 65534, 65534)
-    daemon.database.chmod(0o644)
+    for path in data_dir.glob("tally.db*"):
+        if os.geteuid() == 0:
+            os.chown(path, 65534, 65534)
+        path.chmod(0o644)
     daemon.start()
     daemon.report(stats("alice", 1, 2))
     daemon.stop()
@@ -364,9 +370,9 @@ def test_little_free_space_refuses_reports_before_the_disk_is_full(small_disk, t
     daemon.report(stats("alice", 1, 2), stats("x" * 200, 1, 2))
     count = 1
     disk.fill(leave_bytes=1 << 20)
-    n, answer = post_until(daemon, 503, limit=200000)
-    count += n
-    assert answer.body == b""
+    wait_for(lambda: daemon.get("/readyz").status == 503, "the little room is noticed")
+    answer = daemon.post("/observer", report(stats("alice", 1, 2)))
+    assert (answer.status, answer.body) == (503, b"")
     daemon.force_sync()
     assert daemon.users() == sums(("alice", count), ("x" * 200, count))
     assert daemon.post("/observer", report(stats("alice", 1, 2))).status == 503
@@ -384,12 +390,23 @@ def test_a_journal_at_its_limit_refuses_reports_until_a_flush(tallyd):
     with locked(daemon):
         count, answer = post_until(daemon, 503)
         assert answer.body == b""
-        assert daemon.get("/readyz").status == 503
         assert daemon.status()["journal"]["bytes"] <= 1 << 20
     daemon.force_sync()
     count += wait_until_accepted(daemon)
     daemon.stop()
     assert daemon.users() == sums(("alice", count), ("x" * 200, count))
+
+
+def test_readyz_tells_of_a_journal_at_its_limit(tallyd):
+    daemon = tallyd(journal_max_bytes="64KiB", sync_interval="1h", retry_delay=50,
+                    busy_timeout=1)
+    daemon.expects_errors = True
+    daemon.start()
+    with locked(daemon):
+        post_until(daemon, 503)
+        assert daemon.get("/readyz").status == 503
+    daemon.force_sync()
+    wait_for(lambda: daemon.get("/readyz").status == 200, "it accepts again")
 
 
 # Durability of the journal.

@@ -13,10 +13,16 @@ def segments(data_dir):
 
 
 def records(data_dir):
-    """Every whole record, in order; checksums are not looked at."""
+    """Every whole record, in order; checksums are not looked at.
+
+    A segment that a running daemon removes meanwhile has none.
+    """
     found = []
     for path in segments(data_dir):
-        data = path.read_bytes()
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            continue
         at = SEGMENT_HEAD.size
         while at + RECORD_HEAD.size <= len(data):
             length, _, seq, synced_seq, *_ = RECORD_HEAD.unpack_from(data, at)

@@ -1,0 +1,39 @@
+/*
+ * Counted faults: makes the nth call of a kind fail, from anywhere in tallyd's own code.
+ *
+ * The Makefile links unit tests with --wrap for each of these functions; shared libraries
+ * keep their own. A test walks n = 1, 2, ... until the operation ends without the fault
+ * having fired: then every call that it makes has failed once. Safe with the thread pool.
+ */
+#ifndef TALLYD_TESTS_FAULTS_H
+#define TALLYD_TESTS_FAULTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum fault_kind {
+	FAULT_MEMORY, /* malloc, calloc, realloc, strdup: one count for all; ENOMEM */
+	FAULT_PWRITE,
+	FAULT_FDATASYNC,
+	FAULT_FTRUNCATE,
+	FAULT_KINDS
+};
+
+/* Nothing fails any more, and every count is 0. */
+void faults_reset(void);
+
+/* From now on the nth call (1: the next) fails with `error`; only that one. */
+void faults_fail_nth(enum fault_kind kind, unsigned n, int error);
+
+/* The nth call and all that follow. */
+void faults_fail_from(enum fault_kind kind, unsigned n, int error);
+
+/* The nth pwrite writes only `len` bytes and says so. Stands beside a failure of another.
+ */
+void faults_shorten_nth(unsigned n, size_t len);
+
+/* Calls since the kind was last armed or reset; and whether its fault has fired. */
+unsigned faults_count(enum fault_kind kind);
+bool faults_fired(enum fault_kind kind);
+
+#endif

@@ -1,0 +1,90 @@
+#include "lib/sample.h"
+#include "journal/segment.h"
+#include "lib/test.h"
+
+#include <stdio.h>
+
+struct booking sample_traffic(
+	const char *service, const char *client, uint64_t input, uint64_t output)
+{
+	return (struct booking){.kind = KIND_HANDLER,
+		.service = service,
+		.client = client,
+		.state = "",
+		.counters = {.input_bytes = input, .output_bytes = output}};
+}
+
+void sample_book(
+	struct ledger *ledger, const char *client, uint64_t input, uint64_t output)
+{
+	struct booking booking = sample_traffic("s", client, input, output);
+	struct bookings bookings = {&booking, 1, 1};
+
+	assert_int_equal(ledger_prepare(ledger, "n", &bookings), 0);
+	ledger_apply(ledger, &bookings, 1000, ledger_seq(ledger) + 1);
+}
+
+const char *sample_name(unsigned i)
+{
+	static char names[8][16];
+	static unsigned next;
+	char *name = names[next++ % 8];
+
+	(void)snprintf(name, sizeof(names[0]), "u%05u", i);
+	return name;
+}
+
+void sample_begin(struct sample_segment *segment, uint64_t first_seq, uint64_t synced_seq)
+{
+	struct segment_head head = {first_seq, synced_seq, 1000};
+	uint8_t bytes[SEGMENT_HEAD_BYTES];
+
+	*segment = (struct sample_segment){{0}};
+	segment_encode_head(&head, bytes);
+	buf_put(&segment->buf, bytes, sizeof(bytes));
+}
+
+static void encode(struct buf *out, uint64_t seq, uint64_t synced_seq)
+{
+	struct booking booking = sample_traffic("s", "u", seq, 0);
+	struct record record = {.seq = seq,
+		.synced_seq = synced_seq,
+		.conn = 7,
+		.time_ms = 1000 + seq,
+		.node = "n",
+		.bookings = {&booking, 1, 1}};
+
+	record_encode(&record, out);
+	assert_true(buf_ok(out));
+}
+
+void sample_add(struct sample_segment *segment, uint64_t seq, uint64_t synced_seq)
+{
+	encode(&segment->buf, seq, synced_seq);
+}
+
+void sample_add_bytes(struct sample_segment *segment, const void *bytes, size_t len)
+{
+	buf_put(&segment->buf, bytes, len);
+}
+
+void sample_write(
+	struct sample_segment *segment, const struct tempdir *dir, uint64_t number)
+{
+	char name[SEGMENT_NAME_BYTES];
+
+	tempdir_write(
+		dir, segment_name(number, name), segment->buf.data, segment->buf.len);
+	buf_done(&segment->buf);
+}
+
+size_t sample_record_size(void)
+{
+	struct buf buf = {0};
+	size_t size;
+
+	encode(&buf, 1, 0);
+	size = buf.len;
+	buf_done(&buf);
+	return size;
+}

@@ -1,0 +1,40 @@
+/* Bookings, records and segment files in a few words. */
+#ifndef TALLYD_TESTS_SAMPLE_H
+#define TALLYD_TESTS_SAMPLE_H
+
+#include "account/ledger.h"
+#include "journal/record.h"
+#include "lib/tempdir.h"
+
+/* Traffic of a handler; `client` may be "". Strings are borrowed. */
+struct booking sample_traffic(
+	const char *service, const char *client, uint64_t input, uint64_t output);
+
+/* Prepares and applies one booking of node "n", service "s", as the ledger's next
+ * sequence. */
+void sample_book(
+	struct ledger *ledger, const char *client, uint64_t input, uint64_t output);
+
+/* A user name that is valid until eight calls later: "u00012". */
+const char *sample_name(unsigned i);
+
+/* A segment in memory: begin, add, write. */
+struct sample_segment {
+	struct buf buf;
+};
+
+void sample_begin(
+	struct sample_segment *segment, uint64_t first_seq, uint64_t synced_seq);
+
+/* One record of node "n" with one booking: user "u", `seq` bytes in. */
+void sample_add(struct sample_segment *segment, uint64_t seq, uint64_t synced_seq);
+void sample_add_bytes(struct sample_segment *segment, const void *bytes, size_t len);
+
+/* Writes it as that file, and is empty again. */
+void sample_write(
+	struct sample_segment *segment, const struct tempdir *dir, uint64_t number);
+
+/* The bytes that sample_add() takes for any seq below 128. */
+size_t sample_record_size(void);
+
+#endif

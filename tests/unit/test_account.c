@@ -1,0 +1,214 @@
+#include "lib/test.h"
+#include "account/ledger.h"
+#include "lib/faults.h"
+#include "lib/sample.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A report made of events, without its JSON. */
+static void book(const struct ledger *ledger, struct event *events, size_t n,
+	struct report *report, struct bookings *bookings)
+{
+	*report = (struct report){.events = events, .n_events = n};
+	assert_int_equal(account_book(ledger, "n", report, bookings), 0);
+}
+
+static void done(struct report *report, struct bookings *bookings)
+{
+	bookings_done(bookings);
+	report->events = NULL; /* the test's own */
+	report_done(report);
+}
+
+static struct event traffic(const char *service, const char *client, uint64_t input)
+{
+	return (struct event){.service = service,
+		.client = client,
+		.state = "",
+		.counters = {.input_bytes = input, .output_bytes = 1, .total_conns = 2}};
+}
+
+TEST(an_event_becomes_a_booking_of_its_user_and_service)
+{
+	struct ledger *ledger = ledger_new(10, true);
+	struct event events[] = {
+		traffic("s", "a", 5),
+		traffic("s", "", 6),
+		traffic("t", "a", 7),
+		{.type = EVENT_STATUS, .service = "s", .client = "", .state = "ready"},
+	};
+	struct report report;
+	struct bookings bookings;
+
+	book(ledger, events, 4, &report, &bookings);
+	assert_int_equal(bookings.n, 4);
+	assert_int_equal(bookings.n_stats, 3);
+	assert_string_equal(bookings.list[0].client, "a");
+	assert_int_equal(bookings.list[0].counters.input_bytes, 5);
+	assert_int_equal(bookings.list[0].counters.output_bytes, 1);
+	assert_int_equal(bookings.list[0].counters.total_conns, 2);
+	assert_string_equal(bookings.list[1].client, "");
+	assert_string_equal(bookings.list[2].service, "t");
+	assert_string_equal(bookings.list[3].state, "ready");
+	assert_int_equal(report.n_rejected, 0);
+	done(&report, &bookings);
+	ledger_free(ledger);
+}
+
+TEST(only_handler_traffic_has_a_user)
+{
+	struct ledger *ledger = ledger_new(0, true); /* no room for any */
+	struct event events[] = {
+		{.kind = KIND_SERVICE, .service = "s", .client = "a", .state = ""},
+		{.type = EVENT_STATUS, .service = "s", .client = "a", .state = "ready"},
+	};
+	struct report report;
+	struct bookings bookings;
+
+	book(ledger, events, 2, &report, &bookings);
+	assert_int_equal(bookings.n, 2);
+	assert_string_equal(bookings.list[0].client, "");
+	assert_string_equal(bookings.list[1].client, "");
+	done(&report, &bookings);
+	ledger_free(ledger);
+}
+
+TEST(a_report_changes_nothing_in_the_ledger)
+{
+	struct ledger *ledger = ledger_new(10, true);
+	struct event events[] = {traffic("s", "a", 5)};
+	struct ledger_stats stats;
+	struct report report;
+	struct bookings bookings;
+
+	book(ledger, events, 1, &report, &bookings);
+	ledger_get_stats(ledger, &stats);
+	assert_int_equal(stats.users, 0);
+	assert_int_equal(stats.services, 0);
+	assert_null(ledger_find_user(ledger, "a"));
+	done(&report, &bookings);
+	ledger_free(ledger);
+}
+
+TEST(max_users_bounds_new_users_and_counts_each_once)
+{
+	struct ledger *ledger = ledger_new(3, true);
+	struct event events[] = {
+		traffic("s", "known", 1),
+		traffic("s", "new1", 1),
+		traffic("s", "new1", 1),
+		traffic("s", "new2", 1),
+		traffic("s", "new3", 1),
+		traffic("s", "new2", 1),
+		traffic("s", "known", 1),
+		traffic("s", "", 1),
+		traffic("s", "new3", 1),
+	};
+	struct report report;
+	struct bookings bookings;
+	struct ledger_stats stats;
+
+	sample_book(ledger, "known", 1, 1);
+	book(ledger, events, COUNT_OF(events), &report, &bookings);
+	assert_int_equal(bookings.n, 7);
+	assert_int_equal(bookings.n_stats, 7);
+	assert_int_equal(report.n_rejected, 2);
+	assert_string_equal(report.rejects[0].reason, "max_users is reached");
+	assert_string_equal(report.rejects[0].event, "new3");
+	assert_int_equal(ledger_prepare(ledger, "n", &bookings), 0);
+	ledger_apply(ledger, &bookings, 1000, 2);
+	ledger_get_stats(ledger, &stats);
+	assert_int_equal(stats.users, 3);
+	done(&report, &bookings);
+	ledger_free(ledger);
+}
+
+TEST(users_that_were_only_prepared_take_no_room)
+{
+	struct ledger *ledger = ledger_new(1, true);
+	struct event events[2][1] = {{traffic("s", "a", 1)}, {traffic("s", "b", 1)}};
+
+	for (int i = 0; i < 2; i++) {
+		struct report report;
+		struct bookings bookings;
+
+		book(ledger, events[i], 1, &report, &bookings);
+		assert_int_equal(bookings.n, 1);
+		assert_int_equal(ledger_prepare(ledger, "n", &bookings), 0);
+		done(&report, &bookings); /* the journal refused it */
+	}
+	ledger_free(ledger);
+}
+
+TEST(services_are_bounded_too_and_known_ones_go_on)
+{
+	struct ledger *ledger = ledger_new(10, true);
+	struct event events[] = {
+		traffic("last", "a", 1),
+		traffic("one more", "b", 1),
+		traffic("last", "", 1),
+		traffic("s0", "a", 1),
+		{.kind = KIND_SERVICE, .service = "last", .client = "", .state = ""},
+	};
+	struct counters none = {0};
+	struct report report;
+	struct bookings bookings;
+
+	for (unsigned i = 0; i + 1 < LEDGER_MAX_SERVICES; i++) {
+		char name[16];
+
+		(void)snprintf(name, sizeof(name), "s%u", i);
+		assert_int_equal(
+			ledger_load_service(ledger, "n", KIND_HANDLER, name, &none, ""),
+			0);
+	}
+	assert_true(ledger_has_room_for_services(ledger, 1));
+	assert_false(ledger_has_room_for_services(ledger, 2));
+	book(ledger, events, COUNT_OF(events), &report, &bookings);
+	assert_int_equal(bookings.n, 3);
+	assert_int_equal(report.n_rejected, 2);
+	assert_string_equal(report.rejects[0].reason, "there are too many services");
+	assert_int_equal(ledger_prepare(ledger, "n", &bookings), 0);
+	ledger_apply(ledger, &bookings, 1000, 1);
+	assert_null(ledger_find_user(ledger, "b"));
+	assert_false(ledger_has_room_for_services(ledger, 1));
+	done(&report, &bookings);
+	ledger_free(ledger);
+}
+
+TEST(short_memory_books_nothing)
+{
+	struct ledger *ledger = ledger_new(10, true);
+	struct event events[] = {traffic("s", "a", 5)};
+	struct report report = {.events = events, .n_events = 1};
+
+	/* The list, and what remembers the new user; tables within it end the process. */
+	for (unsigned n = 1; n <= 2; n++) {
+		struct bookings bookings = {0};
+
+		faults_fail_nth(FAULT_MEMORY, n, ENOMEM);
+		assert_int_equal(
+			account_book(ledger, "n", &report, &bookings), ERR_NOMEM);
+		assert_true(faults_fired(FAULT_MEMORY));
+		faults_reset();
+		assert_null(bookings.list);
+	}
+	ledger_free(ledger);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_event_becomes_a_booking_of_its_user_and_service),
+		cmocka_unit_test(only_handler_traffic_has_a_user),
+		cmocka_unit_test(a_report_changes_nothing_in_the_ledger),
+		cmocka_unit_test(max_users_bounds_new_users_and_counts_each_once),
+		cmocka_unit_test(users_that_were_only_prepared_take_no_room),
+		cmocka_unit_test(services_are_bounded_too_and_known_ones_go_on),
+		cmocka_unit_test(short_memory_books_nothing),
+	};
+
+	return RUN_TESTS(tests);
+}

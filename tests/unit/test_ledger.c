@@ -1,0 +1,624 @@
+#include "lib/test.h"
+#include "account/ledger.h"
+#include "lib/faults.h"
+#include "lib/sample.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct ledger *new_ledger(void)
+{
+	struct ledger *ledger = ledger_new(1000, true);
+
+	assert_non_null(ledger);
+	return ledger;
+}
+
+static struct ledger_stats stats_of(const struct ledger *ledger)
+{
+	struct ledger_stats stats;
+
+	ledger_get_stats(ledger, &stats);
+	return stats;
+}
+
+static void assert_totals(
+	struct totals totals, uint64_t used, uint64_t input, uint64_t output)
+{
+	assert_int_equal(totals.used, used);
+	assert_int_equal(totals.input, input);
+	assert_int_equal(totals.output, output);
+}
+
+static const struct user *find(const struct ledger *ledger, const char *id)
+{
+	const struct user *user = ledger_find_user(ledger, id);
+
+	assert_non_null(user);
+	return user;
+}
+
+TEST(a_delta_adds_to_input_output_and_their_sum_to_used)
+{
+	struct ledger *ledger = new_ledger();
+
+	sample_book(ledger, "a", 3, 4);
+	sample_book(ledger, "a", 10, 0);
+	sample_book(ledger, "b", 0, 1);
+	assert_totals(find(ledger, "a")->total, 17, 13, 4);
+	assert_totals(find(ledger, "a")->pending, 17, 13, 4);
+	assert_totals(find(ledger, "b")->total, 1, 0, 1);
+	assert_int_equal(ledger_seq(ledger), 3);
+	assert_int_equal(stats_of(ledger).users, 2);
+	assert_int_equal(stats_of(ledger).dirty_users, 2);
+	assert_int_equal(stats_of(ledger).services, 1);
+	assert_int_equal(find(ledger, "a")->created_ms, 1000);
+	ledger_free(ledger);
+}
+
+TEST(the_totals_of_a_loaded_user_stay_independent)
+{
+	struct ledger *ledger = new_ledger();
+
+	assert_int_equal(
+		ledger_load_user(ledger, "panel", (struct totals){500, 0, 0}, 0, 0), 0);
+	assert_int_equal(stats_of(ledger).dirty_users, 0);
+	assert_false(ledger_is_dirty(ledger));
+	sample_book(ledger, "panel", 1, 2);
+	assert_totals(find(ledger, "panel")->total, 503, 1, 2);
+	assert_totals(find(ledger, "panel")->pending, 3, 1, 2);
+	ledger_free(ledger);
+}
+
+TEST(without_a_client_only_the_service_grows)
+{
+	struct ledger *ledger = new_ledger();
+	struct cut *cut;
+
+	sample_book(ledger, "", 5, 6);
+	assert_int_equal(stats_of(ledger).users, 0);
+	assert_null(ledger_find_user(ledger, ""));
+	cut = ledger_cut(ledger);
+	assert_int_equal(cut->n_users, 0);
+	assert_int_equal(cut->n_services, 1);
+	assert_int_equal(cut->services[0].increment.input, 5);
+	assert_int_equal(cut->services[0].increment.output, 6);
+	assert_int_equal(cut->services[0].last.input_bytes, 5);
+	ledger_cut_committed(ledger, cut);
+	ledger_free(ledger);
+}
+
+static void apply_one(struct ledger *ledger, const char *node, struct booking booking)
+{
+	struct bookings bookings = {&booking, 1, 1};
+
+	assert_int_equal(ledger_prepare(ledger, node, &bookings), 0);
+	ledger_apply(ledger, &bookings, 2000, ledger_seq(ledger) + 1);
+}
+
+TEST(services_are_told_apart_by_node_kind_and_name)
+{
+	static const struct {
+		const char *node;
+		enum event_kind kind;
+		const char *name;
+	} rows[] = {
+		{"n", KIND_HANDLER, "s"},
+		{"n", KIND_SERVICE, "s"},
+		{"m", KIND_HANDLER, "s"},
+		{"n", KIND_HANDLER, "t"},
+		{"n", KIND_HANDLER, ""},
+		{"", KIND_HANDLER, ""},
+		{"nh", KIND_HANDLER, "s"},
+		{"n", KIND_HANDLER, "hs"},
+	};
+	struct ledger *ledger = new_ledger();
+	struct cut *cut;
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct booking booking = sample_traffic(rows[i].name, "", i + 1, 0);
+
+		booking.kind = rows[i].kind;
+		AT_ROW(i,
+			!ledger_has_service(
+				ledger, rows[i].node, rows[i].kind, rows[i].name));
+		apply_one(ledger, rows[i].node, booking);
+		AT_ROW(i,
+			ledger_has_service(
+				ledger, rows[i].node, rows[i].kind, rows[i].name));
+		AT_ROW(i, stats_of(ledger).services == i + 1);
+	}
+	cut = ledger_cut(ledger);
+	assert_int_equal(cut->n_services, COUNT_OF(rows));
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		const struct cut_service *row = &cut->services[i];
+
+		AT_ROW(i, strcmp(row->service->node, rows[i].node) == 0);
+		AT_ROW(i, strcmp(row->service->name, rows[i].name) == 0);
+		AT_ROW(i, row->service->kind == rows[i].kind);
+		AT_ROW(i, row->increment.input == i + 1);
+	}
+	ledger_cut_failed(ledger, cut);
+	ledger_free(ledger);
+}
+
+TEST(a_status_changes_the_state_and_no_bytes)
+{
+	struct ledger *ledger = new_ledger();
+	struct cut *cut;
+
+	apply_one(ledger, "n", sample_traffic("s", "", 7, 8));
+	apply_one(ledger, "n",
+		(struct booking){.service = "s", .client = "", .state = "running"});
+	apply_one(ledger, "n",
+		(struct booking){.service = "s", .client = "", .state = "up"});
+	cut = ledger_cut(ledger);
+	assert_string_equal(cut->services[0].state, "up");
+	assert_int_equal(cut->services[0].increment.input, 7);
+	assert_int_equal(cut->services[0].increment.output, 8);
+	ledger_cut_committed(ledger, cut);
+	ledger_free(ledger);
+}
+
+TEST(gauges_of_a_service_are_as_last_seen)
+{
+	struct ledger *ledger = new_ledger();
+	struct booking booking = sample_traffic("s", "", 1, 0);
+	struct cut *cut;
+
+	booking.counters.total_conns = 9;
+	booking.counters.current_conns = 5;
+	booking.counters.total_errs = 2;
+	apply_one(ledger, "n", booking);
+	booking.counters.total_conns = 3;
+	booking.counters.current_conns = 0;
+	apply_one(ledger, "n", booking);
+	cut = ledger_cut(ledger);
+	assert_int_equal(cut->services[0].last.total_conns, 3);
+	assert_int_equal(cut->services[0].last.current_conns, 0);
+	assert_int_equal(cut->services[0].last.total_errs, 2);
+	assert_int_equal(cut->services[0].last.input_bytes, 2);
+	ledger_cut_committed(ledger, cut);
+	ledger_free(ledger);
+}
+
+TEST(totals_saturate_and_only_what_was_added_is_pending_and_unsent)
+{
+	struct ledger *ledger = new_ledger();
+	const struct user *user;
+
+	assert_int_equal(ledger_load_user(ledger, "a",
+				 (struct totals){TOTAL_MAX - 5, TOTAL_MAX - 3, 10}, 1, 1),
+		0);
+	assert_false(stats_of(ledger).has_saturated);
+	sample_book(ledger, "a", 4, 4);
+	user = find(ledger, "a");
+	assert_totals(user->total, TOTAL_MAX, TOTAL_MAX, 14);
+	assert_totals(user->pending, 5, 3, 4);
+	assert_totals(user->unsent, 5, 3, 4);
+	assert_true(stats_of(ledger).has_saturated);
+	sample_book(ledger, "a", COUNTER_MAX, COUNTER_MAX);
+	assert_totals(user->total, TOTAL_MAX, TOTAL_MAX, 14 + COUNTER_MAX);
+	assert_totals(user->pending, 5, 3, 4 + COUNTER_MAX);
+	assert_totals(user->unsent, 5, 3, 4 + COUNTER_MAX);
+	ledger_free(ledger);
+}
+
+TEST(reaching_the_largest_total_exactly_is_no_saturation)
+{
+	struct ledger *ledger = new_ledger();
+
+	assert_int_equal(ledger_load_user(ledger, "a",
+				 (struct totals){TOTAL_MAX - 8, TOTAL_MAX - 3, 0}, 1, 1),
+		0);
+	sample_book(ledger, "a", 3, 5);
+	assert_totals(find(ledger, "a")->total, TOTAL_MAX, TOTAL_MAX, 5);
+	assert_false(stats_of(ledger).has_saturated);
+	ledger_free(ledger);
+}
+
+TEST(a_service_saturates_too)
+{
+	struct ledger *ledger = new_ledger();
+	struct counters last = {.input_bytes = TOTAL_MAX - 1};
+	struct cut *cut;
+
+	assert_int_equal(
+		ledger_load_service(ledger, "n", KIND_HANDLER, "s", &last, "ready"), 0);
+	apply_one(ledger, "n", sample_traffic("s", "", 5, 5));
+	cut = ledger_cut(ledger);
+	assert_int_equal(cut->services[0].last.input_bytes, TOTAL_MAX);
+	assert_string_equal(cut->services[0].state, "ready");
+	assert_true(stats_of(ledger).has_saturated);
+	ledger_cut_committed(ledger, cut);
+	ledger_free(ledger);
+}
+
+TEST(a_prepared_user_or_service_is_invisible_until_something_is_applied)
+{
+	struct ledger *ledger = ledger_new(1, true);
+	struct booking booking = sample_traffic("s", "new", 1, 2);
+	struct bookings bookings = {&booking, 1, 1};
+
+	assert_int_equal(ledger_prepare(ledger, "n", &bookings), 0);
+	assert_non_null(booking.in_user);
+	assert_null(ledger_find_user(ledger, "new"));
+	assert_false(ledger_has_service(ledger, "n", KIND_HANDLER, "s"));
+	assert_int_equal(stats_of(ledger).users, 0);
+	assert_int_equal(stats_of(ledger).services, 0);
+	assert_true(ledger_has_room_for_users(ledger, 1));
+	assert_null(ledger_next_user(ledger, NULL));
+	assert_false(ledger_is_dirty(ledger));
+	ledger_apply(ledger, &bookings, 1000, 1);
+	assert_non_null(ledger_find_user(ledger, "new"));
+	assert_false(ledger_has_room_for_users(ledger, 1));
+	assert_ptr_equal(ledger_next_user(ledger, NULL), booking.in_user);
+	ledger_free(ledger);
+}
+
+TEST(a_cut_takes_all_that_is_pending_and_names_both_sequences)
+{
+	struct ledger *ledger = new_ledger();
+	struct cut *cut;
+
+	ledger_set_applied_seq(ledger, 41);
+	sample_book(ledger, "a", 1, 2);
+	sample_book(ledger, "b", 3, 4);
+	sample_book(ledger, "a", 10, 20);
+	cut = ledger_cut(ledger);
+	assert_int_equal(cut->prev_seq, 41);
+	assert_int_equal(cut->seq, 44);
+	assert_int_equal(cut->n_users, 2);
+	assert_string_equal(cut->users[0].user->id, "a");
+	assert_totals(cut->users[0].increment, 33, 11, 22);
+	assert_totals(cut->users[1].increment, 7, 3, 4);
+	assert_totals(find(ledger, "a")->pending, 0, 0, 0);
+	assert_totals(find(ledger, "a")->total, 33, 11, 22);
+	assert_int_equal(stats_of(ledger).dirty_users, 2);
+	assert_false(ledger_is_dirty(ledger));
+	ledger_cut_committed(ledger, cut);
+	assert_int_equal(stats_of(ledger).dirty_users, 0);
+	sample_book(ledger, "a", 1, 0);
+	cut = ledger_cut(ledger);
+	assert_int_equal(cut->prev_seq, 44);
+	assert_int_equal(cut->seq, 45);
+	assert_int_equal(cut->n_users, 1);
+	ledger_cut_committed(ledger, cut);
+	ledger_free(ledger);
+}
+
+TEST(dirty_users_are_counted_once_while_a_cut_is_out_whatever_becomes_of_it)
+{
+	for (int is_committed = 0; is_committed < 2; is_committed++) {
+		struct ledger *ledger = new_ledger();
+		struct cut *cut;
+
+		sample_book(ledger, "a", 1, 0);
+		sample_book(ledger, "b", 1, 0);
+		cut = ledger_cut(ledger);
+		sample_book(ledger, "b", 5, 0);
+		sample_book(ledger, "b", 5, 0);
+		sample_book(ledger, "c", 7, 0);
+		assert_int_equal(stats_of(ledger).dirty_users, 3);
+		if (is_committed) {
+			ledger_cut_committed(ledger, cut);
+			assert_int_equal(stats_of(ledger).dirty_users, 2);
+			assert_totals(find(ledger, "b")->pending, 10, 10, 0);
+		} else {
+			ledger_cut_failed(ledger, cut);
+			assert_int_equal(stats_of(ledger).dirty_users, 3);
+			assert_totals(find(ledger, "a")->pending, 1, 1, 0);
+			assert_totals(find(ledger, "b")->pending, 11, 11, 0);
+		}
+		cut = ledger_cut(ledger);
+		assert_int_equal(cut->n_users, is_committed ? 2 : 3);
+		assert_int_equal(cut->prev_seq, is_committed ? 2 : 0);
+		assert_int_equal(cut->seq, 5);
+		ledger_cut_committed(ledger, cut);
+		assert_int_equal(stats_of(ledger).dirty_users, 0);
+		assert_false(ledger_is_dirty(ledger));
+		ledger_free(ledger);
+	}
+}
+
+TEST(no_byte_is_lost_or_doubled_over_any_mix_of_cuts)
+{
+	struct ledger *ledger = new_ledger();
+	uint64_t written[5] = {0}, booked[5] = {0}, service_bytes = 0, all = 0;
+	struct cut *cut = NULL;
+
+	srand(7);
+	for (unsigned round = 0; round < 5000 || cut != NULL; round++) {
+		int choice = rand() % 4;
+
+		if (choice < 2 && round < 5000) {
+			unsigned who = (unsigned)rand() % 5;
+			uint64_t bytes = (uint64_t)(rand() % 100);
+
+			sample_book(ledger, sample_name(who), bytes, 0);
+			booked[who] += bytes;
+			all += bytes;
+		} else if (choice == 2 && cut == NULL) {
+			cut = ledger_cut(ledger);
+			assert_non_null(cut);
+		} else if (cut != NULL && rand() % 2 == 0) {
+			ledger_cut_failed(ledger, cut);
+			cut = NULL;
+		} else if (cut != NULL) {
+			for (size_t i = 0; i < cut->n_users; i++)
+				written[atoi(cut->users[i].user->id + 1)] +=
+					cut->users[i].increment.input;
+			for (size_t i = 0; i < cut->n_services; i++)
+				service_bytes += cut->services[i].increment.input;
+			ledger_cut_committed(ledger, cut);
+			cut = NULL;
+		}
+	}
+	cut = ledger_cut(ledger);
+	for (size_t i = 0; i < cut->n_users; i++)
+		written[atoi(cut->users[i].user->id + 1)] +=
+			cut->users[i].increment.input;
+	for (size_t i = 0; i < cut->n_services; i++)
+		service_bytes += cut->services[i].increment.input;
+	ledger_cut_committed(ledger, cut);
+	assert_memory_equal(written, booked, sizeof(written));
+	assert_int_equal(service_bytes, all);
+	ledger_free(ledger);
+}
+
+static void keep_reject(struct ledger *ledger, unsigned i)
+{
+	char text[16];
+	struct reject reject = {"why", text};
+
+	(void)snprintf(text, sizeof(text), "%u", i);
+	ledger_keep_reject(ledger, "n", &reject, 1000 + i);
+}
+
+TEST(rejects_are_bounded_and_the_oldest_gives_way)
+{
+	struct ledger *ledger = new_ledger();
+	struct cut *cut;
+
+	for (unsigned i = 0; i < LEDGER_MAX_REJECTS + 5; i++)
+		keep_reject(ledger, i);
+	assert_true(ledger_is_dirty(ledger));
+	cut = ledger_cut(ledger);
+	assert_int_equal(cut->n_rejects, LEDGER_MAX_REJECTS);
+	assert_string_equal(cut->rejects[0].event, "5");
+	assert_string_equal(cut->rejects[LEDGER_MAX_REJECTS - 1].event, "1004");
+	assert_int_equal(cut->rejects[0].at_ms, 1005);
+	assert_string_equal(cut->rejects[0].node, "n");
+	assert_string_equal(cut->rejects[0].reason, "why");
+	ledger_cut_committed(ledger, cut);
+	assert_false(ledger_is_dirty(ledger));
+	ledger_free(ledger);
+}
+
+/* So many in the cut, so many since: what is kept, and in which order. */
+TEST(rejects_of_a_failed_cut_go_back_in_front_as_far_as_there_is_room)
+{
+	static const struct {
+		unsigned in_cut, since, first;
+	} rows[] = {
+		{3, 0, 0},
+		{0, 3, 0},
+		{3, 2, 0},
+		{LEDGER_MAX_REJECTS, 0, 0},
+		{LEDGER_MAX_REJECTS, 1, 1},
+		{LEDGER_MAX_REJECTS, LEDGER_MAX_REJECTS, LEDGER_MAX_REJECTS},
+		{500, 600, 100},
+		{1, LEDGER_MAX_REJECTS - 1, 0},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct ledger *ledger = new_ledger();
+		unsigned n = 0, last = rows[i].in_cut + rows[i].since;
+		struct cut *cut;
+
+		while (n < rows[i].in_cut)
+			keep_reject(ledger, n++);
+		cut = ledger_cut(ledger);
+		while (n < last)
+			keep_reject(ledger, n++);
+		ledger_cut_failed(ledger, cut);
+		cut = ledger_cut(ledger);
+		AT_ROW(i, cut->n_rejects == last - rows[i].first);
+		for (unsigned j = 0; j < cut->n_rejects; j++)
+			AT_ROW(i,
+				(unsigned)atoi(cut->rejects[j].event) ==
+					rows[i].first + j);
+		ledger_cut_committed(ledger, cut);
+		ledger_free(ledger);
+	}
+}
+
+TEST(an_unsent_user_stands_in_the_queue_once_and_the_index_counts_joins)
+{
+	struct ledger *ledger = new_ledger();
+	struct totals unsent;
+	struct user *user;
+
+	assert_null(ledger_take_unsent(ledger, &unsent));
+	sample_book(ledger, "a", 1, 2);
+	sample_book(ledger, "b", 3, 4);
+	sample_book(ledger, "a", 10, 20);
+	assert_int_equal(stats_of(ledger).unsent_users, 2);
+	assert_int_equal(ledger_unsent_index(ledger), 2);
+	user = ledger_take_unsent(ledger, &unsent);
+	assert_string_equal(user->id, "a");
+	assert_totals(unsent, 33, 11, 22);
+	sample_book(ledger, "a", 5, 5);
+	assert_int_equal(ledger_unsent_index(ledger), 3);
+	user = ledger_take_unsent(ledger, &unsent);
+	assert_string_equal(user->id, "b");
+	user = ledger_take_unsent(ledger, &unsent);
+	assert_string_equal(user->id, "a");
+	assert_totals(unsent, 10, 5, 5);
+	assert_null(ledger_take_unsent(ledger, &unsent));
+	assert_int_equal(stats_of(ledger).unsent_users, 0);
+	ledger_free(ledger);
+}
+
+TEST(without_a_view_nothing_is_kept_for_it)
+{
+	struct ledger *ledger = ledger_new(10, false);
+	struct totals unsent;
+
+	sample_book(ledger, "a", 1, 2);
+	assert_int_equal(ledger_unsent_index(ledger), 0);
+	assert_null(ledger_take_unsent(ledger, &unsent));
+	assert_totals(find(ledger, "a")->unsent, 0, 0, 0);
+	ledger_free(ledger);
+}
+
+TEST(users_are_walked_in_the_order_they_came)
+{
+	struct ledger *ledger = new_ledger();
+	const struct user *user = NULL;
+
+	for (unsigned i = 0; i < 100; i++)
+		sample_book(ledger, sample_name(i), 1, 0);
+	for (unsigned i = 0; i < 100; i++) {
+		user = ledger_next_user(ledger, user);
+		assert_string_equal(user->id, sample_name(i));
+	}
+	assert_null(ledger_next_user(ledger, user));
+	sample_book(ledger, "later", 1, 0);
+	assert_string_equal(ledger_next_user(ledger, user)->id, "later");
+	ledger_free(ledger);
+}
+
+TEST(room_is_for_as_many_as_max_users)
+{
+	struct ledger *ledger = ledger_new(3, true);
+
+	assert_true(ledger_has_room_for_users(ledger, 3));
+	assert_false(ledger_has_room_for_users(ledger, 4));
+	sample_book(ledger, "a", 1, 0);
+	assert_true(ledger_has_room_for_users(ledger, 2));
+	assert_false(ledger_has_room_for_users(ledger, 3));
+	ledger_free(ledger);
+}
+
+TEST(short_memory_while_preparing_changes_nothing_that_can_be_seen)
+{
+	struct ledger *ledger = new_ledger();
+	unsigned n = 1;
+
+	sample_book(ledger, "first", 1, 0); /* the tables are there */
+	for (;; n++) {
+		struct booking list[] = {
+			sample_traffic("s", "first", 1, 0),
+			sample_traffic("t", "second", 2, 0),
+			sample_traffic("s", "third", 4, 0),
+		};
+		struct bookings bookings = {list, COUNT_OF(list), COUNT_OF(list)};
+		bool has_fired;
+		int code;
+
+		faults_fail_nth(FAULT_MEMORY, n, ENOMEM);
+		code = ledger_prepare(ledger, "n", &bookings);
+		has_fired = faults_fired(FAULT_MEMORY);
+		faults_reset();
+		assert_int_equal(code, has_fired ? ERR_NOMEM : 0);
+		assert_int_equal(stats_of(ledger).users, 1);
+		assert_int_equal(stats_of(ledger).services, 1);
+		assert_int_equal(stats_of(ledger).dirty_users, 1);
+		assert_null(ledger_find_user(ledger, "second"));
+		if (!has_fired)
+			break;
+	}
+	assert_true(n > 1);
+	ledger_free(ledger);
+}
+
+TEST(short_memory_while_cutting_moves_nothing)
+{
+	struct ledger *ledger = new_ledger();
+	struct cut *cut;
+	unsigned n = 1;
+
+	sample_book(ledger, "a", 1, 2);
+	keep_reject(ledger, 0);
+	for (;; n++) {
+		faults_fail_nth(FAULT_MEMORY, n, ENOMEM);
+		cut = ledger_cut(ledger);
+		faults_reset();
+		if (cut != NULL)
+			break;
+		assert_totals(find(ledger, "a")->pending, 3, 1, 2);
+		assert_int_equal(stats_of(ledger).dirty_users, 1);
+		assert_true(ledger_is_dirty(ledger));
+	}
+	assert_int_equal(n, 5);
+	assert_int_equal(cut->n_users, 1);
+	assert_int_equal(cut->n_services, 1);
+	assert_int_equal(cut->n_rejects, 1);
+	ledger_cut_committed(ledger, cut);
+	ledger_free(ledger);
+}
+
+TEST(a_reject_that_finds_no_memory_is_dropped_whole)
+{
+	struct ledger *ledger = new_ledger();
+
+	for (unsigned n = 1; n <= 2; n++) {
+		faults_fail_nth(FAULT_MEMORY, n, ENOMEM);
+		keep_reject(ledger, n);
+		assert_true(faults_fired(FAULT_MEMORY));
+		faults_reset();
+		assert_false(ledger_is_dirty(ledger));
+	}
+	ledger_free(ledger);
+}
+
+TEST(a_ledger_that_finds_no_memory_is_not_made)
+{
+	for (unsigned n = 1; n <= 2; n++) {
+		faults_fail_nth(FAULT_MEMORY, n, ENOMEM);
+		assert_null(ledger_new(10, true));
+		faults_reset();
+	}
+	ledger_free(NULL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_delta_adds_to_input_output_and_their_sum_to_used),
+		cmocka_unit_test(the_totals_of_a_loaded_user_stay_independent),
+		cmocka_unit_test(without_a_client_only_the_service_grows),
+		cmocka_unit_test(services_are_told_apart_by_node_kind_and_name),
+		cmocka_unit_test(a_status_changes_the_state_and_no_bytes),
+		cmocka_unit_test(gauges_of_a_service_are_as_last_seen),
+		cmocka_unit_test(
+			totals_saturate_and_only_what_was_added_is_pending_and_unsent),
+		cmocka_unit_test(reaching_the_largest_total_exactly_is_no_saturation),
+		cmocka_unit_test(a_service_saturates_too),
+		cmocka_unit_test(
+			a_prepared_user_or_service_is_invisible_until_something_is_applied),
+		cmocka_unit_test(
+			a_cut_takes_all_that_is_pending_and_names_both_sequences),
+		cmocka_unit_test(
+			dirty_users_are_counted_once_while_a_cut_is_out_whatever_becomes_of_it),
+		cmocka_unit_test(no_byte_is_lost_or_doubled_over_any_mix_of_cuts),
+		cmocka_unit_test(rejects_are_bounded_and_the_oldest_gives_way),
+		cmocka_unit_test(
+			rejects_of_a_failed_cut_go_back_in_front_as_far_as_there_is_room),
+		cmocka_unit_test(
+			an_unsent_user_stands_in_the_queue_once_and_the_index_counts_joins),
+		cmocka_unit_test(without_a_view_nothing_is_kept_for_it),
+		cmocka_unit_test(users_are_walked_in_the_order_they_came),
+		cmocka_unit_test(room_is_for_as_many_as_max_users),
+		cmocka_unit_test(
+			short_memory_while_preparing_changes_nothing_that_can_be_seen),
+		cmocka_unit_test(short_memory_while_cutting_moves_nothing),
+		cmocka_unit_test(a_reject_that_finds_no_memory_is_dropped_whole),
+		cmocka_unit_test(a_ledger_that_finds_no_memory_is_not_made),
+	};
+
+	return RUN_TESTS(tests);
+}

@@ -1,0 +1,588 @@
+#include "lib/test.h"
+#include "account/report.h"
+#include "lib/faults.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define STATS(stats) "{\"events\":[{\"type\":\"stats\",\"stats\":" stats "}]}"
+
+/* An exact copy on the heap, so that a sanitizer sees each step beyond its end. */
+static int parse_bytes(const char *body, size_t len, struct report *report)
+{
+	char *copy = malloc(len > 0 ? len : 1);
+	int code;
+
+	assert_non_null(copy);
+	memcpy(copy, body, len);
+	code = report_parse(copy, len, report);
+	free(copy);
+	return code;
+}
+
+static int parse(const char *body, struct report *report)
+{
+	return parse_bytes(body, strlen(body), report);
+}
+
+TEST(a_report_as_gost_sends_it_is_read)
+{
+	struct report report;
+	const struct event *event;
+
+	assert_int_equal(
+		parse("{\"events\":[{\"kind\":\"handler\",\"service\":\"service-0\","
+		      "\"client\":\"user1\",\"type\":\"stats\",\"stats\":{\"totalConns\":"
+		      "1,"
+		      "\"currentConns\":0,\"inputBytes\":78,\"outputBytes\":574,"
+		      "\"totalErrs\":3}},{\"kind\":\"service\",\"service\":\"service-0\","
+		      "\"type\":\"status\",\"status\":{\"state\":\"running\","
+		      "\"msg\":\"service service-0 is running\"}}]}",
+			&report),
+		0);
+	assert_int_equal(report.n_events, 2);
+	assert_int_equal(report.n_rejected, 0);
+	event = &report.events[0];
+	assert_int_equal(event->type, EVENT_STATS);
+	assert_int_equal(event->kind, KIND_HANDLER);
+	assert_string_equal(event->service, "service-0");
+	assert_string_equal(event->client, "user1");
+	assert_int_equal(event->counters.input_bytes, 78);
+	assert_int_equal(event->counters.output_bytes, 574);
+	assert_int_equal(event->counters.total_conns, 1);
+	assert_int_equal(event->counters.current_conns, 0);
+	assert_int_equal(event->counters.total_errs, 3);
+	assert_string_equal(event->state, "");
+	event = &report.events[1];
+	assert_int_equal(event->type, EVENT_STATUS);
+	assert_int_equal(event->kind, KIND_SERVICE);
+	assert_string_equal(event->client, "");
+	assert_string_equal(event->state, "running");
+	report_done(&report);
+}
+
+TEST(what_may_be_absent_reads_as_empty_or_zero)
+{
+	static const char *const bodies[] = {
+		STATS("{}"),
+		"{\"events\":[{\"kind\":null,\"service\":null,\"client\":null,\"type\":"
+		"\"stats\","
+		"\"stats\":{\"inputBytes\":null,\"outputBytes\":null,\"totalConns\":null,"
+		"\"currentConns\":null,\"totalErrs\":null}}]}",
+		"{\"events\":[{\"kind\":\"\",\"service\":\"\",\"client\":\"\",\"type\":"
+		"\"stats\","
+		"\"stats\":{},\"more\":[1]}],\"more\":{}}",
+	};
+
+	for (size_t i = 0; i < COUNT_OF(bodies); i++) {
+		static const struct counters zero;
+		struct report report;
+
+		AT_ROW(i, parse(bodies[i], &report) == 0);
+		AT_ROW(i, report.n_events == 1 && report.n_rejected == 0);
+		AT_ROW(i, report.events[0].kind == KIND_HANDLER);
+		AT_ROW(i, report.events[0].service[0] == '\0');
+		AT_ROW(i, report.events[0].client[0] == '\0');
+		AT_ROW(i, memcmp(&report.events[0].counters, &zero, sizeof(zero)) == 0);
+		report_done(&report);
+	}
+}
+
+TEST(a_body_that_is_no_report_is_refused_and_the_result_untouched)
+{
+	static const struct {
+		const char *body;
+		int code;
+	} rows[] = {
+		{"", ERR_JSON},
+		{" ", ERR_JSON},
+		{"{", ERR_JSON},
+		{"{\"events\":[}", ERR_JSON},
+		{"{\"events\":[]} x", ERR_JSON},
+		{"{\"events\":[]}{}", ERR_JSON},
+		{"{\"events\":[]},", ERR_JSON},
+		{"not json", ERR_JSON},
+		{"\\u0000", ERR_JSON},
+		{"{\"events\":[\"\\u00\"]}", ERR_JSON},
+		{"{\"events\":[\"\\", ERR_JSON},
+		{"{}", ERR_NO_EVENTS},
+		{"[]", ERR_NO_EVENTS},
+		{"[{\"events\":[]}]", ERR_NO_EVENTS},
+		{"null", ERR_NO_EVENTS},
+		{"1", ERR_NO_EVENTS},
+		{"\"events\"", ERR_NO_EVENTS},
+		{"{\"events\":null}", ERR_NO_EVENTS},
+		{"{\"events\":{}}", ERR_NO_EVENTS},
+		{"{\"events\":\"[]\"}", ERR_NO_EVENTS},
+		{"{\"Events\":[]}", ERR_NO_EVENTS},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct report report, before;
+
+		memset(&report, 0x5a, sizeof(report));
+		before = report;
+		AT_ROW(i, parse(rows[i].body, &report) == rows[i].code);
+		AT_ROW(i, memcmp(&report, &before, sizeof(report)) == 0);
+	}
+}
+
+TEST(blanks_around_the_document_and_an_empty_list_are_fine)
+{
+	static const char *const bodies[] = {
+		"{\"events\":[]}", " \t\r\n{ \"events\" : [ ] } \r\n\t "};
+
+	for (size_t i = 0; i < COUNT_OF(bodies); i++) {
+		struct report report;
+
+		AT_ROW(i, parse(bodies[i], &report) == 0);
+		AT_ROW(i, report.n_events == 0 && report.n_rejected == 0);
+		report_done(&report);
+	}
+}
+
+TEST(a_nul_byte_anywhere_is_no_json)
+{
+	static const char body[] = STATS("{\"inputBytes\":1}");
+	char bytes[sizeof(body)];
+	struct report report;
+
+	for (size_t i = 0; i < sizeof(body); i++) {
+		memcpy(bytes, body, sizeof(body));
+		bytes[i] = '\0';
+		assert_int_equal(parse_bytes(bytes, sizeof(body), &report), ERR_JSON);
+	}
+}
+
+TEST(deep_nesting_is_refused_and_never_overflows_the_stack)
+{
+	static const unsigned depths[] = {2000, 100000};
+	struct report report;
+
+	for (size_t i = 0; i < COUNT_OF(depths); i++) {
+		char *body = malloc(depths[i] + 1);
+
+		memset(body, '[', depths[i]);
+		assert_int_equal(parse_bytes(body, depths[i], &report), ERR_JSON);
+		free(body);
+	}
+}
+
+/* Each as the only event of a report: NULL, or why it has to be set aside. */
+TEST(bad_events_are_set_aside_with_their_reason)
+{
+#define INPUT "inputBytes is not a whole number from 0 to 2^53"
+#define OUTPUT "outputBytes is not a whole number from 0 to 2^53"
+#define CONNS "totalConns is not a whole number from 0 to 2^53"
+#define ERRS "totalErrs is not a whole number from 0 to 2^53"
+#define CURRENT "currentConns is not a number"
+#define KIND "kind is neither handler nor service"
+#define CLIENT "client is not a name: up to 255 bytes of UTF-8 without control characters"
+#define SERVICE                                                                          \
+	"service is not a name: up to 255 bytes of UTF-8 without control characters"
+#define EVENT(stats) "{\"type\":\"stats\",\"stats\":{" stats "}}"
+#define NAMED(name, value) "{\"type\":\"stats\",\"" name "\":" value ",\"stats\":{}}"
+	static const struct {
+		const char *event, *reason;
+	} rows[] = {
+		{EVENT("\"inputBytes\":9007199254740992"), NULL},
+		{EVENT("\"inputBytes\":9007199254740994"), INPUT},
+		{EVENT("\"inputBytes\":18446744073709551615"), INPUT},
+		{EVENT("\"inputBytes\":-1"), INPUT},
+		{EVENT("\"inputBytes\":-0.5"), INPUT},
+		{EVENT("\"inputBytes\":1.5"), INPUT},
+		{EVENT("\"inputBytes\":1e400"), INPUT},
+		{EVENT("\"inputBytes\":-1e400"), INPUT},
+		{EVENT("\"inputBytes\":\"1\""), INPUT},
+		{EVENT("\"inputBytes\":true"), INPUT},
+		{EVENT("\"inputBytes\":[1]"), INPUT},
+		{EVENT("\"inputBytes\":{}"), INPUT},
+		{EVENT("\"inputBytes\":-0"), NULL},
+		{EVENT("\"inputBytes\":1.0"), NULL},
+		{EVENT("\"inputBytes\":1e3"), NULL},
+		{EVENT("\"outputBytes\":9007199254740992"), NULL},
+		{EVENT("\"outputBytes\":9007199254740994"), OUTPUT},
+		{EVENT("\"outputBytes\":-1"), OUTPUT},
+		{EVENT("\"outputBytes\":0.1"), OUTPUT},
+		{EVENT("\"outputBytes\":\"0\""), OUTPUT},
+		{EVENT("\"totalConns\":-1"), CONNS},
+		{EVENT("\"totalConns\":18446744073709551615"), CONNS},
+		{EVENT("\"totalConns\":false"), CONNS},
+		{EVENT("\"totalErrs\":1e17"), ERRS},
+		{EVENT("\"totalErrs\":[]"), ERRS},
+		{EVENT("\"currentConns\":18446744073709551615"), NULL},
+		{EVENT("\"currentConns\":-1"), NULL},
+		{EVENT("\"currentConns\":1e400"), NULL},
+		{EVENT("\"currentConns\":\"1\""), CURRENT},
+		{EVENT("\"currentConns\":{}"), CURRENT},
+		{EVENT("\"InputBytes\":-1"), NULL}, /* another member */
+		{"1", "not an object"},
+		{"null", "not an object"},
+		{"[]", "not an object"},
+		{"\"stats\"", "not an object"},
+		{"{}", "no type"},
+		{"{\"type\":1,\"stats\":{}}", "no type"},
+		{"{\"type\":null,\"stats\":{}}", "no type"},
+		{"{\"type\":\"stats\"}", "no stats object"},
+		{"{\"type\":\"stats\",\"stats\":null}", "no stats object"},
+		{"{\"type\":\"stats\",\"stats\":[]}", "no stats object"},
+		{"{\"type\":\"stats\",\"stats\":7}", "no stats object"},
+		{"{\"type\":\"stats\",\"status\":{\"state\":\"ready\"}}",
+			"no stats object"},
+		{NAMED("kind", "\"router\""), KIND},
+		{NAMED("kind", "\"Handler\""), KIND},
+		{NAMED("kind", "1"), KIND},
+		{NAMED("kind", "\"a\\u0000\""), KIND},
+		{NAMED("kind", "\"service\""), NULL},
+		{NAMED("client", "\"\xc3\xa9\xe2\x82\xac\""), NULL},
+		{NAMED("client", "\"\\ud83d\\ude00\""), NULL},
+		{NAMED("client", "1"), CLIENT},
+		{NAMED("client", "[]"), CLIENT},
+		{NAMED("client", "\"a\\nb\""), CLIENT},
+		{NAMED("client", "\"\\u007f\""), CLIENT},
+		{NAMED("client", "\"\\u0085\""), CLIENT},
+		{NAMED("client", "\"\xff\""), CLIENT},
+		{NAMED("client", "\"\xed\xa0\x80\""), CLIENT},
+		{NAMED("client", "\"a\\u0000b\""), CLIENT},
+		{NAMED("client", "\"\\u0000\""), CLIENT},
+		{NAMED("client", "\"\\\\\\u0000\""), CLIENT},
+		{NAMED("client", "\"\\\\u0000\""), NULL},
+		{NAMED("service", "true"), SERVICE},
+		{NAMED("service", "\"\\t\""), SERVICE},
+		{"{\"type\":\"status\"}", "no status object"},
+		{"{\"type\":\"status\",\"status\":\"ready\"}", "no status object"},
+		{"{\"type\":\"status\",\"status\":{}}", "state is not a short name"},
+		{"{\"type\":\"status\",\"status\":{\"state\":\"\"}}",
+			"state is not a short name"},
+		{"{\"type\":\"status\",\"status\":{\"state\":7}}",
+			"state is not a short name"},
+		{"{\"type\":\"status\",\"status\":{\"state\":"
+		 "\"1234567890123456789012345678901\"}}",
+			NULL},
+		{"{\"type\":\"status\",\"status\":{\"state\":"
+		 "\"12345678901234567890123456789012\"}}",
+			"state is not a short name"},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct report report;
+		char body[512];
+
+		(void)snprintf(body, sizeof(body), "{\"events\":[%s]}", rows[i].event);
+		AT_ROW(i, parse(body, &report) == 0);
+		AT_ROW(i, report.n_events == (rows[i].reason == NULL));
+		AT_ROW(i, report.n_rejected == (rows[i].reason != NULL));
+		AT_ROW(i, report.n_rejects_kept == report.n_rejected);
+		if (rows[i].reason != NULL)
+			AT_ROW(i, strcmp(report.rejects[0].reason, rows[i].reason) == 0);
+		report_done(&report);
+	}
+}
+
+TEST(the_largest_counter_is_kept_exactly)
+{
+	struct report report;
+
+	assert_int_equal(parse(STATS("{\"inputBytes\":9007199254740992,"
+				     "\"outputBytes\":9007199254740991}"),
+				 &report),
+		0);
+	assert_int_equal(report.events[0].counters.input_bytes, COUNTER_MAX);
+	assert_int_equal(report.events[0].counters.output_bytes, COUNTER_MAX - 1);
+	report_done(&report);
+}
+
+TEST(a_gauge_that_underflowed_reads_as_zero)
+{
+	static const char *const values[] = {
+		"18446744073709551615", "-1", "1e400", "1.5"};
+
+	for (size_t i = 0; i < COUNT_OF(values); i++) {
+		struct report report;
+		char body[256];
+
+		(void)snprintf(body, sizeof(body),
+			STATS("{\"inputBytes\":5,\"currentConns\":%s}"), values[i]);
+		AT_ROW(i, parse(body, &report) == 0);
+		AT_ROW(i, report.n_events == 1);
+		AT_ROW(i, report.events[0].counters.current_conns == 0);
+		AT_ROW(i, report.events[0].counters.input_bytes == 5);
+		report_done(&report);
+	}
+}
+
+TEST(one_bad_event_costs_the_others_nothing)
+{
+	struct report report;
+
+	assert_int_equal(parse("{\"events\":["
+			       "{\"type\":\"stats\",\"client\":\"a\",\"stats\":{"
+			       "\"inputBytes\":1}},"
+			       "{\"type\":\"stats\",\"client\":\"b\\u0000\",\"stats\":{"
+			       "\"inputBytes\":2}},"
+			       "7,"
+			       "{\"type\":\"heartbeat\",\"client\":\"c\"},"
+			       "{\"type\":\"stats\",\"client\":\"d\",\"stats\":{"
+			       "\"inputBytes\":4}}]}",
+				 &report),
+		0);
+	assert_int_equal(report.n_events, 2);
+	assert_string_equal(report.events[0].client, "a");
+	assert_string_equal(report.events[1].client, "d");
+	assert_int_equal(report.events[1].counters.input_bytes, 4);
+	assert_int_equal(report.n_rejected, 2);
+	assert_string_equal(report.rejects[1].event, "7");
+	report_done(&report);
+}
+
+TEST(an_unknown_type_is_left_out_silently_whatever_else_it_holds)
+{
+	struct report report;
+
+	assert_int_equal(
+		parse("{\"events\":[{\"type\":\"\"},{\"type\":\"STATS\",\"stats\":{}},"
+		      "{\"type\":\"new\",\"kind\":7,\"client\":[],\"stats\":1}]}",
+			&report),
+		0);
+	assert_int_equal(report.n_events, 0);
+	assert_int_equal(report.n_rejected, 0);
+	report_done(&report);
+}
+
+TEST(an_escaped_backslash_before_u0000_is_text)
+{
+	struct report report;
+
+	assert_int_equal(parse("{\"events\":[{\"type\":\"stats\",\"client\":"
+			       "\"\\\\u0000\",\"stats\":{}},"
+			       "{\"type\":\"stats\",\"client\":\"x\\\\\\\\u0000y\","
+			       "\"stats\":{}}]}",
+				 &report),
+		0);
+	assert_int_equal(report.n_events, 2);
+	assert_string_equal(report.events[0].client, "\\u0000");
+	assert_string_equal(report.events[1].client, "x\\\\u0000y");
+	report_done(&report);
+}
+
+TEST(of_equal_names_the_first_counts)
+{
+	struct report report;
+
+	assert_int_equal(
+		parse("{\"events\":[{\"type\":\"stats\",\"client\":\"a\",\"client\":"
+		      "\"b\","
+		      "\"stats\":{\"inputBytes\":1,\"inputBytes\":2}}],\"events\":[]}",
+			&report),
+		0);
+	assert_int_equal(report.n_events, 1);
+	assert_string_equal(report.events[0].client, "a");
+	assert_int_equal(report.events[0].counters.input_bytes, 1);
+	report_done(&report);
+}
+
+TEST(names_of_255_bytes_are_taken_and_of_256_not)
+{
+	for (size_t len = 255; len <= 256; len++) {
+		struct report report;
+		char name[300], body[400];
+
+		memset(name, 'n', len);
+		name[len] = '\0';
+		(void)snprintf(body, sizeof(body),
+			"{\"events\":[{\"type\":\"stats\",\"client\":\"%s\",\"stats\":{}}"
+			"]}",
+			name);
+		assert_int_equal(parse(body, &report), 0);
+		assert_int_equal(report.n_events, len == 255);
+		assert_int_equal(report.n_rejected, len == 256);
+		report_done(&report);
+	}
+}
+
+TEST(rejects_are_bounded_in_number_and_size_and_always_clean)
+{
+	struct report report;
+	char body[64 * 1024] = "{\"events\":[";
+	size_t at = strlen(body);
+
+	for (int i = 0; i < 40; i++) {
+		at += (size_t)snprintf(body + at, sizeof(body) - at,
+			"%s{\"type\":\"stats\",\"client\":\"", i > 0 ? "," : "");
+		for (int j = 0; j < 300; j++) {
+			memcpy(body + at, "\xe2\x82\xac", 3);
+			at += 3;
+		}
+		at += (size_t)snprintf(body + at, sizeof(body) - at, "\"}");
+	}
+	(void)snprintf(body + at, sizeof(body) - at, "]}");
+	assert_int_equal(parse(body, &report), 0);
+	assert_int_equal(report.n_rejected, 40);
+	assert_int_equal(report.n_rejects_kept, REPORT_REJECTS_KEPT);
+	for (size_t i = 0; i < report.n_rejects_kept; i++) {
+		const char *text = report.rejects[i].event;
+
+		assert_true(strlen(text) <= REJECT_MAX_BYTES);
+		assert_memory_equal(text, "{\"type\":\"stats\"", 15);
+	}
+	report_done(&report);
+	assert_int_equal(parse("{\"events\":[\"\xff\xfe\"]}", &report), 0);
+	assert_string_equal(report.rejects[0].event, "\"??\"");
+	report_done(&report);
+}
+
+TEST(a_reject_of_another_stage_stands_beside_the_first)
+{
+	struct report report;
+
+	assert_int_equal(parse("{\"events\":[1]}", &report), 0);
+	report_reject(&report, "max_users is reached", "name");
+	assert_int_equal(report.n_rejected, 2);
+	assert_string_equal(report.rejects[1].reason, "max_users is reached");
+	assert_string_equal(report.rejects[1].event, "name");
+	report_done(&report);
+	assert_int_equal(report.n_rejected, 0);
+	report_done(&report); /* again is fine */
+}
+
+TEST(short_memory_refuses_the_whole_report_and_nothing_leaks)
+{
+	static const char body[] =
+		"{\"events\":[{\"type\":\"stats\",\"client\":\"a\\u0000\",\"stats\":{}},"
+		"{\"type\":\"stats\",\"client\":\"b\",\"stats\":{}}]}";
+	unsigned n = 1;
+
+	for (;; n++) {
+		struct report report;
+		int code;
+		bool has_fired;
+
+		faults_fail_nth(FAULT_MEMORY, n, ENOMEM);
+		code = report_parse(body, strlen(body), &report);
+		has_fired = faults_fired(FAULT_MEMORY);
+		faults_reset();
+		if (!has_fired) {
+			assert_int_equal(code, 0);
+			assert_int_equal(report.n_events, 1);
+			report_done(&report);
+			break;
+		}
+		assert_int_equal(code, ERR_NOMEM);
+	}
+	assert_true(n > 2);
+}
+
+static unsigned long random_state;
+
+static unsigned next_random(unsigned below)
+{
+	random_state = random_state * 6364136223846793005u + 1442695040888963407u;
+	return (unsigned)(random_state >> 33) % below;
+}
+
+/* What cannot be wrong about a report, whatever it was made of. */
+static void check_sane(const struct report *report)
+{
+	for (size_t i = 0; i < report->n_events; i++) {
+		const struct event *event = &report->events[i];
+
+		assert_true(strlen(event->client) <= 255);
+		assert_true(strlen(event->service) <= 255);
+		assert_true(event->counters.input_bytes <= COUNTER_MAX);
+		assert_true(event->counters.output_bytes <= COUNTER_MAX);
+		assert_true(event->counters.current_conns <= COUNTER_MAX);
+	}
+	assert_true(report->n_rejects_kept <= report->n_rejected);
+}
+
+static size_t mutate(char *bytes, size_t len, size_t room)
+{
+	static const char *const words[] = {"\\u0000", "\\", "\"", "{", "}", "[", "]",
+		"1e400", "-1", "null", "18446744073709551615", ",", ":", "\xff", "\xc3",
+		"stats", "\\ud800"};
+	const char *word = words[next_random(COUNT_OF(words))];
+	size_t at = next_random((unsigned)len), n = strlen(word);
+
+	switch (next_random(4)) {
+	case 0:
+		bytes[at] = (char)next_random(256);
+		return len;
+	case 1:
+		memmove(bytes + at, bytes + at + 1, len - at - 1);
+		return len - 1;
+	case 2:
+		if (len + n > room)
+			return len;
+		memmove(bytes + at + n, bytes + at, len - at);
+		memcpy(bytes + at, word, n);
+		return len + n;
+	default:
+		return at > 0 ? at : len;
+	}
+}
+
+TEST(mutated_reports_never_crash_and_never_give_what_cannot_be)
+{
+	static const char *const bodies[] = {
+		"{\"events\":[{\"kind\":\"handler\",\"service\":\"service-0\",\"client\":"
+		"\"user1\","
+		"\"type\":\"stats\",\"stats\":{\"totalConns\":1,\"currentConns\":0,"
+		"\"inputBytes\":78,\"outputBytes\":574,\"totalErrs\":0}}]}",
+		"{\"events\":[{\"kind\":\"service\",\"service\":\"s\",\"type\":"
+		"\"status\","
+		"\"status\":{\"state\":\"running\",\"msg\":\"\\u0041\\\\\"}},{\"type\":"
+		"\"stats\","
+		"\"client\":\"\\ud83d\\ude00\\u0000\",\"stats\":{\"inputBytes\":1.5}}]}",
+	};
+	unsigned n_read = 0;
+
+	random_state = 42;
+	for (unsigned round = 0; round < 30000; round++) {
+		const char *body = bodies[round % COUNT_OF(bodies)];
+		char bytes[1024];
+		size_t len = strlen(body);
+		struct report report;
+
+		memcpy(bytes, body, len);
+		for (unsigned n = 1 + next_random(4); n > 0 && len > 1; n--)
+			len = mutate(bytes, len, sizeof(bytes));
+		if (parse_bytes(bytes, len, &report) != 0)
+			continue;
+		n_read++;
+		check_sane(&report);
+		report_done(&report);
+	}
+	assert_true(n_read > 1000); /* else nothing was tried */
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_report_as_gost_sends_it_is_read),
+		cmocka_unit_test(what_may_be_absent_reads_as_empty_or_zero),
+		cmocka_unit_test(
+			a_body_that_is_no_report_is_refused_and_the_result_untouched),
+		cmocka_unit_test(blanks_around_the_document_and_an_empty_list_are_fine),
+		cmocka_unit_test(a_nul_byte_anywhere_is_no_json),
+		cmocka_unit_test(deep_nesting_is_refused_and_never_overflows_the_stack),
+		cmocka_unit_test(bad_events_are_set_aside_with_their_reason),
+		cmocka_unit_test(the_largest_counter_is_kept_exactly),
+		cmocka_unit_test(a_gauge_that_underflowed_reads_as_zero),
+		cmocka_unit_test(one_bad_event_costs_the_others_nothing),
+		cmocka_unit_test(
+			an_unknown_type_is_left_out_silently_whatever_else_it_holds),
+		cmocka_unit_test(an_escaped_backslash_before_u0000_is_text),
+		cmocka_unit_test(of_equal_names_the_first_counts),
+		cmocka_unit_test(names_of_255_bytes_are_taken_and_of_256_not),
+		cmocka_unit_test(rejects_are_bounded_in_number_and_size_and_always_clean),
+		cmocka_unit_test(a_reject_of_another_stage_stands_beside_the_first),
+		cmocka_unit_test(short_memory_refuses_the_whole_report_and_nothing_leaks),
+		cmocka_unit_test(
+			mutated_reports_never_crash_and_never_give_what_cannot_be),
+	};
+
+	return RUN_TESTS(tests);
+}
