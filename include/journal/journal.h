@@ -54,6 +54,9 @@ int journal_open(uv_loop_t *loop, int dir_fd, const struct journal_config *confi
  */
 int journal_append(struct journal *journal, struct record *record) MUST_CHECK;
 
+/* True if half of max_bytes is used: a checkpoint would give room. */
+bool journal_wants_checkpoint(const struct journal *journal);
+
 /* True if an answer has to wait until its sequence is synced (journal_fsync = always). */
 bool journal_must_sync(const struct journal *journal);
 

@@ -53,6 +53,9 @@ void accept_advance(struct accept *accept);
 void accept_stop(struct accept *accept);
 
 void accept_get_stats(const struct accept *accept, struct accept_stats *ret_stats);
+
+/* Reports that still wait are accepted, and their on_done never fires: who answers them
+ * says so. */
 void accept_close(struct accept *accept, void (*on_closed)(void *arg), void *arg);
 void accept_free(struct accept *accept);
 

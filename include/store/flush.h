@@ -59,8 +59,11 @@ struct flush *flush_new(uv_loop_t *loop, struct store *store, struct ledger *led
 void flush_start(struct flush *flush);
 void flush_configure(struct flush *flush, const struct flush_config *config);
 
-/* Bytes were booked: starts an emergency flush if it is time. */
-void flush_maybe_start(struct flush *flush);
+/*
+ * Bytes were booked: starts an emergency flush if many users are dirty, or if the journal
+ * is `is_pressed` for room; at most every 5 s.
+ */
+void flush_maybe_start(struct flush *flush, bool is_pressed);
 
 /* Everything applied so far into SQLite, now or when a backoff is over. 0 or ERR_NOMEM.
  */

@@ -155,7 +155,8 @@ static void on_flushed(void *arg, int code, const struct flush_stats *stats)
 void api_force_sync(void *arg, struct http_request *request)
 {
 	struct api *api = arg;
-	int code = flush_request(api->flush, on_flushed, request);
+	int code = api->is_stopping ? ERR_STOPPING
+				    : flush_request(api->flush, on_flushed, request);
 
 	if (code != 0)
 		http_answer_error(request, err_http_status(code), err_text(code));

@@ -11,6 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* However slow Redis is allowed to be, an answer is given before the door cuts it off
+ * (HTTP_ANSWER_MS): cut, an accepted report would come again. */
+#define MAX_SHOWN_MS 1000
+
 static void on_progress(void *arg)
 {
 	struct app *app = arg;
@@ -122,7 +126,8 @@ static int open_pipeline(struct app *app, struct errmsg *msg)
 	if (app->flush == NULL)
 		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
 	parts = (struct accept_parts){app->ledger, app->journal, app->live, app->flush,
-		app->config->redis_timeout};
+		app->config->redis_timeout < MAX_SHOWN_MS ? app->config->redis_timeout
+							  : MAX_SHOWN_MS};
 	app->accept = accept_new(&app->loop, &parts);
 	if (app->accept == NULL)
 		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));

@@ -66,8 +66,8 @@ static void close_signals(struct app *app)
 
 static void close_next(void *arg)
 {
-	static void (*const parts[])(struct app *) = {close_live, close_http,
-		close_accept, close_flush, close_journal, close_signals};
+	static void (*const parts[])(struct app *) = {close_live, close_accept,
+		close_http, close_flush, close_journal, close_signals};
 	struct app *app = arg;
 
 	if (app->closing < sizeof(parts) / sizeof(parts[0]))

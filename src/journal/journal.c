@@ -453,6 +453,11 @@ int journal_append(struct journal *journal, struct record *record)
 	return 0;
 }
 
+bool journal_wants_checkpoint(const struct journal *journal)
+{
+	return journal->bytes > journal->config.max_bytes / 2;
+}
+
 bool journal_must_sync(const struct journal *journal)
 {
 	return journal->config.fsync == FSYNC_ALWAYS;

@@ -166,6 +166,8 @@ int accept_report(struct accept *accept, const char *node, uint64_t connection,
 		code = ERR_STOPPING;
 	if (code == 0)
 		code = parse_and_book(accept, node, connection, body, len);
+	flush_maybe_start(
+		accept->parts.flush, journal_wants_checkpoint(accept->parts.journal));
 	if (code != 0) {
 		free(waiting);
 		accept->stats.refused++;
@@ -179,7 +181,6 @@ int accept_report(struct accept *accept, const char *node, uint64_t connection,
 	waiting->arg = arg;
 	TAILQ_INSERT_TAIL(&accept->queue, waiting, link);
 	live_poke(accept->parts.live);
-	flush_maybe_start(accept->parts.flush);
 	return 0;
 }
 
@@ -202,23 +203,29 @@ static void finish_close(uv_handle_t *handle)
 		accept->on_closed(accept->on_closed_arg);
 }
 
+static void forget_waiting(struct accept *accept)
+{
+	struct waiting *waiting;
+
+	while ((waiting = TAILQ_FIRST(&accept->queue)) != NULL) {
+		TAILQ_REMOVE(&accept->queue, waiting, link);
+		free(waiting);
+	}
+}
+
 void accept_close(struct accept *accept, void (*on_closed)(void *arg), void *arg)
 {
 	accept->on_closed = on_closed;
 	accept->on_closed_arg = arg;
+	forget_waiting(accept);
 	uv_close((uv_handle_t *)&accept->deadline, finish_close);
 	uv_close((uv_handle_t *)&accept->end_of_turn, finish_close);
 }
 
 void accept_free(struct accept *accept)
 {
-	struct waiting *waiting;
-
 	if (accept == NULL)
 		return;
-	while ((waiting = TAILQ_FIRST(&accept->queue)) != NULL) {
-		TAILQ_REMOVE(&accept->queue, waiting, link);
-		free(waiting);
-	}
+	forget_waiting(accept);
 	free(accept);
 }

@@ -34,6 +34,7 @@ struct flush {
 	uint64_t emergency_ms; /* when the last emergency flush started; 0: never */
 	uint64_t failed_ms;    /* when the last flush failed */
 	bool has_warned;
+	bool is_pressed; /* the journal wants room, and no cut was taken since */
 	TAILQ_HEAD(, request) requests;
 
 	struct cut *cut; /* of the running flush, or one whose outcome is unknown */
@@ -180,6 +181,7 @@ static void back_off(struct flush *flush)
 		hurry(flush);
 }
 
+static void maybe_start_emergency(struct flush *flush);
 static void maybe_stopped(struct flush *flush);
 
 static void on_job_done(uv_work_t *work, int status)
@@ -200,7 +202,7 @@ static void on_job_done(uv_work_t *work, int status)
 	answer(flush, code, false);
 	if (flush->state == STATE_IDLE && !TAILQ_EMPTY(&flush->requests))
 		hurry(flush);
-	flush_maybe_start(flush);
+	maybe_start_emergency(flush);
 	maybe_stopped(flush);
 }
 
@@ -210,6 +212,7 @@ static bool take_cut(struct flush *flush)
 		flush->cut = ledger_cut(flush->ledger);
 		if (flush->cut == NULL)
 			return false;
+		flush->is_pressed = false;
 		flush->hooks.on_cut(flush->hooks.arg);
 	}
 	flush->n_users = flush->cut->n_users;
@@ -268,7 +271,7 @@ static void on_wake(uv_timer_t *timer)
 	if (is_due)
 		start_if_idle(flush);
 	else
-		flush_maybe_start(flush);
+		maybe_start_emergency(flush);
 	maybe_stopped(flush);
 }
 
@@ -324,7 +327,7 @@ static void maybe_warn(struct flush *flush, size_t dirty_users)
 		dirty_users, flush->config.max_pending_users);
 }
 
-void flush_maybe_start(struct flush *flush)
+static void maybe_start_emergency(struct flush *flush)
 {
 	struct ledger_stats stats;
 	uint64_t since;
@@ -332,7 +335,8 @@ void flush_maybe_start(struct flush *flush)
 	ledger_get_stats(flush->ledger, &stats);
 	maybe_warn(flush, stats.dirty_users);
 	if (flush->state != STATE_IDLE || flush->on_stopped != NULL ||
-		stats.dirty_users < flush->config.emergency_flush_size)
+		(stats.dirty_users < flush->config.emergency_flush_size &&
+			!flush->is_pressed))
 		return;
 	since = clock_ms() - flush->emergency_ms;
 	if (flush->emergency_ms != 0 && since < EMERGENCY_GAP_MS) {
@@ -341,7 +345,13 @@ void flush_maybe_start(struct flush *flush)
 		return;
 	}
 	flush->emergency_ms = clock_ms();
-	start(flush);
+	start_if_idle(flush);
+}
+
+void flush_maybe_start(struct flush *flush, bool is_pressed)
+{
+	flush->is_pressed |= is_pressed;
+	maybe_start_emergency(flush);
 }
 
 int flush_request(struct flush *flush, flush_done_cb on_done, void *arg)
