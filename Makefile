@@ -45,8 +45,9 @@ UNIT_SOURCES := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_TESTS := $(UNIT_SOURCES:%.c=$(B)/%)
 TEST_LIB_SOURCES := $(sort $(wildcard tests/lib/*.c))
 TEST_LIB_OBJECTS := $(TEST_LIB_SOURCES:%.c=$(B)/%.o)
-# What unit tests can make fail, each counted; see tests/lib/faults.h.
-WRAPPED := malloc calloc realloc strdup pwrite fdatasync ftruncate
+# What unit tests can make fail, each counted; see tests/lib/faults.h. The 64s are the names that
+# pwrite() and ftruncate() have with _FILE_OFFSET_BITS=64, which hiredis asks for.
+WRAPPED := malloc calloc realloc strdup pwrite64 fdatasync ftruncate64
 WRAP_FLAGS := $(WRAPPED:%=-Wl,--wrap=%)
 
 # cppcheck has to be told what <sys/queue.h> defines.
@@ -67,7 +68,7 @@ all: $(PROGRAM) ## the program, build/tallyd
 
 $(PROGRAM): $(OBJECTS)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+	$(Q)$(CC) $(CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
 # Objects depend on the flags they were made with, through a file that changes with them.
 $(B)/flags: FORCE
@@ -84,7 +85,7 @@ $(B)/%.o: %.c $(B)/flags
 $(B)/tests/%.o: private ALL_CFLAGS += -Itests
 $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(TEST_LIB_OBJECTS) $(LIBRARY_OBJECTS)
 	$(call say,LINK,$@)
-	$(Q)$(CC) $(ALL_LDFLAGS) $(WRAP_FLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka
+	$(Q)$(CC) $(CFLAGS) $(ALL_LDFLAGS) $(WRAP_FLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka
 
 -include $(OBJECTS:.o=.d) $(UNIT_SOURCES:%.c=$(B)/%.d) $(TEST_LIB_OBJECTS:.o=.d)
 .SECONDARY:
@@ -128,13 +129,18 @@ format-check:
 	$(CLANG_FORMAT) --dry-run --Werror $(SOURCES) $(wildcard include/*/*.h tests/*/*.c tests/*/*.h)
 
 .PHONY: install uninstall clean help
-install: $(PROGRAM) ## into DESTDIR/PREFIX, samples into share/tallyd
+# The unit names the program's path; systemd looks into both /usr/lib and /usr/local/lib.
+install: $(PROGRAM) ## into DESTDIR/PREFIX: program, samples, systemd unit and its user
 	install -Dm755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/tallyd
 	install -Dm644 README.md $(DESTDIR)$(PREFIX)/share/doc/tallyd/README.md
-	for f in config/*.conf; do install -Dm644 $$f $(DESTDIR)$(PREFIX)/share/tallyd/$${f#config/}; done
+	install -d $(DESTDIR)$(PREFIX)/share/tallyd $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m644 config/*.conf config/gost.yml $(DESTDIR)$(PREFIX)/share/tallyd
+	sed 's|/usr/local|$(PREFIX)|g' config/tallyd.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/tallyd.service
+	install -Dm644 config/tallyd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/tallyd.conf
 
 uninstall: ## what install put there
-	rm -f $(DESTDIR)$(PREFIX)/bin/tallyd
+	rm -f $(DESTDIR)$(PREFIX)/bin/tallyd $(DESTDIR)$(PREFIX)/lib/systemd/system/tallyd.service \
+		$(DESTDIR)$(PREFIX)/lib/sysusers.d/tallyd.conf
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/tallyd $(DESTDIR)$(PREFIX)/share/tallyd
 
 clean: ## everything that was built

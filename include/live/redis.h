@@ -22,8 +22,8 @@ struct redis_address {
 	char *user, *password;
 };
 
-/* redis://[user:pass@]host[:port][/db] or unix:///path[?db=N]. 0, or ERR_CONFIG with the
- * reason. */
+/* redis://[user:pass@]host[:port][/db] or unix:///path[?db=N]. 0, or ERR_CONFIG or
+ * ERR_NOMEM with the reason. */
 int redis_address_parse(const char *url, struct redis_address *ret_address,
 	struct errmsg *ret_msg) MUST_CHECK;
 void redis_address_done(struct redis_address *address);

@@ -74,6 +74,19 @@ static void set_value(struct loader *loader, const struct option_row *row,
 
 /* The file */
 
+/* inih tells only of the first line that it cannot read: each is found here instead, and
+ * made a comment. */
+static void check_line(struct loader *loader, char *line)
+{
+	const char *at = strncmp(line, "\xef\xbb\xbf", 3) == 0 ? line + 3 : line;
+	struct origin origin = {loader->file, loader->line, NULL};
+
+	if (strchr("#;[\r\n", *at) != NULL || at[strcspn(at, "=:")] != '\0')
+		return;
+	mistake(loader, &origin, NULL, "`name = value` is expected");
+	line[0] = '#';
+}
+
 /* inih's own reader would keep the line's number to itself, and take indented lines as
  * continued. */
 static char *read_line(char *buf, int size, void *stream)
@@ -99,6 +112,7 @@ static char *read_line(char *buf, int size, void *stream)
 	}
 	blank = strspn(line, " \t");
 	memmove(line, line + blank, strlen(line + blank) + 1);
+	check_line(loader, line);
 	return line;
 }
 
@@ -164,7 +178,9 @@ static void set_from_environment(struct loader *loader, const struct option_row 
 	struct origin origin = {.where = where};
 
 	(void)snprintf(where, sizeof(where), "environment %s", name);
-	if (value != NULL && (value[0] != '\0' || row->type == TYPE_TEXT))
+	/* Empty means unset, where it could mean nothing else. */
+	if (value != NULL &&
+		(value[0] != '\0' || (row->type == TYPE_TEXT && row->min == 0)))
 		set_value(loader, row, value, &origin);
 }
 
@@ -222,10 +238,9 @@ struct arguments {
 
 static void undashed(char *name)
 {
-	for (; *name != '\0' && *name != '='; name++)
+	for (; *name != '\0'; name++)
 		if (*name == '-')
 			*name = '_';
-	*name = '\0';
 }
 
 static void make_long_options(
@@ -243,20 +258,51 @@ static void make_long_options(
 	options[N_LONG] = (struct option){0};
 }
 
+static bool is_command(const char *name)
+{
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		if (strcmp(command_rows()[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+#define SHOWN_BYTES 64
+
+/* What of an argument is shown: not a value, which may be a password. */
+static void shown_part(const char *argument, char ret_part[SHOWN_BYTES])
+{
+	(void)snprintf(
+		ret_part, SHOWN_BYTES, "%.*s", (int)strcspn(argument, "=:@"), argument);
+}
+
 static void bad_argument(struct loader *loader, int kind, const char *argument)
 {
 	struct origin origin = {.where = "command line"};
-	char name[64];
+	char name[SHOWN_BYTES];
 
 	loader->is_command_line_wrong = true;
+	shown_part(argument, name);
 	if (kind == ':') {
-		mistake(loader, &origin, argument, "a value is missing");
-		return;
+		mistake(loader, &origin, name, "a value is missing");
+	} else if (strncmp(name, "--", 2) != 0) {
+		mistake(loader, &origin, name, "there is no such option");
+	} else if (is_command(name + 2)) {
+		mistake(loader, &origin, name, "it takes no value");
+	} else {
+		undashed(name + 2);
+		unknown(loader, &origin, name + 2);
 	}
-	(void)snprintf(name, sizeof(name), "%s",
-		strncmp(argument, "--", 2) == 0 ? argument + 2 : argument);
-	undashed(name);
-	unknown(loader, &origin, name);
+}
+
+/* getopt_long() stops there, so all that follows was not looked at either. */
+static void stray_argument(struct loader *loader, const char *argument)
+{
+	struct origin origin = {.where = "command line"};
+	char name[SHOWN_BYTES];
+
+	loader->is_command_line_wrong = true;
+	shown_part(argument, name);
+	mistake(loader, &origin, name, "only options are expected");
 }
 
 /* getopt_long() takes any unique beginning of a name; what works today must not mean more
@@ -280,7 +326,7 @@ static void read_arguments(
 	for (; (index = getopt_long(argc, argv, "+:hV", options, NULL)) != -1;
 		at = optind) {
 		if (index == '?' || index == ':')
-			bad_argument(loader, index, argv[optind - 1]);
+			bad_argument(loader, index, argv[at]);
 		else if (index < N_LONG && is_abbreviated(argv[at], &options[index]))
 			bad_argument(loader, '?', argv[at]);
 		else if (index == 'h')
@@ -295,11 +341,8 @@ static void read_arguments(
 			ret->command =
 				command_rows()[(size_t)index - OPTION_COUNT].command;
 	}
-	for (; optind < argc; optind++) {
-		loader->is_command_line_wrong = true;
-		mistake(loader, &(struct origin){.where = "command line"}, argv[optind],
-			"only options are expected");
-	}
+	for (; optind < argc; optind++)
+		stray_argument(loader, argv[optind]);
 }
 
 static void set_arguments(struct loader *loader, const struct arguments *arguments)
@@ -318,11 +361,14 @@ static void set_arguments(struct loader *loader, const struct arguments *argumen
 static void check_together(struct loader *loader)
 {
 	const struct config *config = loader->config;
+	struct origin origin = {.where = "configuration"};
+	struct errmsg msg;
 	bool is_local;
 
-	if (http_check_listen(config->listen, &is_local, NULL) == 0 && !is_local &&
-		!config->allow_anonymous)
-		mistake(loader, &(struct origin){.where = "configuration"}, "listen",
+	if (http_check_listen(config->listen, &is_local, &msg) != 0)
+		mistake(loader, &origin, "listen", "%s", msg.text);
+	else if (!is_local && !config->allow_anonymous)
+		mistake(loader, &origin, "listen",
 			"%s can be reached by others, and reports carry no secret: "
 			"listen on "
 			"127.0.0.1, [::1] or a unix socket, or set allow_anonymous = yes",

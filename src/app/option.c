@@ -12,6 +12,8 @@
 
 #define KIB UINT64_C(1024)
 #define AT(field) offsetof(struct config, field)
+/* What a line of the file has room for behind `name = `: inih reads 198 characters. */
+#define FITS_LINE(name) (198 - (sizeof(name " = ") - 1))
 
 static int check_listen(const char *text, struct errmsg *ret_msg)
 {
@@ -33,17 +35,17 @@ static int check_redis_url(const char *text, struct errmsg *ret_msg)
 }
 
 static const struct option_row rows[] = {
-	{"listen", NULL, TYPE_TEXT, AT(listen), "127.0.0.1:3000", 1, 1000, NULL, false,
-		false, false, check_listen,
+	{"listen", NULL, TYPE_TEXT, AT(listen), "127.0.0.1:3000", 1, FITS_LINE("listen"),
+		NULL, false, false, false, check_listen,
 		"addresses to serve: ADDRESS:PORT, [ADDRESS]:PORT or unix:/PATH, comma "
 		"between"},
 	{"data_dir", NULL, TYPE_TEXT, AT(data_dir), "/var/lib/tallyd", 1, 180, NULL,
 		false, false, false, NULL, "folder of tally.db, journal/ and lock"},
 	{"redis_url", "REDIS_URL", TYPE_TEXT, AT(redis_url), "redis://127.0.0.1:6379/0",
-		1, 1000, NULL, false, false, true, check_redis_url,
+		1, FITS_LINE("redis_url"), NULL, false, false, true, check_redis_url,
 		"redis://[user:pass@]host:port/db, unix:///path?db=0, or none"},
-	{"redis_key_prefix", NULL, TYPE_TEXT, AT(redis_key_prefix), "user:", 0, 255, NULL,
-		false, false, false, NULL,
+	{"redis_key_prefix", NULL, TYPE_TEXT, AT(redis_key_prefix), "user:", 0,
+		FITS_LINE("redis_key_prefix"), NULL, false, false, false, NULL,
 		"a user's hash in Redis is this and the user's id"},
 	{"sync_interval", "DB_SYNC_INTERVAL", TYPE_TIME, AT(sync_interval), "45s", 100,
 		86400000, NULL, false, true, false, NULL,
@@ -271,6 +273,14 @@ static bool parse_word(const char *text, const char *words, uint64_t *ret_value)
 	return false;
 }
 
+/* Whether the file can say it, and so --print-config too. */
+static bool survives_file(const char *text, size_t len)
+{
+	return len == 0 ||
+		(text[0] != ' ' && text[0] != ';' && text[len - 1] != ' ' &&
+			strstr(text, " ;") == NULL);
+}
+
 static int set_text(struct config *config, const struct option_row *row, const char *text,
 	struct errmsg *msg)
 {
@@ -284,6 +294,10 @@ static int set_text(struct config *config, const struct option_row *row, const c
 	if (!text_is_clean(text, len))
 		return err_set(
 			msg, ERR_CONFIG, "it is not UTF-8, or holds control characters");
+	if (!survives_file(text, len))
+		return err_set(msg, ERR_CONFIG,
+			"it begins or ends with a blank, or holds ` ;`, which begins a "
+			"comment");
 	if (row->check != NULL && row->check(text, msg) != 0)
 		return ERR_CONFIG;
 	copy = strdup(text);

@@ -92,7 +92,7 @@ static int for_each(const char *list,
 	struct errmsg *msg)
 {
 	char *copy = strdup(list), *rest = copy, *text;
-	int code = copy == NULL ? ERR_NOMEM : 0;
+	int code = copy == NULL ? err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM)) : 0;
 	size_t n = 0;
 
 	while (code == 0 && (text = strsep(&rest, ", ")) != NULL) {

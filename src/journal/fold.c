@@ -265,7 +265,7 @@ static int give_out(struct fold *fold, const struct found *found, struct errmsg 
 	bookings_done(&record.bookings);
 	fold->result.n_records++;
 	fold->next_seq = found->seq + 1;
-	return code;
+	return code == 0 ? 0 : err_set(msg, code, "%s", err_text(code));
 }
 
 /* One record at *at, or over a break. 0, or ERR_END after the last, or an error. */

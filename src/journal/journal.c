@@ -106,8 +106,10 @@ static void job_work(uv_work_t *work)
 {
 	struct job *job = work->data;
 
-	for (size_t i = 0; i < job->n_fds && job->does_sync; i++)
-		if (fdatasync(job->fds[i]) != 0)
+	/* A retired segment is synced in any case: nobody will have its descriptor again.
+	 */
+	for (size_t i = 0; i < job->n_fds; i++)
+		if ((job->does_sync || i + 1 < job->n_fds) && fdatasync(job->fds[i]) != 0)
 			job->sync_errno = errno;
 	for (size_t i = 0; i < job->n_removals; i++)
 		if (segment_remove(job->dir_fd, job->removals[i]) == 0)

@@ -14,7 +14,7 @@ static int hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Percent-decoded copy of [at, end); NULL if memory is short. */
+/* Percent-decoded copy of [at, end), but %00 stays as it is; NULL if memory is short. */
 static char *decode(const char *at, const char *end)
 {
 	char *text = malloc((size_t)(end - at) + 1), *out = text;
@@ -22,9 +22,11 @@ static char *decode(const char *at, const char *end)
 	if (text == NULL)
 		return NULL;
 	while (at < end) {
-		if (*at == '%' && end - at > 2 && hex_digit(at[1]) >= 0 &&
-			hex_digit(at[2]) >= 0) {
-			*out++ = (char)(hex_digit(at[1]) * 16 + hex_digit(at[2]));
+		int high = *at == '%' && end - at > 2 ? hex_digit(at[1]) : -1;
+		int low = high >= 0 ? hex_digit(at[2]) : -1;
+
+		if (low >= 0 && high * 16 + low != 0) {
+			*out++ = (char)(high * 16 + low);
 			at += 3;
 		} else {
 			*out++ = *at++;
@@ -39,7 +41,7 @@ static int parse_number(const char *text, const char *end, long max, int *ret_nu
 	char *stop;
 	long number = strtol(text, &stop, 10);
 
-	if (stop == text || stop != end || number < 0 || number > max)
+	if (*text < '0' || *text > '9' || stop != end || number > max)
 		return ERR_CONFIG;
 	*ret_number = (int)number;
 	return 0;
@@ -85,6 +87,8 @@ static int parse_host_port(const char *at, const char *end, struct redis_address
 			msg, ERR_CONFIG, "the port is not a number from 1 to 65535");
 	if (host_end == at)
 		return err_set(msg, ERR_CONFIG, "the host is missing");
+	if (memchr(at, '?', (size_t)(host_end - at)) != NULL)
+		return err_set(msg, ERR_CONFIG, "the database is written as /NUMBER");
 	address->host = decode(at, host_end);
 	return address->host == NULL ? ERR_NOMEM : 0;
 }
@@ -151,6 +155,8 @@ int redis_address_parse(
 		code = err_set(ret_msg, ERR_CONFIG,
 			"it begins neither with redis:// nor with unix:// and is not "
 			"`none`");
+	if (code == ERR_NOMEM)
+		(void)err_set(ret_msg, code, "%s", err_text(code));
 	if (code != 0)
 		redis_address_done(&address);
 	else

@@ -144,7 +144,7 @@ int recover(int dir_fd, struct store *store, struct ledger *ledger,
 	if (code != 0)
 		return code;
 	report_fold(&result, fold.after_seq);
-	if (ledger_is_dirty(ledger))
+	if (ledger_seq(ledger) != fold.after_seq)
 		code = checkpoint(store, ledger, options, ret_msg);
 	if (code == 0)
 		code = clear_segments(

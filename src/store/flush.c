@@ -44,12 +44,13 @@ struct flush {
 	struct store_result result;
 	int result_code;
 
-	uv_timer_t interval,
-		wake; /* wake: a backoff ends, an emergency may start, a request waits */
+	uv_timer_t interval;
+	uv_timer_t wake; /* a backoff ends, an emergency may start, a request waits */
+	uv_timer_t stop_limit; /* a stop has had its time */
 	unsigned n_open_handles;
 	flush_done_cb on_stopped;
 	void *on_stopped_arg;
-	uint64_t stop_by_ms;
+	bool is_late; /* stop_limit is over */
 	void (*on_closed)(void *arg);
 	void *on_closed_arg;
 };
@@ -200,7 +201,8 @@ static void on_job_done(uv_work_t *work, int status)
 	else
 		back_off(flush);
 	answer(flush, code, false);
-	if (flush->state == STATE_IDLE && !TAILQ_EMPTY(&flush->requests))
+	if (flush->state == STATE_IDLE &&
+		(flush->on_stopped != NULL || !TAILQ_EMPTY(&flush->requests)))
 		hurry(flush);
 	maybe_start_emergency(flush);
 	maybe_stopped(flush);
@@ -229,6 +231,8 @@ static void start(struct flush *flush)
 	if (!take_cut(flush)) {
 		log_error(
 			"flush cannot start", "error=%s", LOG_QUOTE(err_text(ERR_NOMEM)));
+		flush->result_code = ERR_NOMEM;
+		flush->failed_ms = clock_ms();
 		flush->state = STATE_BACKOFF;
 		wake_in(flush, flush->config.retry_delay_ms);
 		return;
@@ -290,9 +294,9 @@ struct flush *flush_new(uv_loop_t *loop, struct store *store, struct ledger *led
 	TAILQ_INIT(&flush->requests);
 	(void)uv_timer_init(loop, &flush->interval); /* always 0 */
 	(void)uv_timer_init(loop, &flush->wake);
-	flush->interval.data = flush;
-	flush->wake.data = flush;
-	flush->n_open_handles = 2;
+	(void)uv_timer_init(loop, &flush->stop_limit);
+	flush->interval.data = flush->wake.data = flush->stop_limit.data = flush;
+	flush->n_open_handles = 3;
 	return flush;
 }
 
@@ -334,7 +338,7 @@ static void maybe_start_emergency(struct flush *flush)
 
 	ledger_get_stats(flush->ledger, &stats);
 	maybe_warn(flush, stats.dirty_users);
-	if (flush->state != STATE_IDLE || flush->on_stopped != NULL ||
+	if (flush->state != STATE_IDLE || flush->on_stopped != NULL || !has_work(flush) ||
 		(stats.dirty_users < flush->config.emergency_flush_size &&
 			!flush->is_pressed))
 		return;
@@ -345,7 +349,7 @@ static void maybe_start_emergency(struct flush *flush)
 		return;
 	}
 	flush->emergency_ms = clock_ms();
-	start_if_idle(flush);
+	start(flush);
 }
 
 void flush_maybe_start(struct flush *flush, bool is_pressed)
@@ -370,16 +374,24 @@ int flush_request(struct flush *flush, flush_done_cb on_done, void *arg)
 static void maybe_stopped(struct flush *flush)
 {
 	flush_done_cb on_stopped = flush->on_stopped;
-	bool is_late = clock_ms() >= flush->stop_by_ms;
 
 	if (on_stopped == NULL || flush->state == STATE_RUNNING ||
-		(has_work(flush) && !is_late))
+		(has_work(flush) && !flush->is_late))
 		return;
 	answer(flush, flush->result_code, true);
 	flush->on_stopped = NULL;
 	(void)uv_timer_stop(&flush->wake);
+	(void)uv_timer_stop(&flush->stop_limit);
 	on_stopped(flush->on_stopped_arg, has_work(flush) ? flush->result_code : 0,
 		&flush->stats);
+}
+
+static void on_stop_limit(uv_timer_t *timer)
+{
+	struct flush *flush = timer->data;
+
+	flush->is_late = true;
+	maybe_stopped(flush);
 }
 
 void flush_stop(
@@ -387,10 +399,12 @@ void flush_stop(
 {
 	flush->on_stopped = on_done;
 	flush->on_stopped_arg = arg;
-	flush->stop_by_ms = clock_ms() + timeout_ms;
 	flush->n_retries = 0;
 	(void)uv_timer_stop(&flush->interval);
 	hurry(flush);
+	/* Behind hurry(), so that even 0 ms are enough for one try. */
+	(void)uv_timer_start(&flush->stop_limit, on_stop_limit, timeout_ms,
+		0); /* fails only for a NULL callback */
 }
 
 static void finish_close(uv_handle_t *handle)
@@ -408,6 +422,7 @@ void flush_close(struct flush *flush, void (*on_closed)(void *arg), void *arg)
 	flush->on_closed_arg = arg;
 	uv_close((uv_handle_t *)&flush->interval, finish_close);
 	uv_close((uv_handle_t *)&flush->wake, finish_close);
+	uv_close((uv_handle_t *)&flush->stop_limit, finish_close);
 }
 
 void flush_free(struct flush *flush)

@@ -51,8 +51,10 @@ static const char service_sql[] =
 static int fail(
 	struct store *store, int sqlite_code, const char *what, struct errmsg *msg)
 {
+	/* sqlite3_errmsg() knows nothing of memory that we asked for ourselves. */
 	return err_set(msg, store_error_of(sqlite_code), "%s: %s", what,
-		sqlite3_errmsg(store->db));
+		sqlite_code == SQLITE_NOMEM ? err_text(ERR_NOMEM)
+					    : sqlite3_errmsg(store->db));
 }
 
 static int prepare(struct store *store, const char *sql, sqlite3_stmt **ret_stmt)
@@ -79,7 +81,7 @@ static int prepare_users(struct store *store, size_t rows, sqlite3_stmt **ret_st
 	return code;
 }
 
-static int prepare_all(struct store *store)
+static int prepare_all(struct store *store, struct errmsg *msg)
 {
 	const struct {
 		const char *sql;
@@ -103,8 +105,9 @@ static int prepare_all(struct store *store)
 	for (size_t i = 0; i < sizeof(statements) / sizeof(statements[0]); i++)
 		if (code == SQLITE_OK)
 			code = prepare(store, statements[i].sql, statements[i].stmt);
-	return code == SQLITE_OK ? prepare_users(store, store->batch_size, &store->users)
-				 : code;
+	if (code == SQLITE_OK)
+		code = prepare_users(store, store->batch_size, &store->users);
+	return code == SQLITE_OK ? 0 : fail(store, code, "has other tables", msg);
 }
 
 /* WAL lets others read while we write; a read-only file shows itself here or never. */
@@ -159,8 +162,8 @@ int store_open(const struct store_config *config, struct store **ret_store,
 		code = set_pragmas(store, config->busy_timeout_ms, &why);
 	if (code == 0)
 		code = schema_migrate(store->db, &why);
-	if (code == 0 && prepare_all(store) != SQLITE_OK)
-		code = fail(store, sqlite3_errcode(store->db), "has other tables", &why);
+	if (code == 0)
+		code = prepare_all(store, &why);
 	if (code == 0)
 		code = read_instance_id(store, &why);
 	if (code != 0) {
@@ -247,9 +250,9 @@ static int load_rows(struct store *store, struct ledger *ledger, const char *sql
 	while (code == 0 && sqlite_code != SQLITE_DONE) {
 		if (sqlite_code == SQLITE_OK || sqlite_code == SQLITE_ROW)
 			sqlite_code = sqlite3_step(stmt);
-		if (sqlite_code == SQLITE_ROW)
-			code = load(ledger, stmt);
-		else if (sqlite_code != SQLITE_DONE)
+		if (sqlite_code == SQLITE_ROW && load(ledger, stmt) != 0)
+			code = fail(store, SQLITE_NOMEM, "cannot be loaded", msg);
+		else if (sqlite_code != SQLITE_ROW && sqlite_code != SQLITE_DONE)
 			code = fail(store, sqlite_code, "cannot be read", msg);
 	}
 	(void)sqlite3_finalize(stmt); /* its code is the step's */

@@ -1,6 +1,8 @@
 #include "lib/faults.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <sqlite3.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/types.h>
@@ -9,11 +11,14 @@ struct fault {
 	atomic_uint count, first, last; /* fails from first to last; 0: not armed */
 	atomic_int error;
 	atomic_bool has_fired;
+	bool is_held; /* under `gate` */
 };
 
 static struct fault faults[FAULT_KINDS];
 static atomic_uint shorten_nth;
 static atomic_size_t shorten_len;
+static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t gate_opens = PTHREAD_COND_INITIALIZER;
 
 static void arm(enum fault_kind kind, unsigned first, unsigned last, int error)
 {
@@ -30,8 +35,10 @@ static void arm(enum fault_kind kind, unsigned first, unsigned last, int error)
 void faults_reset(void)
 {
 	atomic_store(&shorten_nth, 0);
-	for (int kind = 0; kind < FAULT_KINDS; kind++)
+	for (int kind = 0; kind < FAULT_KINDS; kind++) {
+		faults_release((enum fault_kind)kind);
 		arm((enum fault_kind)kind, 0, 0, 0);
+	}
 }
 
 void faults_fail_nth(enum fault_kind kind, unsigned n, int error)
@@ -50,6 +57,32 @@ void faults_shorten_nth(unsigned n, size_t len)
 	atomic_store(&shorten_nth, n + atomic_load(&faults[FAULT_PWRITE].count));
 }
 
+static void set_held(enum fault_kind kind, bool is_held)
+{
+	(void)pthread_mutex_lock(&gate);
+	faults[kind].is_held = is_held;
+	(void)pthread_cond_broadcast(&gate_opens);
+	(void)pthread_mutex_unlock(&gate);
+}
+
+void faults_hold(enum fault_kind kind)
+{
+	set_held(kind, true);
+}
+
+void faults_release(enum fault_kind kind)
+{
+	set_held(kind, false);
+}
+
+static void wait_while_held(const struct fault *fault)
+{
+	(void)pthread_mutex_lock(&gate);
+	while (fault->is_held)
+		(void)pthread_cond_wait(&gate_opens, &gate);
+	(void)pthread_mutex_unlock(&gate);
+}
+
 unsigned faults_count(enum fault_kind kind)
 {
 	return atomic_load(&faults[kind].count);
@@ -65,8 +98,10 @@ static bool fails(enum fault_kind kind)
 {
 	struct fault *fault = &faults[kind];
 	unsigned n = atomic_fetch_add(&fault->count, 1) + 1;
-	unsigned first = atomic_load(&fault->first);
+	unsigned first;
 
+	wait_while_held(fault);
+	first = atomic_load(&fault->first);
 	if (first == 0 || n < first || n > atomic_load(&fault->last))
 		return false;
 	atomic_store(&fault->has_fired, true);
@@ -79,17 +114,17 @@ void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *at, size_t size);
 char *__real_strdup(const char *text);
-ssize_t __real_pwrite(int fd, const void *bytes, size_t len, off_t offset);
+ssize_t __real_pwrite64(int fd, const void *bytes, size_t len, off_t offset);
 int __real_fdatasync(int fd);
-int __real_ftruncate(int fd, off_t len);
+int __real_ftruncate64(int fd, off_t len);
 
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *at, size_t size);
 char *__wrap_strdup(const char *text);
-ssize_t __wrap_pwrite(int fd, const void *bytes, size_t len, off_t offset);
+ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t len, off_t offset);
 int __wrap_fdatasync(int fd);
-int __wrap_ftruncate(int fd, off_t len);
+int __wrap_ftruncate64(int fd, off_t len);
 
 void *__wrap_malloc(size_t size)
 {
@@ -111,14 +146,14 @@ char *__wrap_strdup(const char *text)
 	return fails(FAULT_MEMORY) ? NULL : __real_strdup(text);
 }
 
-ssize_t __wrap_pwrite(int fd, const void *bytes, size_t len, off_t offset)
+ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t len, off_t offset)
 {
 	if (fails(FAULT_PWRITE))
 		return -1;
 	if (atomic_load(&faults[FAULT_PWRITE].count) == atomic_load(&shorten_nth) &&
 		len > atomic_load(&shorten_len))
 		len = atomic_load(&shorten_len);
-	return __real_pwrite(fd, bytes, len, offset);
+	return __real_pwrite64(fd, bytes, len, offset);
 }
 
 int __wrap_fdatasync(int fd)
@@ -126,7 +161,86 @@ int __wrap_fdatasync(int fd)
 	return fails(FAULT_FDATASYNC) ? -1 : __real_fdatasync(fd);
 }
 
-int __wrap_ftruncate(int fd, off_t len)
+int __wrap_ftruncate64(int fd, off_t len)
 {
-	return fails(FAULT_FTRUNCATE) ? -1 : __real_ftruncate(fd, len);
+	return fails(FAULT_FTRUNCATE) ? -1 : __real_ftruncate64(fd, len);
+}
+
+/*
+ * The default VFS of SQLite, with each file's reads, writes and syncs counted. The files
+ * stay the real VFS's own; only their table of methods is another: ours, which begins a
+ * struct that remembers theirs. A VFS has one table for each way of locking.
+ */
+struct counted {
+	sqlite3_io_methods methods;
+	const sqlite3_io_methods *real;
+};
+
+static sqlite3_vfs *real_vfs, counted_vfs;
+static struct counted counted[4];
+
+static const sqlite3_io_methods *real_of(const sqlite3_file *file)
+{
+	return ((const struct counted *)file->pMethods)->real;
+}
+
+static int error_of(enum fault_kind kind)
+{
+	return atomic_load(&faults[kind].error);
+}
+
+static int counted_read(sqlite3_file *file, void *to, int len, sqlite3_int64 offset)
+{
+	return fails(FAULT_SQLITE_READ) ? error_of(FAULT_SQLITE_READ)
+					: real_of(file)->xRead(file, to, len, offset);
+}
+
+static int counted_write(
+	sqlite3_file *file, const void *from, int len, sqlite3_int64 offset)
+{
+	return fails(FAULT_SQLITE_WRITE) ? error_of(FAULT_SQLITE_WRITE)
+					 : real_of(file)->xWrite(file, from, len, offset);
+}
+
+static int counted_sync(sqlite3_file *file, int flags)
+{
+	return fails(FAULT_SQLITE_SYNC) ? error_of(FAULT_SQLITE_SYNC)
+					: real_of(file)->xSync(file, flags);
+}
+
+static void count_file(sqlite3_file *file)
+{
+	struct counted *table = counted;
+
+	while (table->real != NULL && table->real != file->pMethods)
+		if (++table == counted + sizeof(counted) / sizeof(counted[0]))
+			abort();
+	table->real = file->pMethods;
+	table->methods = *table->real;
+	table->methods.xRead = counted_read;
+	table->methods.xWrite = counted_write;
+	table->methods.xSync = counted_sync;
+	file->pMethods = &table->methods;
+}
+
+static int counted_open(
+	sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *ret_flags)
+{
+	int code = real_vfs->xOpen(real_vfs, name, file, flags, ret_flags);
+
+	(void)vfs;
+	if (file->pMethods != NULL)
+		count_file(file);
+	return code;
+}
+
+void faults_watch_sqlite(void)
+{
+	if (real_vfs != NULL)
+		return;
+	real_vfs = sqlite3_vfs_find(NULL);
+	counted_vfs = *real_vfs;
+	counted_vfs.zName = "counted";
+	counted_vfs.xOpen = counted_open;
+	(void)sqlite3_vfs_register(&counted_vfs, 1);
 }

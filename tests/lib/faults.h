@@ -4,6 +4,9 @@
  * The Makefile links unit tests with --wrap for each of these functions; shared libraries
  * keep their own. A test walks n = 1, 2, ... until the operation ends without the fault
  * having fired: then every call that it makes has failed once. Safe with the thread pool.
+ *
+ * SQLite keeps its own calls to the system; what fails there are those to its VFS, and
+ * `error` is an SQLite code.
  */
 #ifndef TALLYD_TESTS_FAULTS_H
 #define TALLYD_TESTS_FAULTS_H
@@ -16,6 +19,9 @@ enum fault_kind {
 	FAULT_PWRITE,
 	FAULT_FDATASYNC,
 	FAULT_FTRUNCATE,
+	FAULT_SQLITE_READ, /* these three only after faults_watch_sqlite() */
+	FAULT_SQLITE_WRITE,
+	FAULT_SQLITE_SYNC,
 	FAULT_KINDS
 };
 
@@ -31,6 +37,13 @@ void faults_fail_from(enum fault_kind kind, unsigned n, int error);
 /* The nth pwrite writes only `len` bytes and says so. Stands beside a failure of another.
  */
 void faults_shorten_nth(unsigned n, size_t len);
+
+/* Calls of the kind stand still, already counted, until released or reset. */
+void faults_hold(enum fault_kind kind);
+void faults_release(enum fault_kind kind);
+
+/* Databases that are opened from now on, without naming a VFS, are counted. */
+void faults_watch_sqlite(void);
 
 /* Calls since the kind was last armed or reset; and whether its fault has fired. */
 unsigned faults_count(enum fault_kind kind);

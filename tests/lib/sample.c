@@ -2,6 +2,7 @@
 #include "journal/segment.h"
 #include "lib/test.h"
 
+#include <sqlite3.h>
 #include <stdio.h>
 
 struct booking sample_traffic(
@@ -32,6 +33,41 @@ const char *sample_name(unsigned i)
 
 	(void)snprintf(name, sizeof(names[0]), "u%05u", i);
 	return name;
+}
+
+/* By the VFS that faults.h does not count. */
+static sqlite3 *open_beside(const char *path)
+{
+	sqlite3 *db;
+
+	assert_int_equal(
+		sqlite3_open_v2(path, &db, SQLITE_OPEN_READWRITE, "unix"), SQLITE_OK);
+	assert_int_equal(sqlite3_busy_timeout(db, 5000), SQLITE_OK);
+	return db;
+}
+
+void sample_sql(const char *path, const char *sql)
+{
+	sqlite3 *db = open_beside(path);
+
+	if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK)
+		fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+int64_t sample_number(const char *path, const char *sql)
+{
+	sqlite3 *db = open_beside(path);
+	sqlite3_stmt *stmt;
+	int64_t number;
+
+	if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) != SQLITE_OK)
+		fail_msg("%s: %s", sql, sqlite3_errmsg(db));
+	assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
+	number = sqlite3_column_int64(stmt, 0);
+	assert_int_equal(sqlite3_finalize(stmt), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	return number;
 }
 
 void sample_begin(struct sample_segment *segment, uint64_t first_seq, uint64_t synced_seq)

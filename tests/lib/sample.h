@@ -18,6 +18,10 @@ void sample_book(
 /* A user name that is valid until eight calls later: "u00012". */
 const char *sample_name(unsigned i);
 
+/* What another program does to a database, and one number that it finds there. */
+void sample_sql(const char *path, const char *sql);
+int64_t sample_number(const char *path, const char *sql);
+
 /* A segment in memory: begin, add, write. */
 struct sample_segment {
 	struct buf buf;

@@ -1,0 +1,247 @@
+#include "lib/test.h"
+#include "api/api.h"
+#include "http/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void handler(void *arg, struct http_request *request)
+{
+	(void)arg;
+	(void)request;
+}
+
+static const struct http_route routes[] = {
+	{"POST", "/observer", handler, 0},
+	{"GET", "/status", handler, 0},
+	{"GET", "/users", handler, 0},
+	{"GET", "/users/{}", handler, 0},
+	{"DELETE", "/users/{}", handler, 0},
+	{"GET", "/users/{}/traffic", handler, 0},
+	{"POST", "/users/{}/adjust", handler, 0},
+	{"GET", "/", handler, 0},
+	{NULL, NULL, NULL, 0},
+};
+
+/* What is found for a request: a row of the table, or -1 and the methods allowed. */
+struct answer {
+	const char *method, *path;
+	int row;
+	const char *value, *allow;
+};
+
+static void check(const struct answer *rows, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		char allow[64] = "left from before", *value = NULL;
+		const struct http_route *route =
+			route_find(routes, rows[i].method, rows[i].path, &value, allow);
+
+		AT_ROW(i, route == (rows[i].row < 0 ? NULL : &routes[rows[i].row]));
+		if (route != NULL)
+			AT_ROW(i, strcmp(value, rows[i].value) == 0);
+		else
+			AT_ROW(i, strcmp(allow, rows[i].allow) == 0);
+		free(value);
+	}
+}
+
+TEST(a_path_is_found_whole_and_with_its_method)
+{
+	static const struct answer rows[] = {
+		{"POST", "/observer", 0, "", NULL},
+		{"GET", "/status", 1, "", NULL},
+		{"GET", "/", 7, "", NULL},
+		{"POST", "/observe", -1, NULL, ""},
+		{"POST", "/observers", -1, NULL, ""},
+		{"POST", "/observer/", -1, NULL, ""},
+		{"POST", "//observer", -1, NULL, ""},
+		{"POST", "/Observer", -1, NULL, ""},
+		{"POST", "observer", -1, NULL, ""},
+		{"POST", "", -1, NULL, ""},
+		{"GET", "/nothing", -1, NULL, ""},
+		{"POST", "*", -1, NULL, ""},
+	};
+
+	check(rows, COUNT_OF(rows));
+}
+
+TEST(the_prefix_may_stand_before_every_path_once)
+{
+	static const struct answer rows[] = {
+		{"POST", "/api/gost/observer", 0, "", NULL},
+		{"GET", "/api/gost/users/bob", 3, "bob", NULL},
+		{"GET", "/api/gost/", 7, "", NULL},
+		{"GET", "/api/gost/status", 1, "", NULL},
+		{"POST", "/api/gost/status", -1, NULL, "GET, HEAD"},
+		{"GET", "/api/gost", -1, NULL, ""},
+		{"POST", "/api/gostobserver", -1, NULL, ""},
+		{"POST", "/api/observer", -1, NULL, ""},
+		{"POST", "/API/gost/observer", -1, NULL, ""},
+		{"POST", "/api/gost//observer", -1, NULL, ""},
+		{"POST", "/api/gost/api/gost/observer", -1, NULL, ""},
+		{"GET", "/users/api/gost/", 3, "api/gost/", NULL},
+	};
+
+	check(rows, COUNT_OF(rows));
+}
+
+TEST(a_hole_stands_for_one_or_more_characters)
+{
+	static const struct answer rows[] = {
+		{"GET", "/users/b", 3, "b", NULL},
+		{"GET", "/users/bob", 3, "bob", NULL},
+		{"GET", "/users/b%20b", 3, "b%20b", NULL},
+		{"GET", "/users/{}", 3, "{}", NULL},
+		{"GET", "/users/b\xc3\xb6", 3, "b\xc3\xb6", NULL},
+		{"POST", "/users/bob/adjust", 6, "bob", NULL},
+		{"POST", "/users/a/b/adjust", 6, "a/b", NULL},
+		{"POST", "/users/adjust/adjust", 6, "adjust", NULL},
+		{"POST", "/users///adjust", 6, "/", NULL},
+		{"GET", "/users", 2, "", NULL},
+		{"GET", "/users/", -1, NULL, ""},
+		{"POST", "/users//adjust", -1, NULL, "GET, HEAD, DELETE"},
+		{"POST", "/users/adjust", -1, NULL, "GET, HEAD, DELETE"},
+		{"POST", "/users/bob/adjusted", -1, NULL, "GET, HEAD, DELETE"},
+		{"GET", "/user/bob", -1, NULL, ""},
+	};
+
+	check(rows, COUNT_OF(rows));
+}
+
+TEST(a_wrong_method_is_told_which_ones_are_right)
+{
+	static const struct answer rows[] = {
+		{"GET", "/observer", -1, NULL, "POST"},
+		{"PUT", "/observer", -1, NULL, "POST"},
+		{"OPTIONS", "/observer", -1, NULL, "POST"},
+		{"post", "/observer", -1, NULL, "POST"},
+		{"", "/observer", -1, NULL, "POST"},
+		{"POST", "/status", -1, NULL, "GET, HEAD"},
+		{"POST", "/users/bob", -1, NULL, "GET, HEAD, DELETE"},
+		{"DELETE", "/users/bob", 4, "bob", NULL},
+	};
+
+	check(rows, COUNT_OF(rows));
+}
+
+TEST(head_is_found_where_get_is)
+{
+	static const struct answer rows[] = {
+		{"HEAD", "/status", 1, "", NULL},
+		{"HEAD", "/users/bob", 3, "bob", NULL},
+		{"HEAD", "/api/gost/status", 1, "", NULL},
+		{"HEAD", "/observer", -1, NULL, "POST"},
+		{"HEAD", "/nothing", -1, NULL, ""},
+	};
+
+	check(rows, COUNT_OF(rows));
+}
+
+TEST(of_two_that_match_the_first_is_found)
+{
+	static const struct http_route both[] = {
+		{"GET", "/users/{}", handler, 0},
+		{"GET", "/users/{}/traffic", handler, 0},
+		{NULL, NULL, NULL, 0},
+	};
+	char allow[64], *value;
+
+	assert_ptr_equal(
+		route_find(both, "GET", "/users/bob/traffic", &value, allow), &both[0]);
+	assert_string_equal(value, "bob/traffic");
+	free(value);
+}
+
+TEST(more_methods_than_fit_are_left_out_and_never_cut)
+{
+	static const struct http_route many[] = {
+		{"GET", "/x", handler, 0},
+		{"VERSION-CONTROL", "/x", handler, 0},
+		{"BASELINE-CONTROL", "/x", handler, 0},
+		{"UPDATEREDIRECTREF", "/x", handler, 0},
+		{"PUT", "/x", handler, 0},
+		{NULL, NULL, NULL, 0},
+	};
+	char allow[65], *value = NULL;
+
+	memset(allow, '!', sizeof(allow));
+	assert_null(route_find(many, "POST", "/x", &value, allow));
+	assert_null(value);
+	assert_string_equal(allow, "GET, HEAD, VERSION-CONTROL, BASELINE-CONTROL, PUT");
+	assert_int_equal(allow[64], '!');
+}
+
+TEST(a_table_may_be_empty)
+{
+	static const struct http_route none[] = {{NULL, NULL, NULL, 0}};
+	char allow[64] = "x", *value = NULL;
+
+	assert_null(route_find(none, "GET", "/", &value, allow));
+	assert_string_equal(allow, "");
+}
+
+TEST(each_of_our_own_paths_is_found_with_and_without_the_prefix)
+{
+	static const struct {
+		const char *method, *plain, *prefixed, *value;
+	} rows[] = {
+		{"POST", "/observer", "/api/gost/observer", ""},
+		{"GET", "/throttle-sync-status", "/api/gost/throttle-sync-status", ""},
+		{"POST", "/force-sync", "/api/gost/force-sync", ""},
+		{"GET", "/users/a@b.c/traffic", "/api/gost/users/a@b.c/traffic", "a@b.c"},
+		{"GET", "/livez", "/api/gost/livez", ""},
+		{"GET", "/healthz", "/api/gost/healthz", ""},
+		{"GET", "/readyz", "/api/gost/readyz", ""},
+		{"GET", "/version", "/api/gost/version", ""},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		char allow[64], *value = NULL, *again = NULL;
+		const struct http_route *route = route_find(
+			api_routes(), rows[i].method, rows[i].plain, &value, allow);
+
+		AT_ROW(i, route != NULL && route->handler != NULL);
+		AT_ROW(i,
+			route ==
+				route_find(api_routes(), rows[i].method, rows[i].prefixed,
+					&again, allow));
+		AT_ROW(i, strcmp(value, rows[i].value) == 0);
+		AT_ROW(i, strcmp(again, rows[i].value) == 0);
+		free(value);
+		free(again);
+	}
+}
+
+TEST(what_shows_or_moves_totals_answers_only_to_this_machine)
+{
+	for (const struct http_route *route = api_routes(); route->path != NULL;
+		route++) {
+		bool is_open = strcmp(route->path, "/observer") == 0 ||
+			strcmp(route->path, "/livez") == 0 ||
+			strcmp(route->path, "/healthz") == 0 ||
+			strcmp(route->path, "/readyz") == 0;
+
+		AT_ROW(route - api_routes(),
+			is_open == ((route->flags & HTTP_LOCAL_ONLY) == 0));
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_path_is_found_whole_and_with_its_method),
+		cmocka_unit_test(the_prefix_may_stand_before_every_path_once),
+		cmocka_unit_test(a_hole_stands_for_one_or_more_characters),
+		cmocka_unit_test(a_wrong_method_is_told_which_ones_are_right),
+		cmocka_unit_test(head_is_found_where_get_is),
+		cmocka_unit_test(of_two_that_match_the_first_is_found),
+		cmocka_unit_test(more_methods_than_fit_are_left_out_and_never_cut),
+		cmocka_unit_test(a_table_may_be_empty),
+		cmocka_unit_test(
+			each_of_our_own_paths_is_found_with_and_without_the_prefix),
+		cmocka_unit_test(what_shows_or_moves_totals_answers_only_to_this_machine),
+	};
+
+	return RUN_TESTS(tests);
+}
