@@ -27,6 +27,9 @@ void buf_reset(struct buf *buf, size_t keep_bytes);
 bool buf_ok(const struct buf *buf);
 
 void buf_put(struct buf *buf, const void *bytes, size_t len);
+/* The `n` lowest bytes of `value` at `at`, little-endian. */
+void buf_store(uint8_t *at, uint64_t value, size_t n);
+
 void buf_put_u8(struct buf *buf, uint8_t value);
 void buf_put_u32(struct buf *buf, uint32_t value);
 void buf_put_u64(struct buf *buf, uint64_t value);

@@ -16,4 +16,8 @@ bool text_is_clean(const char *text, size_t len);
 /* True if `text` is clean and at most NAME_MAX_BYTES long; "" is a name here. */
 bool text_is_name(const char *text);
 
+/* Decodes %XX in place and returns the new length. %00 stays as it is: decoded, it would
+ * hide what follows; so does what is no such triple. */
+size_t text_unescape(char *text);
+
 #endif

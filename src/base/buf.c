@@ -63,7 +63,7 @@ void buf_put_u8(struct buf *buf, uint8_t value)
 	buf_put(buf, &value, 1);
 }
 
-static void store_little_endian(uint8_t *at, uint64_t value, size_t n)
+void buf_store(uint8_t *at, uint64_t value, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		at[i] = (uint8_t)(value >> (8 * i));
@@ -74,7 +74,7 @@ void buf_put_u32(struct buf *buf, uint32_t value)
 	uint8_t *at = extend(buf, 4);
 
 	if (at != NULL)
-		store_little_endian(at, value, 4);
+		buf_store(at, value, 4);
 }
 
 void buf_put_u64(struct buf *buf, uint64_t value)
@@ -82,7 +82,7 @@ void buf_put_u64(struct buf *buf, uint64_t value)
 	uint8_t *at = extend(buf, 8);
 
 	if (at != NULL)
-		store_little_endian(at, value, 8);
+		buf_store(at, value, 8);
 }
 
 void buf_put_varint(struct buf *buf, uint64_t value)
@@ -111,7 +111,7 @@ void buf_put_str(struct buf *buf, const char *text)
 void buf_set_u32(struct buf *buf, size_t at, uint32_t value)
 {
 	if (!buf->failed)
-		store_little_endian(buf->data + at, value, 4);
+		buf_store(buf->data + at, value, 4);
 }
 
 const uint8_t *reader_bytes(struct reader *r, size_t len)

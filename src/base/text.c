@@ -66,3 +66,30 @@ bool text_is_name(const char *text)
 
 	return len <= NAME_MAX_BYTES && text_is_clean(text, len);
 }
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+size_t text_unescape(char *text)
+{
+	char *out = text;
+
+	for (const char *at = text; *at != '\0';) {
+		int high = at[0] == '%' ? hex_digit(at[1]) : -1;
+		int low = high >= 0 ? hex_digit(at[2]) : -1;
+
+		if (low >= 0 && high * 16 + low != 0) {
+			*out++ = (char)(high * 16 + low);
+			at += 3;
+		} else {
+			*out++ = *at++;
+		}
+	}
+	*out = '\0';
+	return (size_t)(out - text);
+}

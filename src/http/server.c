@@ -9,6 +9,7 @@
 #include "http/internal.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/text.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -202,34 +203,11 @@ static void *on_request_line(void *arg, const char *uri, struct MHD_Connection *
 	return NULL;
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* As usual, but %00 stays as it is: decoded, it would hide what follows. */
 static size_t unescape(void *arg, struct MHD_Connection *mhd, char *text)
 {
-	char *out = text;
-
 	(void)arg;
 	(void)mhd;
-	for (const char *at = text; *at != '\0';) {
-		int high = at[0] == '%' ? hex_digit(at[1]) : -1;
-		int low = high >= 0 ? hex_digit(at[2]) : -1;
-
-		if (low >= 0 && high * 16 + low != 0) {
-			*out++ = (char)(high * 16 + low);
-			at += 3;
-		} else {
-			*out++ = *at++;
-		}
-	}
-	*out = '\0';
-	return (size_t)(out - text);
+	return text_unescape(text);
 }
 
 __attribute__((format(printf, 2, 0))) static void on_mhd_log(

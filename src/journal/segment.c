@@ -15,21 +15,15 @@
 static const char magic[8] = "TALLYJ1\n";
 #define CRC_AT 32
 
-static void put_little_endian(uint8_t *at, uint64_t value, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		at[i] = (uint8_t)(value >> (8 * i));
-}
-
 void segment_encode_head(
 	const struct segment_head *head, uint8_t ret_bytes[SEGMENT_HEAD_BYTES])
 {
 	memset(ret_bytes, 0, SEGMENT_HEAD_BYTES);
 	memcpy(ret_bytes, magic, sizeof(magic));
-	put_little_endian(ret_bytes + 8, head->first_seq, 8);
-	put_little_endian(ret_bytes + 16, head->synced_seq, 8);
-	put_little_endian(ret_bytes + 24, head->created_ms, 8);
-	put_little_endian(ret_bytes + CRC_AT, crc32c(0, ret_bytes, CRC_AT), 4);
+	buf_store(ret_bytes + 8, head->first_seq, 8);
+	buf_store(ret_bytes + 16, head->synced_seq, 8);
+	buf_store(ret_bytes + 24, head->created_ms, 8);
+	buf_store(ret_bytes + CRC_AT, crc32c(0, ret_bytes, CRC_AT), 4);
 }
 
 int segment_decode_head(const uint8_t *bytes, size_t len, struct segment_head *ret_head)

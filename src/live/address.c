@@ -1,38 +1,19 @@
 /* redis_url, taken apart. Messages never show the URL: it may hold a password. */
 #include "live/redis.h"
+#include "base/text.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define DEFAULT_PORT 6379
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Percent-decoded copy of [at, end), but %00 stays as it is; NULL if memory is short. */
+/* Percent-decoded copy of [at, end); NULL if memory is short. */
 static char *decode(const char *at, const char *end)
 {
-	char *text = malloc((size_t)(end - at) + 1), *out = text;
+	char *text = strndup(at, (size_t)(end - at));
 
-	if (text == NULL)
-		return NULL;
-	while (at < end) {
-		int high = *at == '%' && end - at > 2 ? hex_digit(at[1]) : -1;
-		int low = high >= 0 ? hex_digit(at[2]) : -1;
-
-		if (low >= 0 && high * 16 + low != 0) {
-			*out++ = (char)(high * 16 + low);
-			at += 3;
-		} else {
-			*out++ = *at++;
-		}
-	}
-	*out = '\0';
+	if (text != NULL)
+		(void)text_unescape(text); /* its length is its NUL */
 	return text;
 }
 

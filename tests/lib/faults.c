@@ -114,6 +114,7 @@ void *__real_malloc(size_t size);
 void *__real_calloc(size_t n, size_t size);
 void *__real_realloc(void *at, size_t size);
 char *__real_strdup(const char *text);
+char *__real_strndup(const char *text, size_t len);
 ssize_t __real_pwrite64(int fd, const void *bytes, size_t len, off_t offset);
 int __real_fdatasync(int fd);
 int __real_ftruncate64(int fd, off_t len);
@@ -122,6 +123,7 @@ void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t n, size_t size);
 void *__wrap_realloc(void *at, size_t size);
 char *__wrap_strdup(const char *text);
+char *__wrap_strndup(const char *text, size_t len);
 ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t len, off_t offset);
 int __wrap_fdatasync(int fd);
 int __wrap_ftruncate64(int fd, off_t len);
@@ -144,6 +146,11 @@ void *__wrap_realloc(void *at, size_t size)
 char *__wrap_strdup(const char *text)
 {
 	return fails(FAULT_MEMORY) ? NULL : __real_strdup(text);
+}
+
+char *__wrap_strndup(const char *text, size_t len)
+{
+	return fails(FAULT_MEMORY) ? NULL : __real_strndup(text, len);
 }
 
 ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t len, off_t offset)

@@ -15,7 +15,8 @@
 #include <stddef.h>
 
 enum fault_kind {
-	FAULT_MEMORY, /* malloc, calloc, realloc, strdup: one count for all; ENOMEM */
+	FAULT_MEMORY, /* malloc, calloc, realloc, strdup, strndup: one count for all;
+			 ENOMEM */
 	FAULT_PWRITE,
 	FAULT_FDATASYNC,
 	FAULT_FTRUNCATE,

@@ -558,6 +558,31 @@ TEST(under_systemd_a_line_begins_with_its_priority)
 	(void)close(saved);
 }
 
+TEST(percent_signs_are_decoded_and_what_is_no_triple_stays)
+{
+	static const struct {
+		const char *text, *expected;
+	} rows[] = {
+		{"", ""},
+		{"plain", "plain"},
+		{"a%20b", "a b"},
+		{"%2F%2f%C3%a9", "//\xc3\xa9"},
+		{"%", "%"},
+		{"%4", "%4"},
+		{"%4g%zz", "%4g%zz"},
+		{"%00x%0", "%00x%0"},
+		{"%2541", "%41"},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		char text[32];
+
+		(void)strcpy(text, rows[i].text);
+		AT_ROW(i, text_unescape(text) == strlen(rows[i].expected));
+		AT_ROW(i, strcmp(text, rows[i].expected) == 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -589,6 +614,7 @@ int main(void)
 		cmocka_unit_test(
 			a_log_line_has_time_level_and_event_and_ends_even_when_it_is_cut),
 		cmocka_unit_test(under_systemd_a_line_begins_with_its_priority),
+		cmocka_unit_test(percent_signs_are_decoded_and_what_is_no_triple_stays),
 	};
 
 	return RUN_TESTS(tests);
