@@ -26,17 +26,20 @@ struct flush_config {
 	uint64_t retry_delay_ms; /* doubled for each retry */
 };
 
+/* How a flush ended; all 0: there was none. */
+struct flush_outcome {
+	uint64_t at_ms; /* since 1970 */
+	size_t users;
+	double time_ms;
+	int error; /* 0: it succeeded */
+};
+
 struct flush_stats {
 	uint64_t n_started, n_succeeded, n_failed;
 	double total_ms; /* of all that ended */
 	uint64_t users_written, statements;
 	bool is_running;
-	struct {
-		uint64_t at_ms; /* since 1970; 0: there was none */
-		size_t users;
-		double time_ms;
-		int error; /* 0: it succeeded */
-	} last;
+	struct flush_outcome last;
 };
 
 /* What others do at a flush; both on the loop. */
@@ -48,8 +51,8 @@ struct flush_hooks {
 };
 
 /* Fires once, on the loop, never inside the request: 0 or the code of the flush that
- * failed. */
-typedef void (*flush_done_cb)(void *arg, int code, const struct flush_stats *stats);
+ * failed. `outcome` is borrowed for the call; all 0 if there was nothing to write. */
+typedef void (*flush_done_cb)(void *arg, int code, const struct flush_outcome *outcome);
 
 struct flush;
 

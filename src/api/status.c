@@ -132,7 +132,7 @@ void api_status(void *arg, struct http_request *request)
 	json_answer(request, 200, root);
 }
 
-static void on_flushed(void *arg, int code, const struct flush_stats *stats)
+static void on_flushed(void *arg, int code, const struct flush_outcome *outcome)
 {
 	struct http_request *request = arg;
 	cJSON *root, *data;
@@ -147,8 +147,8 @@ static void on_flushed(void *arg, int code, const struct flush_stats *stats)
 	root = cJSON_CreateObject();
 	(void)cJSON_AddTrueToObject(root, "success");
 	data = cJSON_AddObjectToObject(root, "data");
-	json_add_u64(data, "users", stats->last.users);
-	json_add_decimal(data, "timeMs", stats->last.time_ms);
+	json_add_u64(data, "users", outcome->users);
+	json_add_decimal(data, "timeMs", outcome->time_ms);
 	json_answer(request, 200, root);
 }
 

@@ -79,11 +79,11 @@ void app_close(struct app *app)
 	close_next(app);
 }
 
-static void on_flushed(void *arg, int code, const struct flush_stats *stats)
+static void on_flushed(void *arg, int code, const struct flush_outcome *outcome)
 {
 	struct app *app = arg;
 
-	(void)stats;
+	(void)outcome;
 	app->exit_code = err_exit_code(code);
 	if (code != 0)
 		log_error("stopping without the last flush: the journal holds everything",

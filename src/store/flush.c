@@ -92,7 +92,8 @@ static bool has_uncovered(const struct flush *flush)
 }
 
 /* Answers requests, all of them or those that the flush has covered. */
-static void answer(struct flush *flush, int code, bool is_for_all)
+static void answer(struct flush *flush, int code, const struct flush_outcome *outcome,
+	bool is_for_all)
 {
 	struct request *request, *next;
 
@@ -101,7 +102,7 @@ static void answer(struct flush *flush, int code, bool is_for_all)
 		if (!is_for_all && !request->is_covered)
 			continue;
 		TAILQ_REMOVE(&flush->requests, request, link);
-		request->on_done(request->arg, code, &flush->stats);
+		request->on_done(request->arg, code, outcome);
 		free(request);
 	}
 }
@@ -200,7 +201,7 @@ static void on_job_done(uv_work_t *work, int status)
 		commit(flush);
 	else
 		back_off(flush);
-	answer(flush, code, false);
+	answer(flush, code, &flush->stats.last, false);
 	if (flush->state == STATE_IDLE &&
 		(flush->on_stopped != NULL || !TAILQ_EMPTY(&flush->requests)))
 		hurry(flush);
@@ -250,12 +251,14 @@ static void start(struct flush *flush)
 
 static void start_if_idle(struct flush *flush)
 {
+	static const struct flush_outcome nothing = {0};
+
 	if (flush->state != STATE_IDLE)
 		return;
 	if (has_work(flush))
 		start(flush);
 	else
-		answer(flush, 0, true);
+		answer(flush, 0, &nothing, true);
 }
 
 static void on_interval(uv_timer_t *timer)
@@ -378,12 +381,12 @@ static void maybe_stopped(struct flush *flush)
 	if (on_stopped == NULL || flush->state == STATE_RUNNING ||
 		(has_work(flush) && !flush->is_late))
 		return;
-	answer(flush, flush->result_code, true);
+	answer(flush, flush->result_code, &flush->stats.last, true);
 	flush->on_stopped = NULL;
 	(void)uv_timer_stop(&flush->wake);
 	(void)uv_timer_stop(&flush->stop_limit);
 	on_stopped(flush->on_stopped_arg, has_work(flush) ? flush->result_code : 0,
-		&flush->stats);
+		&flush->stats.last);
 }
 
 static void on_stop_limit(uv_timer_t *timer)

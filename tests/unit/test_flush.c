@@ -53,7 +53,7 @@ struct waiter {
 	int code;
 	unsigned place; /* 1: the first to be answered */
 	int64_t sum;    /* of used_traffic, when it was answered */
-	struct flush_stats stats;
+	struct flush_outcome outcome;
 };
 
 static const struct flush_config quiet = {.interval_ms = NEVER_MS,
@@ -120,7 +120,7 @@ static void on_fatal(void *arg, int code)
 	f->fatal_code = code;
 }
 
-static void on_done(void *arg, int code, const struct flush_stats *stats)
+static void on_done(void *arg, int code, const struct flush_outcome *outcome)
 {
 	struct waiter *waiter = arg;
 
@@ -129,7 +129,7 @@ static void on_done(void *arg, int code, const struct flush_stats *stats)
 	waiter->code = code;
 	waiter->place = ++waiter->f->n_answers;
 	waiter->sum = sum_of_used(waiter->f);
-	waiter->stats = *stats;
+	waiter->outcome = *outcome;
 }
 
 static void on_closed(void *arg)
@@ -320,9 +320,13 @@ TEST(a_request_is_answered_after_its_commit)
 	request(&f, &waiter);
 	run_until_done(&f, &waiter, 0);
 	assert_int_equal(waiter.sum, 7);
-	assert_int_equal(waiter.stats.n_succeeded, 1);
-	assert_int_equal(waiter.stats.last.users, 7);
+	assert_int_equal(waiter.outcome.users, 7);
 	expect_flushed(&f, 7);
+	request(&f,
+		&waiter); /* nothing is left to write, and nothing is said of before */
+	run_until_done(&f, &waiter, 0);
+	assert_int_equal(waiter.outcome.users, 0);
+	assert_int_equal(waiter.outcome.at_ms, 0);
 	end(&f);
 }
 
