@@ -48,7 +48,7 @@ struct http_request {
 	const char *sentence; /* of the refusal */
 	char allow[64];       /* of a 405 */
 	bool is_suspended, is_handed;
-	struct MHD_Response *answer; /* NULL until answered */
+	struct MHD_Response *answer; /* between being given and being queued */
 	int status;
 };
 

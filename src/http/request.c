@@ -35,17 +35,22 @@ static void close_after(struct MHD_Response *response)
 	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 }
 
+/* Gives up our reference to the answer; a connection that sends it has its own. */
+static void drop_answer(struct http_request *request, const struct http_server *server)
+{
+	if (request->answer != NULL && request->answer != server->ok)
+		MHD_destroy_response(request->answer);
+	request->answer = NULL;
+}
+
 /* Queues the answer. MHD_NO closes the connection. */
 static enum MHD_Result finish(struct http_request *request)
 {
-	struct MHD_Response *answer = request->answer;
 	struct connection *connection = request->connection;
-	enum MHD_Result result =
-		MHD_queue_response(connection->mhd, (unsigned)request->status, answer);
+	enum MHD_Result result = MHD_queue_response(
+		connection->mhd, (unsigned)request->status, request->answer);
 
-	if (answer != connection->server->ok)
-		MHD_destroy_response(
-			answer); /* our reference: the connection has its own */
+	drop_answer(request, connection->server);
 	connection_enter(connection, CONN_WRITING);
 	return result;
 }
@@ -313,6 +318,8 @@ void request_on_completed(void *server, struct MHD_Connection *mhd, void **conte
 	*context = NULL;
 	if (request == NULL)
 		return;
+	/* The connection may have ended between the answer and its turn to be queued. */
+	drop_answer(request, server);
 	((struct http_server *)server)->body_bytes -= request->counted_bytes;
 	buf_done(&request->body);
 	free(request->path_value);

@@ -477,6 +477,19 @@ def test_clients_that_vanish_leave_nothing_behind(tallyd):
     assert daemon.status()["reports"]["accepted"] == 1
 
 
+def test_answers_that_come_after_their_connection_was_cut_leave_nothing_behind(redis, tallyd):
+    """What they leave would be memory: the sanitizers' run of this test looks for it."""
+    daemon = tallyd(redis_url=redis.url, redis_timeout="20s").start()
+    daemon.report(stats("alice", 1, 2))
+    redis.pause()
+    waiting = [sent(daemon.address, get_bytes("/users/alice/traffic")) for _ in range(20)]
+    for raw in waiting:
+        assert raw.is_closed_by_peer()
+        raw.close()
+    redis.resume()
+    wait_for(lambda: daemon.traffic("alice")["source"] == "redis", "Redis answers again")
+
+
 def test_clients_that_do_not_wait_for_their_answer_cost_nothing_but_their_own(tallyd):
     daemon = tallyd().start()
     whole = post_bytes("/observer", report(stats("ghost", 1, 2)))
