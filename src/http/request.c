@@ -15,8 +15,11 @@
 #include <strings.h>
 
 #define OK_BODY "{\"ok\":true}"
-/* Bodies of all connections together; beyond it a client is asked to come again. */
+/* Bodies of all connections together, in max_body_bytes; beyond it whoever sends much is
+ * asked to come again. Small ones are always taken: large ones must not crowd them out.
+ */
 #define TOTAL_BODIES_FACTOR 8
+#define SMALL_BODY_BYTES (64u << 10)
 
 static struct MHD_Response *make_response(const char *body, size_t len)
 {
@@ -164,12 +167,19 @@ static bool announces_too_much(const struct http_request *request)
 		strtoull(length, NULL, 10) > connection->server->config.max_body_bytes;
 }
 
+static void forget_body(struct http_request *request, struct http_server *server)
+{
+	server->body_bytes -= request->counted_bytes;
+	request->counted_bytes = 0;
+	buf_done(&request->body);
+}
+
 /* The request is answered without a handler once it is whole; its body is thrown away. */
 static void refuse(struct http_request *request, int status, const char *sentence)
 {
 	request->refusal = status;
 	request->sentence = sentence;
-	buf_done(&request->body);
+	forget_body(request, request->connection->server);
 }
 
 /* Refuses what is no good; else request->route is set. */
@@ -244,7 +254,9 @@ static void receive(struct http_request *request, const char *data, size_t len)
 	request->counted_bytes += len;
 	buf_put(&request->body, data, len);
 	if (!buf_ok(&request->body) ||
-		server->body_bytes > TOTAL_BODIES_FACTOR * server->config.max_body_bytes)
+		(request->body.len > SMALL_BODY_BYTES &&
+			server->body_bytes >
+				TOTAL_BODIES_FACTOR * server->config.max_body_bytes))
 		refuse(request, MHD_HTTP_SERVICE_UNAVAILABLE, err_text(ERR_NOMEM));
 }
 
@@ -320,8 +332,7 @@ void request_on_completed(void *server, struct MHD_Connection *mhd, void **conte
 		return;
 	/* The connection may have ended between the answer and its turn to be queued. */
 	drop_answer(request, server);
-	((struct http_server *)server)->body_bytes -= request->counted_bytes;
-	buf_done(&request->body);
+	forget_body(request, server);
 	free(request->path_value);
 	free(request);
 }
