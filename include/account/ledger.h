@@ -12,10 +12,10 @@
 #define TALLYD_ACCOUNT_LEDGER_H
 
 #include "account/account.h"
+#include "base/hash.h"
 
 #include <stdbool.h>
 #include <sys/queue.h>
-#include <uthash.h>
 
 #define TOTAL_MAX ((uint64_t)INT64_MAX)
 #define LEDGER_MAX_SERVICES 65536

@@ -4,6 +4,7 @@
 #include "base/clock.h"
 #include "base/crc32c.h"
 #include "base/err.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "lib/faults.h"
@@ -583,6 +584,29 @@ TEST(percent_signs_are_decoded_and_what_is_no_triple_stays)
 	}
 }
 
+/* uthash's own function knows no key: whoever reads it can choose names like these. */
+TEST(names_that_were_chosen_to_collide_do_not)
+{
+	enum { N_NAMES = 64, MASK = 0x3fff };
+	unsigned seen[MASK + 1] = {0};
+	unsigned n = 0;
+
+	for (unsigned i = 0; n < N_NAMES; i++) {
+		char name[16];
+		unsigned hash;
+		size_t len = (size_t)snprintf(name, sizeof(name), "u%u", i);
+
+		HASH_JEN(name, len, hash);
+		if ((hash & MASK) != 7)
+			continue;
+		n++;
+		seen[hash_bytes(name, len) & MASK]++;
+	}
+	for (size_t i = 0; i <= MASK; i++)
+		assert_true(seen[i] < 8);
+	assert_int_equal(hash_bytes("same", 4), hash_bytes("same", 4));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -615,6 +639,7 @@ int main(void)
 			a_log_line_has_time_level_and_event_and_ends_even_when_it_is_cut),
 		cmocka_unit_test(under_systemd_a_line_begins_with_its_priority),
 		cmocka_unit_test(percent_signs_are_decoded_and_what_is_no_triple_stays),
+		cmocka_unit_test(names_that_were_chosen_to_collide_do_not),
 	};
 
 	return RUN_TESTS(tests);
