@@ -15,6 +15,8 @@
  * (HTTP_ANSWER_MS): cut, an accepted report would come again. */
 #define MAX_SHOWN_MS 1000
 
+#define SETTLE_MS 5000
+
 static void on_progress(void *arg)
 {
 	struct app *app = arg;
@@ -83,7 +85,8 @@ static int recover_state(struct app *app, struct errmsg *msg)
 		recovered.last_number, on_synced, app, &app->journal, msg);
 }
 
-/* Waits until it is known whose Redis it is, or that there is none now. */
+/* Waits until it is known whose Redis it is, or that there is none now; not for ever: a
+ * large one takes its time to be looked through, and counting can begin meanwhile. */
 static int open_live(struct app *app, struct errmsg *msg)
 {
 	const struct config *config = app->config;
@@ -91,6 +94,7 @@ static int open_live(struct app *app, struct errmsg *msg)
 		.instance_id = store_instance_id(app->store),
 		.timeout_ms = config->redis_timeout};
 	struct live_stats stats;
+	uint64_t settle_by_ms = clock_ms() + SETTLE_MS;
 
 	if (strcmp(config->redis_url, "none") != 0) {
 		int code = redis_address_parse(config->redis_url, &app->redis, msg);
@@ -103,7 +107,7 @@ static int open_live(struct app *app, struct errmsg *msg)
 	if (app->live == NULL)
 		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
 	live_start(app->live);
-	while (!live_is_settled(app->live))
+	while (!live_is_settled(app->live) && clock_ms() < settle_by_ms)
 		(void)uv_run(&app->loop, UV_RUN_ONCE);
 	live_get_stats(app->live, &stats);
 	if (stats.state == LIVE_FOREIGN)

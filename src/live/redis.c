@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define FIRST_CALLS 64
 
@@ -107,12 +108,38 @@ static void on_cleanup(void *privdata)
 	finish(redis);
 }
 
+/*
+ * hiredis 0.14 ends the process over a reply that nobody asked for, unless it is an
+ * error. Such a thing comes with the last reply that was asked for, in its buffer, or by
+ * itself, on the socket.
+ */
+#define UNASKED "a reply came that was not asked for"
+
+static bool has_unasked_bytes(const struct redis *redis)
+{
+	const redisReader *reader = redis->ac->c.reader;
+
+	return redis->n_calls == 0 && reader->pos < reader->len;
+}
+
+static bool has_unasked_socket(const struct redis *redis)
+{
+	char first;
+
+	return redis->n_calls == 0 &&
+		recv(redis->ac->c.fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1 &&
+		first != '-';
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
 	struct redis *redis = poll->data;
 
 	if (status < 0)
 		events = UV_READABLE | UV_WRITABLE; /* hiredis finds the error itself */
+	if (redis != NULL && redis->ac != NULL && (events & UV_READABLE) != 0 &&
+		has_unasked_socket(redis))
+		drop(redis, UNASKED);
 	if (redis != NULL && redis->ac != NULL && (events & UV_READABLE) != 0)
 		redisAsyncHandleRead(redis->ac);
 	if (redis != NULL && redis->ac != NULL && (events & UV_WRITABLE) != 0)
@@ -203,6 +230,10 @@ static void on_hiredis_reply(redisAsyncContext *ac, void *reply, void *privdata)
 
 	(void)privdata; /* the ring knows */
 	redis->progress_ms = clock_ms();
+	if (reply != NULL && has_unasked_bytes(redis)) {
+		drop(redis, UNASKED);
+		reply = NULL;
+	}
 	if (call.on_reply != NULL)
 		call.on_reply(redis->arg, call.item, reply);
 }

@@ -1,4 +1,7 @@
 """The view in Redis, and Redis being away, slow, empty or somebody else's."""
+import contextlib
+import socket
+import threading
 import time
 
 import pytest
@@ -327,3 +330,65 @@ def test_other_keys_do_not_make_a_redis_foreign(redis, tallyd):
     daemon.report(stats("alice", 1, 2))
     assert redis.view() == {"alice": (3, 1, 2)}
     assert redis.ask("DBSIZE") == 2003
+
+
+# A peer that is no Redis.
+
+class FakeRedis(threading.Thread):
+    """Answers whatever it reads with what `reply(bytes)` gives."""
+
+    def __init__(self, reply):
+        super().__init__(daemon=True)
+        self.reply = reply
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"redis://127.0.0.1:{self.listener.getsockname()[1]}/0"
+        self.start()
+
+    def run(self):
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError):
+                while data := connection.recv(65536):
+                    connection.sendall(self.reply(data))
+
+    def close(self):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+
+def free_redis(on_write):
+    """Says that it is empty and anybody's, and `on_write` to all that follows."""
+    def reply(data):
+        if b"SCAN" in data:
+            return b"*2\r\n$1\r\n0\r\n*0\r\n"
+        if b"tallyd:instance" in data:
+            return b"+OK\r\n" if b"SET" in data else b"$-1\r\n"
+        return on_write
+    return reply
+
+
+@pytest.mark.parametrize("reply", [
+    free_redis(b":3\r\n" * 40), free_redis(b"+OK\r\n$5\r\nab"), free_redis(b"*-1\r\n" * 3),
+    free_redis(b"HTTP/1.1 400 Bad Request\r\n\r\n"), lambda data: b"\x15\x03\x01\x00\x02\x02\x28",
+    lambda data: b"*1\r\n" * 500, lambda data: b"-ERR max number of clients reached\r\n" * 2,
+], ids=["too many", "one and a half", "nil arrays", "http", "tls", "nested", "errors"])
+def test_a_peer_that_is_no_redis_costs_no_report(reply, tallyd):
+    peer = FakeRedis(reply)
+    daemon = tallyd(redis_url=peer.url).start()
+    for _ in range(20):
+        daemon.report(stats("alice", 1, 2))
+    assert daemon.traffic("alice")["usedTraffic"] == 60
+    wait_for(lambda: daemon.status()["redis"]["error"], "the error is shown")
+    daemon.report(stats("alice", 1, 2))
+    peer.close()
+
+
+def test_a_redis_that_takes_long_to_look_through_does_not_hold_up_the_start(tallyd):
+    peer = FakeRedis(lambda data: b"*2\r\n$1\r\n7\r\n*0\r\n" if b"SCAN" in data else b"$-1\r\n")
+    daemon = tallyd(redis_url=peer.url).start()
+    assert daemon.status()["redis"]["state"] == "checking"
+    daemon.report(stats("alice", 1, 2))
+    peer.close()
