@@ -76,9 +76,10 @@ struct http_server {
 	uint64_t next_id;
 	size_t body_bytes; /* of all requests under way */
 
-	uv_poll_t poll;   /* of MHD's epoll descriptor */
-	uv_timer_t timer; /* when MHD wants to run next */
-	uv_timer_t tick;  /* deadlines */
+	uv_poll_t poll;     /* of MHD's epoll descriptor */
+	uv_timer_t timer;   /* when MHD wants to run next */
+	uv_timer_t tick;    /* deadlines */
+	uint64_t ticked_ms; /* when it last ran */
 	unsigned n_open_handles;
 	bool is_draining;
 	uint64_t drain_by_ms;

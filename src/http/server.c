@@ -181,12 +181,17 @@ static void on_tick(uv_timer_t *timer)
 {
 	struct http_server *server = timer->data;
 	uint64_t now = clock_ms();
+	/* Then it was us who stood still, and what is late can be answered now. */
+	bool has_stalled = now - server->ticked_ms > 4 * (uint64_t)TICK_MS;
 
+	server->ticked_ms = now;
 	for (size_t i = 0; i < server->n_listeners && !server->is_draining; i++)
 		if (server->listeners[i].is_paused)
 			poll_listener(&server->listeners[i]);
-	cut_late(&server->idle, now);
-	cut_late(&server->busy, now);
+	if (!has_stalled) {
+		cut_late(&server->idle, now);
+		cut_late(&server->busy, now);
+	}
 	run(server);
 	maybe_drained(server);
 }
@@ -286,6 +291,7 @@ int http_open(uv_loop_t *loop, const struct http_config *config,
 	server->routes = routes;
 	server->arg = arg;
 	server->next_id = 1;
+	server->ticked_ms = clock_ms();
 	TAILQ_INIT(&server->idle);
 	TAILQ_INIT(&server->busy);
 	code = start_daemon(server);

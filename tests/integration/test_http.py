@@ -3,8 +3,10 @@ import contextlib
 import http.client
 import json
 import select
+import signal
 import socket
 import threading
+import time
 import urllib.parse
 
 import pytest
@@ -475,6 +477,21 @@ def test_clients_that_vanish_leave_nothing_behind(tallyd):
     daemon.report(stats("alice", 1, 2))
     assert daemon.get("/users/ghost/traffic").status == 404
     assert daemon.status()["reports"]["accepted"] == 1
+
+
+def test_a_daemon_that_stood_still_cuts_nobody_off_for_it(redis, tallyd):
+    daemon = tallyd(redis_url=redis.url).start()
+    whole = post_bytes("/observer", ONE)
+    redis.pause()  # so that the answers are still to come when it stands still
+    waiting = [sent(daemon.address, whole) for _ in range(20)]
+    wait_for(lambda: daemon.status()["reports"]["accepted"] == 20, "all are accepted")
+    daemon.send_signal(signal.SIGSTOP)
+    time.sleep(2.5)  # longer than any answer may take
+    daemon.send_signal(signal.SIGCONT)
+    assert [raw.read_answer().body for raw in waiting] == [OK] * 20
+    for raw in waiting:
+        raw.close()
+    redis.resume()
 
 
 def test_large_bodies_do_not_crowd_out_small_reports(tallyd):
