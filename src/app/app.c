@@ -55,6 +55,7 @@ int app_run(struct config *config, int argc, char **argv)
 	int code;
 
 	(void)signal(SIGPIPE, SIG_IGN); /* cannot fail */
+	(void)signal(SIGHUP, SIG_IGN);  /* until the loop can heed it */
 	log_set_level((enum log_level)config->log_level);
 	raise_descriptor_limit(config->max_connections);
 	if (uv_loop_init(&app.loop) != 0)

@@ -1,5 +1,6 @@
 """The view in Redis, and Redis being away, slow, empty or somebody else's."""
 import contextlib
+import signal
 import socket
 import threading
 import time
@@ -388,7 +389,10 @@ def test_a_peer_that_is_no_redis_costs_no_report(reply, tallyd):
 
 def test_a_redis_that_takes_long_to_look_through_does_not_hold_up_the_start(tallyd):
     peer = FakeRedis(lambda data: b"*2\r\n$1\r\n7\r\n*0\r\n" if b"SCAN" in data else b"$-1\r\n")
-    daemon = tallyd(redis_url=peer.url).start()
+    daemon = tallyd(redis_url=peer.url).spawn()
+    wait_for(lambda: "journal folded" in daemon.log(), "the start is under way")
+    daemon.send_signal(signal.SIGHUP)  # too early to be heeded, and not deadly either
+    wait_for(daemon.is_ready, "it is ready")
     assert daemon.status()["redis"]["state"] == "checking"
     daemon.report(stats("alice", 1, 2))
     peer.close()
