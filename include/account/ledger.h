@@ -4,9 +4,9 @@
  * and journal.
  *
  * Belongs to the loop's thread. A cut is plain data: it may be read on the thread pool
- * while the ledger goes on. Users and services are never freed before the ledger is;
- * pointers to them stay. Totals saturate at 2^63-1, the largest that SQLite and Redis
- * hold (rule 2).
+ * while the ledger goes on. Users and services to which something was applied are
+ * never freed before the ledger is; pointers to them stay. Totals saturate at 2^63-1, the
+ * largest that SQLite and Redis hold (rule 2).
  */
 #ifndef TALLYD_ACCOUNT_LEDGER_H
 #define TALLYD_ACCOUNT_LEDGER_H
@@ -83,6 +83,11 @@ int ledger_load_service(struct ledger *ledger, const char *node, enum event_kind
  */
 int ledger_prepare(
 	struct ledger *ledger, const char *node, struct bookings *bookings) MUST_CHECK;
+
+/* The bookings were not accepted after all: what only ledger_prepare() made goes again.
+ */
+void ledger_forget_prepared(
+	struct ledger *ledger, const char *node, struct bookings *bookings);
 
 /* Adds bookings that were prepared, as record `seq`. The one place where totals grow. */
 void ledger_apply(struct ledger *ledger, const struct bookings *bookings, uint64_t now_ms,

@@ -253,6 +253,31 @@ int ledger_prepare(struct ledger *ledger, const char *node, struct bookings *boo
 	return 0;
 }
 
+/* Looked up by name, since one report may name the same newcomer twice. */
+void ledger_forget_prepared(
+	struct ledger *ledger, const char *node, struct bookings *bookings)
+{
+	for (size_t i = 0; i < bookings->n; i++) {
+		struct booking *booking = &bookings->list[i];
+		char key[SERVICE_KEY_BYTES];
+		size_t len = service_key(key, node, booking->kind, booking->service);
+		struct service *service = find_service(ledger, key, len);
+		struct user *user =
+			find_user(ledger, booking->client, strlen(booking->client));
+
+		if (service != NULL && service->updated_ms == 0) {
+			HASH_DEL(ledger->services, service);
+			free(service);
+		}
+		if (user != NULL && user->created_ms == 0) {
+			HASH_DEL(ledger->users, user);
+			free(user);
+		}
+		booking->in_service = NULL;
+		booking->in_user = NULL;
+	}
+}
+
 static void apply_to_service(
 	struct ledger *ledger, const struct booking *booking, uint64_t now_ms)
 {

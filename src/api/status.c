@@ -127,6 +127,7 @@ void api_status(void *arg, struct http_request *request)
 	add_reports(data, &accept);
 	add_journal(data, api->journal);
 	json_add_u64(data, "users", ledger.users);
+	(void)cJSON_AddBoolToObject(data, "hasSaturatedTotals", ledger.has_saturated);
 	json_add_u64(data, "uptimeSeconds", (clock_ms() - api->started_ms) / 1000);
 	(void)cJSON_AddStringToObject(data, "version", TALLYD_VERSION);
 	json_answer(request, 200, root);

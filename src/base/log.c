@@ -1,6 +1,7 @@
 #include "base/log.h"
 #include "base/clock.h"
 
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,6 +80,9 @@ void log_line(enum log_level level, const char *event, const char *format, ...)
 	len += put_format(line + len, sizeof(line) - len - 1, format, args);
 	va_end(args);
 	line[len++] = '\n';
+	/* A pipe that nobody empties must not stop the program: then the line is lost. */
+	if (poll(&(struct pollfd){.fd = STDERR_FILENO, .events = POLLOUT}, 1, 0) == 0)
+		return;
 	/* One write, so that lines of several processes do not mix; there is nobody to
 	 * tell. */
 	(void)!write(STDERR_FILENO, line, len);

@@ -25,6 +25,7 @@
 #define ACCEPTS_PER_TURN 64
 #define TICK_MS 250
 #define DRAIN_MS 3000
+#define FAIR_READING_MS 1000
 
 static void on_timer(uv_timer_t *timer);
 
@@ -58,15 +59,32 @@ void server_run_soon(struct http_server *server)
 		&server->timer, on_timer, 0, 0); /* fails only for a NULL callback */
 }
 
-/* The longest idle connection gives way to a new one. False if all are busy. */
+static void give_way(struct connection *connection)
+{
+	connection_cut(connection);
+	run(connection->server);
+}
+
+/*
+ * The longest idle connection gives way to a new one; where none is idle, the one that
+ * has been sending its request for longest, if that is longer than a fair client takes.
+ * False if all are busy.
+ */
 static bool make_room(struct http_server *server)
 {
+	uint64_t now = clock_ms();
 	struct connection *connection;
 
 	TAILQ_FOREACH (connection, &server->idle, link) {
 		if (!connection->is_cut) {
-			connection_cut(connection);
-			run(server);
+			give_way(connection);
+			return true;
+		}
+	}
+	TAILQ_FOREACH (connection, &server->busy, link) {
+		if (!connection->is_cut && connection->state == CONN_READING &&
+			now - connection->since_ms > FAIR_READING_MS) {
+			give_way(connection);
 			return true;
 		}
 	}

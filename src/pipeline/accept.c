@@ -129,6 +129,8 @@ static int book(struct accept *accept, const char *node, struct report *report,
 		if (code == 0)
 			ledger_apply(
 				ledger, &record->bookings, record->time_ms, record->seq);
+		else
+			ledger_forget_prepared(ledger, node, &record->bookings);
 	}
 	if (code == 0) {
 		accept->stats.stats_events += record->bookings.n_stats;

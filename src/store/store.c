@@ -432,12 +432,29 @@ static int guard(
 	return 0;
 }
 
+/* What is committed to a file without a name would be gone with this process. */
+static bool has_moved(struct store *store)
+{
+	int has_moved = 0;
+
+	return sqlite3_file_control(store->db, "main", SQLITE_FCNTL_HAS_MOVED,
+		       &has_moved) == SQLITE_OK &&
+		has_moved != 0;
+}
+
 int store_commit(
 	struct store *store, const struct cut *cut, struct store_result *ret_result)
 {
 	struct store_result result = {0};
 	bool is_done = false;
-	int code = run(store->begin);
+	int code;
+
+	if (has_moved(store)) {
+		code = err_set(&result.error, ERR_STORE_IO,
+			"the database file was moved or deleted while in use");
+		goto out;
+	}
+	code = run(store->begin);
 
 	if (code != SQLITE_OK) {
 		code = fail(store, code, "BEGIN", &result.error);

@@ -216,6 +216,7 @@ def test_totals_saturate_at_2_to_the_63_minus_1(redis, tallyd):
     assert daemon.sql("select distinct typeof(used_traffic), typeof(input_bytes) from users") \
         == [("integer", "integer")]
     wait_for(lambda: redis.view() == expected, "Redis shows the ledger")
+    assert daemon.status()["hasSaturatedTotals"] is True
     assert re.search("satur|2\\^63|9223372036854775807", daemon.all_logs())
 
 

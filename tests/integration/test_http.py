@@ -494,6 +494,19 @@ def test_a_daemon_that_stood_still_cuts_nobody_off_for_it(redis, tallyd):
     redis.resume()
 
 
+def test_half_requests_that_take_every_place_give_way_to_whole_ones(tallyd):
+    daemon = tallyd(max_connections=20, request_timeout="60s").start()
+    half = [sent(daemon.address, b"POST /observer HTTP/1.1\r\nHost:") for _ in range(20)]
+    wait_for(lambda: is_accepted(daemon), "a whole request finds a place")
+    for raw in half:
+        raw.close()
+
+
+def is_accepted(daemon):
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        return daemon.post("/observer", ONE).status == 200
+
+
 def test_large_bodies_do_not_crowd_out_small_reports(tallyd):
     daemon = tallyd(max_body_bytes="256KiB").start()
     head = post_bytes("/observer", b"[" * 250000)

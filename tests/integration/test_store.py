@@ -421,3 +421,15 @@ def test_every_fsync_policy_answers_and_keeps_what_it_answered(tallyd, policy):
     daemon.kill()
     daemon.start()
     assert load.check(daemon.users()) == 0
+
+
+def test_a_database_that_was_deleted_while_in_use_costs_no_byte(tallyd):
+    daemon = tallyd(sync_interval="1h", retry_delay=50, stop_timeout=100).start()
+    daemon.report(stats("alice", 1, 2))
+    for path in daemon.data_dir.glob("tally.db*"):
+        path.unlink()
+    assert daemon.post("/force-sync").status == 503
+    daemon.expects_errors = True
+    daemon.stop(expect=74)
+    daemon.start()
+    assert daemon.users() == {"alice": (3, 1, 2)}

@@ -585,6 +585,26 @@ TEST(a_ledger_that_finds_no_memory_is_not_made)
 	ledger_free(NULL);
 }
 
+TEST(what_was_only_prepared_can_be_forgotten)
+{
+	struct ledger *ledger = ledger_new(10, true);
+	struct booking list[] = {sample_traffic("s", "old", 1, 1),
+		sample_traffic("new", "fresh", 1, 1),
+		sample_traffic("new", "fresh", 1, 1)};
+	struct bookings bookings = {list, 3, 3};
+
+	sample_book(ledger, "old", 5, 5);
+	assert_int_equal(ledger_prepare(ledger, "n", &bookings), 0);
+	ledger_forget_prepared(ledger, "n", &bookings);
+	assert_null(list[1].in_user);
+	assert_int_equal(ledger_find_user(ledger, "old")->total.used, 10);
+	assert_null(ledger_find_user(ledger, "fresh"));
+	assert_int_equal(ledger_prepare(ledger, "n", &bookings), 0);
+	ledger_apply(ledger, &bookings, 1000, 2);
+	assert_int_equal(ledger_find_user(ledger, "fresh")->total.used, 4);
+	ledger_free(ledger);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -618,6 +638,7 @@ int main(void)
 		cmocka_unit_test(short_memory_while_cutting_moves_nothing),
 		cmocka_unit_test(a_reject_that_finds_no_memory_is_dropped_whole),
 		cmocka_unit_test(a_ledger_that_finds_no_memory_is_not_made),
+		cmocka_unit_test(what_was_only_prepared_can_be_forgotten),
 	};
 
 	return RUN_TESTS(tests);
