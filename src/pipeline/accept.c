@@ -32,7 +32,7 @@ struct accept {
 	uv_prepare_t end_of_turn;
 	uv_timer_t deadline;
 	unsigned n_open_handles;
-	bool is_stopping;
+	bool is_stopping, has_told_saturated;
 	void (*on_closed)(void *arg);
 	void *on_closed_arg;
 };
@@ -111,6 +111,17 @@ static void keep_rejects(struct accept *accept, const char *node,
 	}
 }
 
+static void maybe_tell_saturated(struct accept *accept)
+{
+	struct ledger_stats stats;
+
+	ledger_get_stats(accept->parts.ledger, &stats);
+	if (stats.has_saturated && !accept->has_told_saturated)
+		log_warn("a total has reached the largest that can be held",
+			"total=%" PRIu64, TOTAL_MAX);
+	accept->has_told_saturated = stats.has_saturated;
+}
+
 /* From a parsed report to the ledger. Up to journal_append() nothing changes. */
 static int book(struct accept *accept, const char *node, struct report *report,
 	struct record *record)
@@ -135,6 +146,7 @@ static int book(struct accept *accept, const char *node, struct report *report,
 	if (code == 0) {
 		accept->stats.stats_events += record->bookings.n_stats;
 		keep_rejects(accept, node, report, record->time_ms);
+		maybe_tell_saturated(accept);
 	}
 	bookings_done(&record->bookings);
 	return code;

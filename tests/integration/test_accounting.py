@@ -217,7 +217,7 @@ def test_totals_saturate_at_2_to_the_63_minus_1(redis, tallyd):
         == [("integer", "integer")]
     wait_for(lambda: redis.view() == expected, "Redis shows the ledger")
     assert daemon.status()["hasSaturatedTotals"] is True
-    assert re.search("satur|2\\^63|9223372036854775807", daemon.all_logs())
+    assert "the largest that can be held" in daemon.log()
 
 
 def test_a_sum_beyond_2_to_the_63_saturates_before_any_flush(redis, tallyd):
