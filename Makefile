@@ -125,7 +125,7 @@ lint: ## static checks of C, shell, includes and options
 format: ## lets clang-format decide
 	$(CLANG_FORMAT) -i $(SOURCES) $(wildcard include/*/*.h tests/*/*.c tests/*/*.h)
 
-format-check:
+format-check: ## fails if clang-format would change something
 	$(CLANG_FORMAT) --dry-run --Werror $(SOURCES) $(wildcard include/*/*.h tests/*/*.c tests/*/*.h)
 
 .PHONY: install uninstall clean help

@@ -113,8 +113,7 @@ static int open_live(struct app *app, struct errmsg *msg)
 	if (stats.state == LIVE_FOREIGN)
 		return err_set(msg, ERR_REDIS_FOREIGN,
 			"the Redis of redis_url belongs to somebody else: %s; use an "
-			"empty database "
-			"number, another redis_key_prefix, or redis_url = none",
+			"empty database number, or redis_url = none",
 			stats.error);
 	return 0;
 }
