@@ -47,7 +47,7 @@ TEST_LIB_SOURCES := $(sort $(wildcard tests/lib/*.c))
 TEST_LIB_OBJECTS := $(TEST_LIB_SOURCES:%.c=$(B)/%.o)
 # What unit tests can make fail, each counted; see tests/lib/faults.h. The 64s are the names that
 # pwrite() and ftruncate() have with _FILE_OFFSET_BITS=64, which hiredis asks for.
-WRAPPED := malloc calloc realloc strdup strndup pwrite64 fdatasync ftruncate64
+WRAPPED := malloc calloc realloc strdup strndup pwrite64 fdatasync ftruncate64 renameat
 WRAP_FLAGS := $(WRAPPED:%=-Wl,--wrap=%)
 
 # cppcheck has to be told what <sys/queue.h> defines.

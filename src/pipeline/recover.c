@@ -96,6 +96,8 @@ static int keep_or_remove(int dir_fd, int kept_fd, uint64_t number)
 	return renameat(dir_fd, name, kept_fd, name) == 0 ? 0 : ERR_JOURNAL_IO;
 }
 
+/* The last first: a start that dies in between leaves what ends as the journal did
+ * before, never a hole in front of a later segment. */
 static int clear_segments(int dir_fd, bool is_broken, struct errmsg *msg)
 {
 	int kept_fd = is_broken ? make_kept_dir(dir_fd) : -1;
@@ -104,8 +106,8 @@ static int clear_segments(int dir_fd, bool is_broken, struct errmsg *msg)
 	int code = is_broken && kept_fd < 0 ? ERR_JOURNAL_IO
 					    : segment_list(dir_fd, &numbers, &n);
 
-	for (size_t i = 0; i < n && code == 0; i++)
-		code = keep_or_remove(dir_fd, kept_fd, numbers[i]);
+	while (n > 0 && code == 0)
+		code = keep_or_remove(dir_fd, kept_fd, numbers[--n]);
 	free(numbers);
 	if (kept_fd >= 0)
 		(void)close(kept_fd); /* only names were written */

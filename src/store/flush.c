@@ -18,7 +18,8 @@ enum state { STATE_IDLE, STATE_RUNNING, STATE_BACKOFF };
 struct request {
 	flush_done_cb on_done;
 	void *arg;
-	bool is_covered; /* the running flush holds all it asked for */
+	bool is_covered;     /* the running flush holds all it asked for */
+	bool has_seen_start; /* of the running flush: whose failure is its answer */
 	TAILQ_ENTRY(request) link;
 };
 
@@ -91,7 +92,8 @@ static bool has_uncovered(const struct flush *flush)
 	return false;
 }
 
-/* Answers requests, all of them or those that the flush has covered. */
+/* Answers requests, all of them or those whose answer the flush is: a success only of
+ * what it covered, a failure of all that waited for it. */
 static void answer(struct flush *flush, int code, const struct flush_outcome *outcome,
 	bool is_for_all)
 {
@@ -99,7 +101,8 @@ static void answer(struct flush *flush, int code, const struct flush_outcome *ou
 
 	for (request = TAILQ_FIRST(&flush->requests); request != NULL; request = next) {
 		next = TAILQ_NEXT(request, link);
-		if (!is_for_all && !request->is_covered)
+		if (!is_for_all &&
+			!(code == 0 ? request->is_covered : request->has_seen_start))
 			continue;
 		TAILQ_REMOVE(&flush->requests, request, link);
 		request->on_done(request->arg, code, outcome);
@@ -238,8 +241,10 @@ static void start(struct flush *flush)
 		wake_in(flush, flush->config.retry_delay_ms);
 		return;
 	}
-	TAILQ_FOREACH (request, &flush->requests, link)
+	TAILQ_FOREACH (request, &flush->requests, link) {
 		request->is_covered = !is_resumed;
+		request->has_seen_start = true;
+	}
 	flush->state = STATE_RUNNING;
 	flush->stats.is_running = true;
 	flush->stats.n_started++;

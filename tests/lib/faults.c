@@ -118,6 +118,7 @@ char *__real_strndup(const char *text, size_t len);
 ssize_t __real_pwrite64(int fd, const void *bytes, size_t len, off_t offset);
 int __real_fdatasync(int fd);
 int __real_ftruncate64(int fd, off_t len);
+int __real_renameat(int from_dir, const char *from, int to_dir, const char *to);
 
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t n, size_t size);
@@ -127,6 +128,7 @@ char *__wrap_strndup(const char *text, size_t len);
 ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t len, off_t offset);
 int __wrap_fdatasync(int fd);
 int __wrap_ftruncate64(int fd, off_t len);
+int __wrap_renameat(int from_dir, const char *from, int to_dir, const char *to);
 
 void *__wrap_malloc(size_t size)
 {
@@ -171,6 +173,11 @@ int __wrap_fdatasync(int fd)
 int __wrap_ftruncate64(int fd, off_t len)
 {
 	return fails(FAULT_FTRUNCATE) ? -1 : __real_ftruncate64(fd, len);
+}
+
+int __wrap_renameat(int from_dir, const char *from, int to_dir, const char *to)
+{
+	return fails(FAULT_RENAMEAT) ? -1 : __real_renameat(from_dir, from, to_dir, to);
 }
 
 /*

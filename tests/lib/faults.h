@@ -20,6 +20,7 @@ enum fault_kind {
 	FAULT_PWRITE,
 	FAULT_FDATASYNC,
 	FAULT_FTRUNCATE,
+	FAULT_RENAMEAT,
 	FAULT_SQLITE_READ, /* these three only after faults_watch_sqlite() */
 	FAULT_SQLITE_WRITE,
 	FAULT_SQLITE_SYNC,

@@ -917,6 +917,28 @@ TEST(a_commit_that_was_made_after_all_is_not_made_twice)
 	end(&f);
 }
 
+TEST(a_request_is_answered_even_if_an_unknown_cut_fails_again)
+{
+	struct flush_config config = quiet;
+	struct waiter first, second;
+	struct fixture f;
+
+	config.retry_delay_ms = 5;
+	begin(&f, &config);
+	book_users(&f, 0, 4);
+	request(&f, &first);
+	fail_commit();
+	run_until_done(&f, &first, ERR_STORE_UNKNOWN);
+	request(&f, &second);
+	fail_commit();
+	run_until_done(&f, &second, ERR_STORE_UNKNOWN);
+	faults_reset();
+	request(&f, &first);
+	run_until_done(&f, &first, 0);
+	expect_flushed(&f, 4);
+	end(&f);
+}
+
 TEST(a_stop_tries_an_unknown_cut_again_and_then_the_rest)
 {
 	struct flush_config config = quiet;
@@ -1090,6 +1112,8 @@ int main(void)
 		cmocka_unit_test(a_flush_that_finds_no_memory_is_not_made),
 		cmocka_unit_test(
 			closing_with_requests_and_timers_pending_leaves_nothing_behind),
+		cmocka_unit_test(
+			a_request_is_answered_even_if_an_unknown_cut_fails_again),
 	};
 
 	return RUN_TESTS(tests);

@@ -388,6 +388,45 @@ TEST(a_crash_while_a_broken_tail_is_moved_counts_nothing_twice)
 	tempdir_remove(&dir);
 }
 
+/* As a power loss leaves it: the end of one segment is gone, the next was begun behind
+ * it. */
+static void make_torn_between(struct tempdir *dir)
+{
+	struct sample_segment segment;
+
+	make_place(dir);
+	write_segment(dir, 1, 1, 3, false);
+	write_segment(dir, 2, 4, 5, true);
+	sample_begin(&segment, 7, 3);
+	add_records(&segment, 7, 7, 3);
+	sample_write(&segment, dir, 3);
+}
+
+TEST(a_start_that_dies_at_any_move_of_a_broken_journal_is_followed_by_a_good_one)
+{
+	bool has_fired = true;
+
+	for (unsigned n = 1; has_fired; n++) {
+		struct tempdir dir;
+		struct start again;
+
+		make_torn_between(&dir);
+		clock_freeze_for_test(1000);
+		faults_fail_nth(FAULT_RENAMEAT, n, EIO);
+		(void)start(&dir);
+		has_fired = faults_fired(FAULT_RENAMEAT);
+		faults_reset();
+		assert_int_equal(has_fired, n <= 3);
+		clock_freeze_for_test(2000);
+		again = start(&dir);
+		assert_int_equal(again.code, 0);
+		assert_database(&dir, 15, 5);
+		assert_int_equal(n_segments(&dir), 0);
+		clock_freeze_for_test(0);
+		tempdir_remove(&dir);
+	}
+}
+
 TEST(what_cannot_be_kept_aside_is_not_removed)
 {
 	struct tempdir dir;
@@ -925,6 +964,8 @@ int main(void)
 			a_broken_tail_is_kept_aside_with_all_segments_and_whole_records_count),
 		cmocka_unit_test(
 			a_crash_while_a_broken_tail_is_moved_counts_nothing_twice),
+		cmocka_unit_test(
+			a_start_that_dies_at_any_move_of_a_broken_journal_is_followed_by_a_good_one),
 		cmocka_unit_test(what_cannot_be_kept_aside_is_not_removed),
 		cmocka_unit_test(
 			corruption_is_refused_and_changes_neither_database_nor_journal),
