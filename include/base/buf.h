@@ -27,9 +27,6 @@ void buf_reset(struct buf *buf, size_t keep_bytes);
 bool buf_ok(const struct buf *buf);
 
 void buf_put(struct buf *buf, const void *bytes, size_t len);
-/* The `n` lowest bytes of `value` at `at`, little-endian. */
-void buf_store(uint8_t *at, uint64_t value, size_t n);
-
 void buf_put_u8(struct buf *buf, uint8_t value);
 void buf_put_u32(struct buf *buf, uint32_t value);
 void buf_put_u64(struct buf *buf, uint64_t value);
@@ -38,6 +35,9 @@ void buf_put_str(struct buf *buf, const char *text);
 
 /* Overwrites four bytes at `at`, which must have been written. */
 void buf_set_u32(struct buf *buf, size_t at, uint32_t value);
+
+/* The `n` lowest bytes of `value` at `at`, little-endian; for what is no buffer. */
+void buf_store(uint8_t *at, uint64_t value, size_t n);
 
 /* Reads within [at, end). After the first read that does not fit, `ok` is false and reads
  * give 0. */

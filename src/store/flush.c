@@ -18,8 +18,7 @@ enum state { STATE_IDLE, STATE_RUNNING, STATE_BACKOFF };
 struct request {
 	flush_done_cb on_done;
 	void *arg;
-	bool is_covered;     /* the running flush holds all it asked for */
-	bool has_seen_start; /* of the running flush: whose failure is its answer */
+	bool has_seen_start; /* it came before the running flush began */
 	TAILQ_ENTRY(request) link;
 };
 
@@ -39,6 +38,7 @@ struct flush {
 	TAILQ_HEAD(, request) requests;
 
 	struct cut *cut; /* of the running flush, or one whose outcome is unknown */
+	bool is_resumed; /* the running flush hands in such a one again */
 	uv_work_t work;
 	uint64_t started_us;
 	size_t n_users;
@@ -82,27 +82,29 @@ static void hurry(struct flush *flush)
 		wake_in(flush, delay - since);
 }
 
-static bool has_uncovered(const struct flush *flush)
+/* Whether a request came while the flush was running. */
+static bool has_newcomer(const struct flush *flush)
 {
 	const struct request *request;
 
 	TAILQ_FOREACH (request, &flush->requests, link)
-		if (!request->is_covered)
+		if (!request->has_seen_start)
 			return true;
 	return false;
 }
 
-/* Answers requests, all of them or those whose answer the flush is: a success only of
- * what it covered, a failure of all that waited for it. */
+/* Answers requests, all of them or those whose answer the flush is. A failure is that of
+ * all that saw it start; a success only if its cut was taken then, and not long before.
+ */
 static void answer(struct flush *flush, int code, const struct flush_outcome *outcome,
 	bool is_for_all)
 {
+	bool is_for_older = code != 0 || !flush->is_resumed;
 	struct request *request, *next;
 
 	for (request = TAILQ_FIRST(&flush->requests); request != NULL; request = next) {
 		next = TAILQ_NEXT(request, link);
-		if (!is_for_all &&
-			!(code == 0 ? request->is_covered : request->has_seen_start))
+		if (!is_for_all && !(is_for_older && request->has_seen_start))
 			continue;
 		TAILQ_REMOVE(&flush->requests, request, link);
 		request->on_done(request->arg, code, outcome);
@@ -182,7 +184,7 @@ static void back_off(struct flush *flush)
 	flush->state = STATE_BACKOFF;
 	flush->failed_ms = clock_ms();
 	wake_in(flush, delay);
-	if (flush->on_stopped != NULL || has_uncovered(flush))
+	if (flush->on_stopped != NULL || has_newcomer(flush))
 		hurry(flush);
 }
 
@@ -230,8 +232,8 @@ static bool take_cut(struct flush *flush)
 static void start(struct flush *flush)
 {
 	struct request *request;
-	bool is_resumed = flush->cut != NULL;
 
+	flush->is_resumed = flush->cut != NULL;
 	if (!take_cut(flush)) {
 		log_error(
 			"flush cannot start", "error=%s", LOG_QUOTE(err_text(ERR_NOMEM)));
@@ -241,10 +243,8 @@ static void start(struct flush *flush)
 		wake_in(flush, flush->config.retry_delay_ms);
 		return;
 	}
-	TAILQ_FOREACH (request, &flush->requests, link) {
-		request->is_covered = !is_resumed;
+	TAILQ_FOREACH (request, &flush->requests, link)
 		request->has_seen_start = true;
-	}
 	flush->state = STATE_RUNNING;
 	flush->stats.is_running = true;
 	flush->stats.n_started++;

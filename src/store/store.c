@@ -455,7 +455,6 @@ int store_commit(
 		goto out;
 	}
 	code = run(store->begin);
-
 	if (code != SQLITE_OK) {
 		code = fail(store, code, "BEGIN", &result.error);
 		goto out;

@@ -867,20 +867,29 @@ static void fail_commit(void)
 	faults_fail_nth(FAULT_SQLITE_SYNC, 1, SQLITE_IOERR_FSYNC);
 }
 
-TEST(a_cut_of_unknown_outcome_is_handed_in_again_before_any_other)
+/* Four users of one byte each, asked to be flushed: nobody knows yet whether they were.
+ */
+static void begin_with_unknown_cut(struct fixture *f)
 {
 	struct flush_config config = quiet;
-	struct waiter first, second;
-	struct fixture f;
+	struct waiter waiter;
 
 	config.retry_delay_ms = 5;
-	begin(&f, &config);
-	book_users(&f, 0, 4);
-	request(&f, &first);
+	begin(f, &config);
+	book_users(f, 0, 4);
+	request(f, &waiter);
 	fail_commit();
-	run_until_done(&f, &first, ERR_STORE_UNKNOWN);
+	run_until_done(f, &waiter, ERR_STORE_UNKNOWN);
 	assert_true(faults_fired(FAULT_SQLITE_SYNC));
 	faults_reset();
+}
+
+TEST(a_cut_of_unknown_outcome_is_handed_in_again_before_any_other)
+{
+	struct waiter second;
+	struct fixture f;
+
+	begin_with_unknown_cut(&f);
 	assert_int_equal(f.n_cuts, 1);
 	assert_int_equal(n_dirty_users(&f), 4);
 	book_users(&f, 2, 6); /* these are for the next cut */
@@ -897,17 +906,9 @@ TEST(a_cut_of_unknown_outcome_is_handed_in_again_before_any_other)
 
 TEST(a_commit_that_was_made_after_all_is_not_made_twice)
 {
-	struct flush_config config = quiet;
-	struct waiter waiter;
 	struct fixture f;
 
-	config.retry_delay_ms = 5;
-	begin(&f, &config);
-	book_users(&f, 0, 4);
-	request(&f, &waiter);
-	fail_commit();
-	run_until_done(&f, &waiter, ERR_STORE_UNKNOWN);
-	faults_reset();
+	begin_with_unknown_cut(&f);
 	/* As if SQLite had got it to the disk before it failed. */
 	sample_sql(f.path,
 		"INSERT INTO users(id, used_traffic) VALUES('u00000', 4);"
@@ -919,39 +920,26 @@ TEST(a_commit_that_was_made_after_all_is_not_made_twice)
 
 TEST(a_request_is_answered_even_if_an_unknown_cut_fails_again)
 {
-	struct flush_config config = quiet;
-	struct waiter first, second;
+	struct waiter again, healed;
 	struct fixture f;
 
-	config.retry_delay_ms = 5;
-	begin(&f, &config);
-	book_users(&f, 0, 4);
-	request(&f, &first);
+	begin_with_unknown_cut(&f);
+	request(&f, &again);
 	fail_commit();
-	run_until_done(&f, &first, ERR_STORE_UNKNOWN);
-	request(&f, &second);
-	fail_commit();
-	run_until_done(&f, &second, ERR_STORE_UNKNOWN);
+	run_until_done(&f, &again, ERR_STORE_UNKNOWN);
 	faults_reset();
-	request(&f, &first);
-	run_until_done(&f, &first, 0);
+	request(&f, &healed);
+	run_until_done(&f, &healed, 0);
 	expect_flushed(&f, 4);
 	end(&f);
 }
 
 TEST(a_stop_tries_an_unknown_cut_again_and_then_the_rest)
 {
-	struct flush_config config = quiet;
-	struct waiter waiter, stopped;
+	struct waiter stopped;
 	struct fixture f;
 
-	config.retry_delay_ms = 5;
-	begin(&f, &config);
-	book_users(&f, 0, 4);
-	request(&f, &waiter);
-	fail_commit();
-	run_until_done(&f, &waiter, ERR_STORE_UNKNOWN);
-	faults_reset();
+	begin_with_unknown_cut(&f);
 	book_users(&f, 2, 6);
 	stop(&f, DEADLINE_MS, &stopped);
 	run_until_done(&f, &stopped, 0);
