@@ -60,6 +60,23 @@ struct kept_reject {
 	char *node, *event;
 };
 
+/*
+ * What this data directory remembers of Redis. at_ms 0: it was never linked to one, so
+ * totals that stand there are somebody's earlier ones. `claim`: whose totals were taken
+ * over, until tallyd:instance has been seen to be ours; "" if there is nothing to claim.
+ */
+#define CLAIM_BYTES 65
+struct link_record {
+	uint64_t at_ms; /* since 1970; each linking has another */
+	char claim[CLAIM_BYTES];
+};
+
+/* Totals that somebody else counted before us. */
+struct adopted {
+	char *id;
+	struct totals total;
+};
+
 struct ledger_stats {
 	size_t users, dirty_users; /* dirty_users includes those of an unfinished cut */
 	size_t unsent_users, services;
@@ -92,6 +109,24 @@ void ledger_forget_prepared(
 /* Adds bookings that were prepared, as record `seq`. The one place where totals grow. */
 void ledger_apply(struct ledger *ledger, const struct bookings *bookings, uint64_t now_ms,
 	uint64_t seq);
+
+/*
+ * Adds totals that no report brought: they stand in no journal, only in the next cut, so
+ * whoever calls this has to be able to read them again until that is committed. 0, or
+ * ERR_NOMEM and nothing has changed.
+ */
+int ledger_adopt(struct ledger *ledger, const struct adopted *list, size_t n,
+	uint64_t now_ms) MUST_CHECK;
+
+/*
+ * The link. A change goes with the next cut, in the same transaction as what was adopted.
+ * `is_urgent`: it is worth a cut of its own.
+ */
+void ledger_load_link(struct ledger *ledger, const struct link_record *link);
+void ledger_set_link(
+	struct ledger *ledger, const struct link_record *link, bool is_urgent);
+const struct link_record *ledger_link(const struct ledger *ledger);
+bool ledger_is_link_saved(const struct ledger *ledger);
 
 /* Keeps a reject for the next flush; the oldest gives way above LEDGER_MAX_REJECTS. */
 void ledger_keep_reject(struct ledger *ledger, const char *node,
@@ -129,9 +164,12 @@ struct cut {
 	size_t n_services;
 	struct kept_reject *rejects;
 	size_t n_rejects;
+	bool has_link;
+	struct link_record link;
+	uint64_t link_version;
 };
 
-/* True if a cut would hold anything. */
+/* True if a cut would hold anything that cannot wait for more. */
 bool ledger_is_dirty(const struct ledger *ledger);
 
 /* Moves what is pending into a cut. One at a time. NULL if memory is short; then nothing

@@ -34,6 +34,7 @@ struct flush_outcome {
 	int error; /* 0: it succeeded */
 };
 
+/* A flush that only records the link to Redis is no sync: it is not counted. */
 struct flush_stats {
 	uint64_t n_started, n_succeeded, n_failed;
 	double total_ms; /* of all that ended */

@@ -23,6 +23,9 @@ struct ledger {
 	struct ledger_stats stats;
 	size_t max_users, n_dirty_users, n_dirty_services, n_rejects;
 	uint64_t seq, applied_seq, unsent_index;
+	struct link_record link;
+	uint64_t link_version, saved_link_version;
+	bool is_link_urgent;
 	bool has_view;
 };
 
@@ -253,6 +256,17 @@ int ledger_prepare(struct ledger *ledger, const char *node, struct bookings *boo
 	return 0;
 }
 
+static void forget_if_prepared(struct ledger *ledger, const char *id)
+{
+	struct user *user = find_user(ledger, id, strlen(id));
+
+	if (user != NULL && user->created_ms == 0) {
+		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
+		HASH_DEL(ledger->users, user);
+		free(user);
+	}
+}
+
 /* Looked up by name, since one report may name the same newcomer twice. The analyzer does
  * not see that what was found stands in a table. */
 void ledger_forget_prepared(
@@ -263,19 +277,13 @@ void ledger_forget_prepared(
 		char key[SERVICE_KEY_BYTES];
 		size_t len = service_key(key, node, booking->kind, booking->service);
 		struct service *service = find_service(ledger, key, len);
-		struct user *user =
-			find_user(ledger, booking->client, strlen(booking->client));
 
 		if (service != NULL && service->updated_ms == 0) {
 			/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 			HASH_DEL(ledger->services, service);
 			free(service);
 		}
-		if (user != NULL && user->created_ms == 0) {
-			/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
-			HASH_DEL(ledger->users, user);
-			free(user);
-		}
+		forget_if_prepared(ledger, booking->client);
 		booking->in_service = NULL;
 		booking->in_user = NULL;
 	}
@@ -346,6 +354,59 @@ void ledger_apply(struct ledger *ledger, const struct bookings *bookings, uint64
 	ledger->seq = seq;
 }
 
+static void adopt_user(
+	struct ledger *ledger, const struct adopted *adopted, uint64_t now_ms)
+{
+	struct user *user = find_user(ledger, adopted->id, strlen(adopted->id));
+	struct totals before = user->total, grown_by;
+
+	make_user_real(ledger, user, now_ms);
+	add_totals(ledger, &user->total, &adopted->total);
+	grown_by = grown(&user->total, &before);
+	add_totals(ledger, &user->pending, &grown_by);
+	mark_user_dirty(ledger, user);
+}
+
+int ledger_adopt(
+	struct ledger *ledger, const struct adopted *list, size_t n, uint64_t now_ms)
+{
+	size_t n_found = 0;
+
+	while (n_found < n && get_user(ledger, list[n_found].id) != NULL)
+		n_found++;
+	if (n_found < n) {
+		while (n_found > 0)
+			forget_if_prepared(ledger, list[--n_found].id);
+		return ERR_NOMEM;
+	}
+	for (size_t i = 0; i < n; i++)
+		adopt_user(ledger, &list[i], now_ms);
+	return 0;
+}
+
+void ledger_load_link(struct ledger *ledger, const struct link_record *link)
+{
+	ledger->link = *link;
+}
+
+void ledger_set_link(
+	struct ledger *ledger, const struct link_record *link, bool is_urgent)
+{
+	ledger->link = *link;
+	ledger->link_version++;
+	ledger->is_link_urgent = is_urgent;
+}
+
+const struct link_record *ledger_link(const struct ledger *ledger)
+{
+	return &ledger->link;
+}
+
+bool ledger_is_link_saved(const struct ledger *ledger)
+{
+	return ledger->saved_link_version == ledger->link_version;
+}
+
 void ledger_keep_reject(struct ledger *ledger, const char *node,
 	const struct reject *reject, uint64_t now_ms)
 {
@@ -400,7 +461,8 @@ void ledger_get_stats(const struct ledger *ledger, struct ledger_stats *ret_stat
 bool ledger_is_dirty(const struct ledger *ledger)
 {
 	return ledger->n_dirty_users > 0 || ledger->n_dirty_services > 0 ||
-		ledger->n_rejects > 0;
+		ledger->n_rejects > 0 ||
+		(ledger->is_link_urgent && !ledger_is_link_saved(ledger));
 }
 
 static void free_cut(struct cut *cut)
@@ -470,6 +532,9 @@ struct cut *ledger_cut(struct ledger *ledger)
 	memcpy(cut->rejects, ledger->rejects, ledger->n_rejects * sizeof(*cut->rejects));
 	cut->n_rejects = ledger->n_rejects;
 	ledger->n_rejects = 0;
+	cut->has_link = !ledger_is_link_saved(ledger);
+	cut->link = ledger->link;
+	cut->link_version = ledger->link_version;
 	return cut;
 }
 
@@ -483,6 +548,7 @@ void ledger_cut_committed(struct ledger *ledger, struct cut *cut)
 			ledger->stats.dirty_users--;
 	}
 	ledger->applied_seq = cut->seq;
+	ledger->saved_link_version = cut->link_version;
 	free_cut(cut);
 }
 

@@ -39,6 +39,7 @@ struct flush {
 
 	struct cut *cut; /* of the running flush, or one whose outcome is unknown */
 	bool is_resumed; /* the running flush hands in such a one again */
+	bool is_sync;    /* it holds what was reported, not only the link to Redis */
 	uv_work_t work;
 	uint64_t started_us;
 	size_t n_users;
@@ -125,24 +126,26 @@ static void note_end(struct flush *flush, double time_ms)
 	int code = flush->result_code;
 
 	flush->stats.is_running = false;
-	flush->stats.total_ms += time_ms;
-	flush->stats.last.at_ms = clock_wall_ms();
-	flush->stats.last.users = flush->n_users;
-	flush->stats.last.time_ms = time_ms;
 	flush->stats.last.error = code;
-	if (code == 0) {
-		flush->stats.n_succeeded++;
-		flush->stats.users_written += flush->n_users;
-		flush->stats.statements += flush->result.n_statements;
-		log_info("flush committed", "users=%zu time_ms=%.1f", flush->n_users,
-			time_ms);
-	} else {
-		flush->stats.n_failed++;
+	if (code != 0)
 		log_warn("flush failed: nothing is lost, it is tried again",
 			"users=%zu time_ms=%.1f reason=%s error=%s retry=%u",
 			flush->n_users, time_ms, LOG_QUOTE(err_text(code)),
 			LOG_QUOTE(flush->result.error.text), flush->n_retries);
+	if (!flush->is_sync)
+		return;
+	flush->stats.total_ms += time_ms;
+	flush->stats.last.at_ms = clock_wall_ms();
+	flush->stats.last.users = flush->n_users;
+	flush->stats.last.time_ms = time_ms;
+	if (code != 0) {
+		flush->stats.n_failed++;
+		return;
 	}
+	flush->stats.n_succeeded++;
+	flush->stats.users_written += flush->n_users;
+	flush->stats.statements += flush->result.n_statements;
+	log_info("flush committed", "users=%zu time_ms=%.1f", flush->n_users, time_ms);
 }
 
 static void commit(struct flush *flush)
@@ -224,6 +227,8 @@ static bool take_cut(struct flush *flush)
 		flush->hooks.on_cut(flush->hooks.arg);
 	}
 	flush->n_users = flush->cut->n_users;
+	flush->is_sync =
+		flush->n_users + flush->cut->n_services + flush->cut->n_rejects > 0;
 	return true;
 }
 
@@ -247,7 +252,7 @@ static void start(struct flush *flush)
 		request->has_seen_start = true;
 	flush->state = STATE_RUNNING;
 	flush->stats.is_running = true;
-	flush->stats.n_started++;
+	flush->stats.n_started += flush->is_sync;
 	flush->started_us = clock_us();
 	flush->work.data = flush;
 	if (uv_queue_work(flush->loop, &flush->work, job_work, on_job_done) != 0)

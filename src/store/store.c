@@ -1,11 +1,12 @@
 /*
  * Opening: file, pragmas, migrations. Loading: one pass over each table. Committing:
- * BEGIN IMMEDIATE, look at applied_seq, users in batches, services, rejects, applied_seq,
- * COMMIT.
+ * BEGIN IMMEDIATE, look at applied_seq, users in batches, services, rejects, the link,
+ * applied_seq, COMMIT.
  *
  * What can fail before COMMIT leaves nothing behind: it is rolled back, unless SQLite has
  * done that already (sqlite3_get_autocommit() tells). A COMMIT that fails is taken as
- * unknown: only applied_seq, read by the next try, says what is in the file.
+ * unknown: only applied_seq, read by the next try, says what is in the file; or, for a
+ * cut of adopted totals, which has no record of its own, the link.
  */
 #include "store/store.h"
 #include "store/schema.h"
@@ -24,6 +25,7 @@ struct store {
 	sqlite3_stmt *read_applied, *write_applied;
 	sqlite3_stmt *users; /* batch_size rows */
 	sqlite3_stmt *service, *reject, *trim_rejects;
+	sqlite3_stmt *read_link, *write_link;
 	char instance_id[INSTANCE_ID_BYTES];
 };
 
@@ -47,6 +49,8 @@ static const char service_sql[] =
 				"current_conns=excluded.current_conns,total_errs="
 				"excluded.total_errs,"
 				"state=excluded.state,updated_at=excluded.updated_at";
+
+static const char read_link_sql[] = "SELECT value FROM meta WHERE key='redis_link'";
 
 static int fail(
 	struct store *store, int sqlite_code, const char *what, struct errmsg *msg)
@@ -94,6 +98,10 @@ static int prepare_all(struct store *store, struct errmsg *msg)
 			&store->read_applied},
 		{"UPDATE meta SET value=?1 WHERE key='applied_seq'",
 			&store->write_applied},
+		{read_link_sql, &store->read_link},
+		{"INSERT INTO meta VALUES('redis_link',?1) ON CONFLICT(key)DO UPDATE SET "
+		 "value=excluded.value",
+			&store->write_link},
 		{service_sql, &store->service},
 		{"INSERT INTO rejects(at,node,reason,event)VALUES(?,?,?,?)",
 			&store->reject},
@@ -188,6 +196,8 @@ void store_close(struct store *store)
 	(void)sqlite3_finalize(store->service);
 	(void)sqlite3_finalize(store->reject);
 	(void)sqlite3_finalize(store->trim_rejects);
+	(void)sqlite3_finalize(store->read_link);
+	(void)sqlite3_finalize(store->write_link);
 	(void)sqlite3_close(store->db); /* nothing is open on it */
 	free(store);
 }
@@ -240,6 +250,27 @@ static int load_applied(struct ledger *ledger, sqlite3_stmt *row)
 	return 0;
 }
 
+/* The value is `at_ms` or `at_ms claim`. */
+#define LINK_TEXT_BYTES (24 + CLAIM_BYTES)
+
+static void link_text(const struct link_record *link, char ret_text[LINK_TEXT_BYTES])
+{
+	(void)snprintf(ret_text, LINK_TEXT_BYTES, "%" PRIu64 "%s%s", link->at_ms,
+		link->claim[0] != '\0' ? " " : "", link->claim);
+}
+
+static int load_link(struct ledger *ledger, sqlite3_stmt *row)
+{
+	struct link_record link = {0};
+	char *claim;
+
+	link.at_ms = strtoull(column_text(row, 0), &claim, 10);
+	if (*claim == ' ')
+		(void)snprintf(link.claim, sizeof(link.claim), "%s", claim + 1);
+	ledger_load_link(ledger, &link);
+	return 0;
+}
+
 static int load_rows(struct store *store, struct ledger *ledger, const char *sql,
 	int (*load)(struct ledger *ledger, sqlite3_stmt *row), struct errmsg *msg)
 {
@@ -273,6 +304,8 @@ int store_load(struct store *store, struct ledger *ledger, struct errmsg *ret_ms
 		code = load_rows(store, ledger,
 			"SELECT CAST(value AS INTEGER) FROM meta WHERE key='applied_seq'",
 			load_applied, ret_msg);
+	if (code == 0)
+		code = load_rows(store, ledger, read_link_sql, load_link, ret_msg);
 	return code;
 }
 
@@ -375,6 +408,17 @@ static int write_rejects(struct store *store, const struct cut *cut)
 	return run(store->trim_rejects);
 }
 
+static int write_link(struct store *store, const struct cut *cut)
+{
+	char text[LINK_TEXT_BYTES];
+
+	if (!cut->has_link)
+		return SQLITE_OK;
+	link_text(&cut->link, text);
+	bind_text(store->write_link, 1, text);
+	return run(store->write_link);
+}
+
 static int write_applied(struct store *store, const struct cut *cut)
 {
 	char value[24];
@@ -392,6 +436,8 @@ static int write_cut(struct store *store, const struct cut *cut, unsigned *n_sta
 		code = write_services(store, cut);
 	if (code == SQLITE_OK)
 		code = write_rejects(store, cut);
+	if (code == SQLITE_OK)
+		code = write_link(store, cut);
 	return code == SQLITE_OK ? write_applied(store, cut) : code;
 }
 
@@ -405,6 +451,19 @@ static int read_applied(struct store *store, uint64_t *ret_seq)
 	return code == SQLITE_ROW     ? SQLITE_OK
 		: code == SQLITE_DONE ? SQLITE_CORRUPT
 				      : code;
+}
+
+/* Whether the file has the very link that this cut is to write. */
+static int is_link_there(struct store *store, const struct cut *cut, bool *ret_is_there)
+{
+	char text[LINK_TEXT_BYTES];
+	int code = sqlite3_step(store->read_link);
+
+	link_text(&cut->link, text);
+	*ret_is_there =
+		code == SQLITE_ROW && strcmp(column_text(store->read_link, 0), text) == 0;
+	(void)sqlite3_reset(store->read_link); /* its code is the step's */
+	return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
 static void roll_back(struct store *store)
@@ -424,6 +483,10 @@ static int guard(
 	if (code != SQLITE_OK)
 		return fail(store, code, "applied_seq", msg);
 	*ret_is_done = applied == cut->seq && cut->seq != cut->prev_seq;
+	if (cut->has_link && cut->seq == cut->prev_seq && applied == cut->seq)
+		code = is_link_there(store, cut, ret_is_done);
+	if (code != SQLITE_OK)
+		return fail(store, code, "redis_link", msg);
 	if (!*ret_is_done && applied != cut->prev_seq)
 		return err_set(msg, ERR_STORE_FOREIGN,
 			"applied_seq is %" PRIu64 " where %" PRIu64
