@@ -4,14 +4,15 @@
 
 #include "app/config.h"
 
-#define COMMAND_COUNT 7
+#define COMMAND_COUNT 8
 
 struct command_row {
 	const char *name, *argument, *help; /* argument: NULL if it takes none */
 	enum config_command command;
 };
 
-/* COMMAND_COUNT rows; the first is --config FILE, which commands nothing. */
+/* COMMAND_COUNT rows; the first two, --config FILE and --take-over-redis=HOW, command
+ * nothing. */
 const struct command_row *command_rows(void);
 
 #endif

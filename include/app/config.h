@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "journal/journal.h"
+#include "live/live.h"
 #include "store/flush.h"
 
 #include <stdbool.h>
@@ -24,11 +25,14 @@ struct config {
 	uint64_t sync_interval, sync_batch_size, max_pending_users, emergency_flush_size;
 	uint64_t max_retries, retry_delay;
 	uint64_t journal_fsync, journal_max_bytes;
-	uint64_t redis_timeout, min_free_bytes, max_users, busy_timeout;
+	uint64_t redis_timeout, redis_repair_rate, min_free_bytes, max_users,
+		busy_timeout;
 	uint64_t log_level;
 	uint64_t stop_timeout, max_body_bytes, max_connections;
 	uint64_t idle_timeout, request_timeout;
 	uint64_t allow_anonymous;
+	enum live_take_over take_over; /* of the command line; no option, since it is done
+					  once */
 };
 
 enum config_command {

@@ -35,11 +35,10 @@ enum err {
 	ERR_STORE_UNKNOWN = -18, /* COMMIT failed and its outcome is not known yet */
 	ERR_STORE_FOREIGN = -19, /* applied_seq is neither the old nor the new value */
 	ERR_LOCKED = -20,        /* another instance holds data_dir */
-	ERR_REDIS_FOREIGN = -21, /* Redis holds totals that are not ours */
-	ERR_LISTEN = -22,        /* an address cannot be bound */
-	ERR_CONFIG = -23,
-	ERR_DATA_DIR = -24, /* data_dir cannot be made or entered */
-	ERR_END = -25,      /* a reader came to the end of its bytes */
+	ERR_LISTEN = -21,        /* an address cannot be bound */
+	ERR_CONFIG = -22,
+	ERR_DATA_DIR = -23, /* data_dir cannot be made or entered */
+	ERR_END = -24,      /* a reader came to the end of its bytes */
 };
 
 /* Exit codes of the program (sysexits.h); 0 is a clean stop. */

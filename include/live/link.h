@@ -1,28 +1,48 @@
 /*
  * Whose Redis is this? The key tallyd:instance names the data directory whose view it
- * holds. Where it is missing and no hash of a user is there either, the place is free and
- * is taken.
+ * holds.
  */
 #ifndef TALLYD_LIVE_LINK_H
 #define TALLYD_LIVE_LINK_H
 
 #include "live/redis.h"
 
-/* `foreign_why` is NULL if it is ours, else the reason why nothing may be written. */
-typedef void (*link_done_cb)(void *arg, const char *foreign_why);
+#define INSTANCE_KEY "tallyd:instance"
 
-/* All borrowed. */
+enum link_owner { OWNER_SELF, OWNER_NOBODY, OWNER_OTHER };
+
+/* `id` is what the key holds, "" where it is missing. Borrowed. */
+typedef void (*link_owner_cb)(void *arg, enum link_owner owner, const char *id);
+
+/* The key is ours, and Redis takes writes. */
+typedef void (*link_taken_cb)(void *arg);
+
+/* All borrowed, but the last. */
 struct link {
 	struct redis *redis;
-	const char *key_prefix, *instance_id;
-	link_done_cb on_done;
+	const char *instance_id;
+	link_owner_cb on_owner;
+	link_taken_cb on_taken;
 	void *arg;
+	bool is_asking; /* link's own */
 };
 
+/* A new connection: whatever was asked on the last one has no answer. */
+void link_begin(struct link *link);
+
 /*
- * Asks on a connection that is ready. on_done fires once, unless the connection is lost
- * or Redis answers with an error, which drops it: then redis_lost_cb tells.
+ * Asks who the owner is. on_owner fires once, unless the connection is lost, or Redis
+ * answers with an error, which drops it: then redis_lost_cb tells. Asked while it is
+ * being asked, that answer will do.
  */
 void link_ask(struct link *link);
+
+/*
+ * Makes the key ours: only if it is ours already, only if there is none, or whoever is
+ * named there. Then on_taken fires; or on_owner, if somebody was faster.
+ */
+void link_keep(struct link *link);
+void link_claim(struct link *link);
+void link_take_over(struct link *link);
 
 #endif

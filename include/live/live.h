@@ -1,24 +1,43 @@
 /*
- * The view in Redis: hash <prefix><id>, fields usedTraffic inputBytes outputBytes.
+ * Redis: a view of the ledger that repairs itself (design, section 6). Here is when the
+ * view may be written; what is written is the view's (view.h).
  *
- * Redis never feeds the ledger. While connected, unsent bytes go out as one pipeline per
- * loop turn, HINCRBY per field, increments of one user merged; at most two pipelines are
- * outstanding, so what comes meanwhile merges in the ledger instead of in memory. After
- * start and after a lost connection each user is written absolutely (HSET) before its
- * next increment, those with unsent bytes first, all others behind them.
+ *     DOWN ──connect──► CHECKING ──ours, and fenced──────────────────► UP
+ *      ▲                 │    │                                         │
+ *      │                 │    └─never linked─► LINKING ──in SQLite──► ours
+ *      ├──lost───────────┤
+ *      │                 └─another's─► FOREIGN (looked at again every 10 s)
+ *      └──lost, or the key names another now──────────────────────── UP
  *
- *     DOWN ──connect──► CHECKING ──ours, or empty──► UP
- *      ▲ ▲                 │ totals of somebody else
- *      │ └──lost───────────┴──► FOREIGN (nothing is written; looked at again now and
- * then) └──lost── UP
+ * Redis never feeds the ledger, but for linking: totals that stand in it when this data
+ * directory first meets one, or takes one over, are added to the ledger. They and the
+ * record that it was done are in one SQLite transaction, before tallyd:instance is set
+ * and anything is written: who dies in between finds the record and does not add again.
  */
 #ifndef TALLYD_LIVE_LIVE_H
 #define TALLYD_LIVE_LIVE_H
 
 #include "account/ledger.h"
+#include "live/read.h"
 #include "live/redis.h"
+#include "live/survey.h"
+#include "live/view.h"
 
-enum live_state { LIVE_NONE, LIVE_DOWN, LIVE_CHECKING, LIVE_FOREIGN, LIVE_UP };
+enum live_state {
+	LIVE_NONE,
+	LIVE_DOWN,
+	LIVE_CHECKING,
+	LIVE_LINKING,
+	LIVE_FOREIGN,
+	LIVE_UP
+};
+
+/* What to do, once, with a Redis that is another's, or that holds somebody's totals. */
+enum live_take_over {
+	TAKE_OVER_NOT,
+	TAKE_OVER_ADOPT,     /* add what is there, as in linking */
+	TAKE_OVER_OVERWRITE, /* set it to the ledger */
+};
 
 struct live_config {
 	const struct redis_address
@@ -26,29 +45,50 @@ struct live_config {
 	const char *key_prefix;  /* borrowed */
 	const char *instance_id; /* borrowed; of the data directory */
 	uint64_t timeout_ms;
+	uint64_t read_timeout_ms;
+	uint64_t repair_rate; /* users per second */
+	enum live_take_over take_over;
 };
+
+#define LIVE_ERROR_BYTES 160
 
 struct live_stats {
 	enum live_state state;
-	uint64_t n_absolute; /* users written absolutely: repairs */
-	uint64_t n_refused;  /* commands Redis answered with an error */
-	char error[128];     /* the last one, "" if none; never holds a password */
+	struct view_stats view;
+	struct survey survey;
+	/* Why it is not up, or what of it is wrong; "" if nothing is. Never holds a
+	 * password. */
+	char error[LIVE_ERROR_BYTES];
 };
 
-/* The shown index has grown, or the state has changed: whoever waits may look again. */
-typedef void (*live_progress_cb)(void *arg);
+struct live_hooks {
+	/* The shown index has grown, or the state has changed: whoever waits may look
+	 * again. */
+	void (*on_progress)(void *arg);
+	/* The ledger holds a link that has to be in SQLite before anything is written:
+	 * flush it, and call live_link_saved(). */
+	void (*on_link)(void *arg);
+	void *arg;
+};
 
 struct live;
 
 /* The version of hiredis that this was compiled with. */
 const char *live_library_version(void);
 
-struct live *live_new(uv_loop_t *loop, struct ledger *ledger,
-	const struct live_config *config, live_progress_cb on_progress, void *arg);
-void live_start(struct live *live);
+/* Borrows the ledger. NULL if memory is short. From live_start() on it has to be closed
+ * before it is freed. */
+struct live *live_new(struct ledger *ledger, const struct live_config *config,
+	const struct live_hooks *hooks);
+void live_start(struct live *live, uv_loop_t *loop);
 
 /* There may be unsent users: they are sent at the end of this loop turn. */
 void live_poke(struct live *live);
+
+/* Something was committed to SQLite. */
+void live_link_saved(struct live *live);
+
+void live_set_repair_rate(struct live *live, uint64_t users_per_second);
 
 /* Every user that joined the ledger's unsent queue up to this index has been shown. */
 uint64_t live_shown_index(const struct live *live);
@@ -57,15 +97,14 @@ enum live_state live_get_state(const struct live *live);
 const char *live_state_name(enum live_state state);
 void live_get_stats(const struct live *live, struct live_stats *ret_stats);
 
-/* True once the first attempt has ended, either way. */
+/* True once the first attempt has ended, either way, or has to wait for something that
+ * takes its time. */
 bool live_is_settled(const struct live *live);
 
 /*
- * Reads one user from Redis. False: it cannot be asked (not up, or this user is not shown
- * yet) and nothing will fire. Else `on_read` fires once, never inside: with the totals,
- * or NULL (not there, an error, later than the deadline).
+ * Reads one user from Redis. False: it cannot be asked and nothing will fire. Else
+ * `on_read` fires once, never inside: with the totals, which are the ledger's, or NULL.
  */
-typedef void (*live_read_cb)(void *arg, const struct totals *totals);
 bool live_read(struct live *live, const struct user *user, live_read_cb on_read,
 	void *arg) MUST_CHECK;
 

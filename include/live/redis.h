@@ -40,9 +40,12 @@ typedef void (*redis_ready_cb)(void *arg, const char *error);
 /* Once after a successful on_ready: the connection is gone, all replies were given. */
 typedef void (*redis_lost_cb)(void *arg, const char *error);
 
-/* Borrows loop and address. NULL if memory is short. */
-struct redis *redis_new(uv_loop_t *loop, const struct redis_address *address,
-	uint64_t timeout_ms, redis_ready_cb on_ready, redis_lost_cb on_lost, void *arg);
+/* Borrows the address. NULL if memory is short. */
+struct redis *redis_new(const struct redis_address *address, uint64_t timeout_ms,
+	redis_ready_cb on_ready, redis_lost_cb on_lost, void *arg);
+
+/* Before anything else; from then on it has to be closed before it is freed. */
+void redis_start(struct redis *redis, uv_loop_t *loop);
 
 /* Begins to connect; nothing may be connected. The outcome comes to on_ready, never
  * inside. */

@@ -66,6 +66,15 @@ static void add_last_sync(cJSON *data, const struct flush_stats *flush)
 		(void)cJSON_AddStringToObject(last, "error", err_text(flush->last.error));
 }
 
+/* null where there is none */
+static void add_text(cJSON *object, const char *name, const char *text)
+{
+	if (text[0] != '\0')
+		(void)cJSON_AddStringToObject(object, name, text);
+	else
+		(void)cJSON_AddNullToObject(object, name);
+}
+
 static void add_redis(
 	cJSON *data, const struct live *live, const struct ledger_stats *ledger)
 {
@@ -75,12 +84,15 @@ static void add_redis(
 	live_get_stats(live, &stats);
 	(void)cJSON_AddStringToObject(redis, "state", live_state_name(stats.state));
 	json_add_u64(redis, "unsentUsers", ledger->unsent_users);
-	json_add_u64(redis, "repairs", stats.n_absolute);
-	json_add_u64(redis, "refusedCommands", stats.n_refused);
-	if (stats.error[0] != '\0')
-		(void)cJSON_AddStringToObject(redis, "error", stats.error);
-	else
-		(void)cJSON_AddNullToObject(redis, "error");
+	json_add_u64(redis, "unverifiedUsers", stats.view.unverified_users);
+	json_add_u64(redis, "refusedUsers", stats.view.refused_users);
+	json_add_u64(redis, "repairs", stats.view.n_absolute);
+	json_add_u64(redis, "differences", stats.view.n_differences);
+	json_add_u64(redis, "refusedCommands", stats.view.n_refused);
+	add_text(redis, "serverVersion", stats.survey.version);
+	add_text(redis, "maxmemoryPolicy", stats.survey.maxmemory_policy);
+	add_text(redis, "appendOnly", stats.survey.append_only);
+	add_text(redis, "error", stats.error);
 }
 
 static void add_reports(cJSON *data, const struct accept_stats *accept)

@@ -17,6 +17,9 @@
 
 #define SETTLE_MS 5000
 
+/* The same for whoever asks for a user's traffic. */
+#define MAX_READ_MS MAX_SHOWN_MS
+
 static void on_progress(void *arg)
 {
 	struct app *app = arg;
@@ -38,7 +41,27 @@ static void on_cut(void *arg)
 
 static void on_committed(void *arg, uint64_t seq)
 {
-	journal_drop(((struct app *)arg)->journal, seq);
+	struct app *app = arg;
+
+	journal_drop(app->journal, seq);
+	if (app->live != NULL)
+		live_link_saved(app->live);
+}
+
+static void on_link_flushed(void *arg, int code, const struct flush_outcome *outcome)
+{
+	(void)arg;
+	(void)code; /* a flush that failed is tried again; on_committed() tells */
+	(void)outcome;
+}
+
+static void on_link(void *arg)
+{
+	struct app *app = arg;
+
+	if (flush_request(app->flush, on_link_flushed, NULL) != 0)
+		log_warn("the link waits for the next flush", "error=%s",
+			LOG_QUOTE(err_text(ERR_NOMEM)));
 }
 
 static void on_fatal(void *arg, int code)
@@ -85,15 +108,34 @@ static int recover_state(struct app *app, struct errmsg *msg)
 		recovered.last_number, on_synced, app, &app->journal, msg);
 }
 
-/* Waits until it is known whose Redis it is, or that there is none now; not for ever: a
- * large one takes its time to be looked through, and counting can begin meanwhile. */
+static int open_flush(struct app *app, struct errmsg *msg)
+{
+	struct flush_hooks hooks = {on_cut, on_committed, on_fatal, app};
+	struct flush_config flush;
+
+	config_to_flush(app->config, &flush);
+	app->flush = flush_new(&app->loop, app->store, app->ledger, &flush, &hooks);
+	return app->flush != NULL ? 0
+				  : err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
+}
+
+static uint64_t at_most(uint64_t ms, uint64_t limit_ms)
+{
+	return ms < limit_ms ? ms : limit_ms;
+}
+
+/* Waits until the view can be written, or it is known why not; not for ever: a large
+ * Redis takes its time to be looked through, and counting can begin meanwhile. */
 static int open_live(struct app *app, struct errmsg *msg)
 {
 	const struct config *config = app->config;
 	struct live_config live = {.key_prefix = config->redis_key_prefix,
 		.instance_id = store_instance_id(app->store),
-		.timeout_ms = config->redis_timeout};
-	struct live_stats stats;
+		.timeout_ms = config->redis_timeout,
+		.read_timeout_ms = at_most(config->redis_timeout, MAX_READ_MS),
+		.repair_rate = config->redis_repair_rate,
+		.take_over = config->take_over};
+	struct live_hooks hooks = {on_progress, on_link, app};
 	uint64_t settle_by_ms = clock_ms() + SETTLE_MS;
 
 	if (strcmp(config->redis_url, "none") != 0) {
@@ -103,34 +145,22 @@ static int open_live(struct app *app, struct errmsg *msg)
 			return code;
 		live.address = &app->redis;
 	}
-	app->live = live_new(&app->loop, app->ledger, &live, on_progress, app);
+	app->live = live_new(app->ledger, &live, &hooks);
 	if (app->live == NULL)
 		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
-	live_start(app->live);
+	live_start(app->live, &app->loop);
 	while (!live_is_settled(app->live) && clock_ms() < settle_by_ms)
 		(void)uv_run(&app->loop, UV_RUN_ONCE);
-	live_get_stats(app->live, &stats);
-	if (stats.state == LIVE_FOREIGN)
-		return err_set(msg, ERR_REDIS_FOREIGN,
-			"the Redis of redis_url belongs to somebody else: %s; use an "
-			"empty database number, or redis_url = none",
-			stats.error);
 	return 0;
 }
 
 static int open_pipeline(struct app *app, struct errmsg *msg)
 {
-	struct flush_hooks hooks = {on_cut, on_committed, on_fatal, app};
 	struct flush_config flush;
-	struct accept_parts parts;
+	struct accept_parts parts = {app->ledger, app->journal, app->live, app->flush,
+		at_most(app->config->redis_timeout, MAX_SHOWN_MS)};
 
 	config_to_flush(app->config, &flush);
-	app->flush = flush_new(&app->loop, app->store, app->ledger, &flush, &hooks);
-	if (app->flush == NULL)
-		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
-	parts = (struct accept_parts){app->ledger, app->journal, app->live, app->flush,
-		app->config->redis_timeout < MAX_SHOWN_MS ? app->config->redis_timeout
-							  : MAX_SHOWN_MS};
 	app->accept = accept_new(&app->loop, &parts);
 	if (app->accept == NULL)
 		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
@@ -156,6 +186,8 @@ int app_build(struct app *app, struct errmsg *ret_msg)
 
 	if (code == 0)
 		code = recover_state(app, ret_msg);
+	if (code == 0)
+		code = open_flush(app, ret_msg);
 	if (code == 0)
 		code = open_live(app, ret_msg);
 	if (code == 0)

@@ -231,7 +231,7 @@ static void load_environment(struct loader *loader, char *const *environment)
 #define N_LONG (OPTION_COUNT + COMMAND_COUNT)
 
 struct arguments {
-	const char *file;
+	const char *file, *take_over;
 	enum config_command command;
 	const char *values[OPTION_COUNT]; /* of --name=value */
 };
@@ -337,6 +337,8 @@ static void read_arguments(
 			ret->values[index] = optarg;
 		else if ((size_t)index == OPTION_COUNT)
 			ret->file = optarg;
+		else if ((size_t)index == OPTION_COUNT + 1)
+			ret->take_over = optarg;
 		else
 			ret->command =
 				command_rows()[(size_t)index - OPTION_COUNT].command;
@@ -345,8 +347,26 @@ static void read_arguments(
 		stray_argument(loader, argv[optind]);
 }
 
+static void set_take_over(struct loader *loader, const char *how)
+{
+	struct origin origin = {.where = "command line"};
+
+	if (how == NULL)
+		return;
+	if (strcmp(how, "adopt") == 0) {
+		loader->config->take_over = TAKE_OVER_ADOPT;
+	} else if (strcmp(how, "overwrite") == 0) {
+		loader->config->take_over = TAKE_OVER_OVERWRITE;
+	} else {
+		loader->is_command_line_wrong = true;
+		mistake(loader, &origin, "take-over-redis",
+			"`%s` is none of adopt|overwrite", how);
+	}
+}
+
 static void set_arguments(struct loader *loader, const struct arguments *arguments)
 {
+	set_take_over(loader, arguments->take_over);
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		unsigned before = loader->n_mistakes;
 

@@ -10,6 +10,10 @@ const struct command_row *command_rows(void)
 	static const struct command_row rows[COMMAND_COUNT] = {
 		{"config", "FILE", "read this file instead of " CONFIG_DEFAULT_FILE,
 			COMMAND_RUN},
+		{"take-over-redis", "HOW",
+			"run, and once `adopt` (add) or `overwrite` the totals that are "
+			"another's in Redis",
+			COMMAND_RUN},
 		{"help", NULL, "show this and exit", COMMAND_HELP},
 		{"version", NULL, "show the version and exit", COMMAND_VERSION},
 		{"check-config", NULL,

@@ -1,16 +1,16 @@
 /*
- * on_ready() asks whose Redis this is (link.c); up() begins a new view; send() writes a
- * batch of users: those with unsent bytes first, then on with the pass over all others.
- * Each batch of replies lets the next one go. Replies of a batch are counted, not
- * remembered: they come in order.
- *
- * A user belongs to the current view once it was written absolutely in it. A lost
- * connection, or an error for its key, puts it out of the view again, so nothing that was
- * in flight need be kept.
+ * on_ready() asks three things at once: how the server is set up (survey), who its owner
+ * is (link), and that no earlier connection of ours is alive (fence). When the last two
+ * are answered, decide() takes the key, or first links, or leaves it alone; on_taken()
+ * begins the view. While it is up the owner is asked again every second, and at once when
+ * a reply differs: the answer says whether to go on, to write everything anew, or to
+ * leave.
  */
 #include "live/live.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "live/adopt.h"
+#include "live/fence.h"
 #include "live/link.h"
 
 #include <inttypes.h>
@@ -18,49 +18,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_BYTES                                                                        \
-	1024 /* prefix and id are each at most 255 bytes, escaped twice that             \
-	      */
-#define BATCH_USERS 1000
-#define MAX_BATCHES 2
 #define RECONNECT_MIN_MS 100
 #define RECONNECT_MAX_MS 2000
-#define FOREIGN_AGAIN_MS 30000
-#define FAILED_AGAIN_MS 5000
+#define FOREIGN_AGAIN_MS 10000
+#define UNFENCED_WAIT_MS 2000
+#define OWNER_AGAIN_MS 1000
+#define N_HANDLES 6 /* redis, view, reader and three timers */
 
-struct batch {
-	uint64_t end_command; /* done when that many commands were answered */
-	uint64_t taken_index; /* of the ledger's queue, when it was sent */
-};
-
-struct reading {
-	live_read_cb on_read;
-	void *arg;
-};
+/* The claim of a Redis that nobody had claimed. */
+#define NOBODY "-"
 
 struct live {
-	uv_loop_t *loop;
 	struct ledger *ledger;
 	struct live_config config;
-	live_progress_cb on_progress;
-	void *arg;
+	struct live_hooks hooks;
 
 	struct redis *redis;
 	struct link link;
+	struct fence fence;
+	struct adopt *adopt;
+	struct survey survey;
+	struct view *view;
+	struct reader *reader;
+
 	enum live_state state;
 	bool is_settled;
-	struct live_stats stats;
+	bool is_fenced, has_owner; /* what is known on this connection */
+	enum link_owner owner;
+	char owner_id[CLAIM_BYTES];
+	bool has_told_unfenced;
 	uint64_t reconnect_ms;
+	char error[LIVE_ERROR_BYTES];
 
-	uint64_t view; /* users whose `view` is another have to be written absolutely */
-	struct user *pass_at; /* the last user that the pass has looked at */
-	bool is_pass_done, has_failed;
-	uint64_t taken_index, shown_index;
-	uint64_t n_sent, n_answered; /* commands of batches, on this connection */
-	struct batch batches[MAX_BATCHES];
-	size_t n_batches;
-
-	uv_timer_t send, reconnect, again;
+	uv_timer_t reconnect, unfenced, owner_again;
 	unsigned n_open_handles;
 	void (*on_closed)(void *arg);
 	void *on_closed_arg;
@@ -71,233 +61,250 @@ static void start_timer(uv_timer_t *timer, uv_timer_cb callback, uint64_t ms)
 	(void)uv_timer_start(timer, callback, ms, 0); /* fails only for a NULL callback */
 }
 
+static void settle(struct live *live)
+{
+	live->is_settled = true;
+	live->hooks.on_progress(live->hooks.arg);
+}
+
 static void set_state(struct live *live, enum live_state state)
 {
 	live->state = state;
-	live->is_settled |= state != LIVE_CHECKING;
-	live->on_progress(live->arg);
+	if (state != LIVE_CHECKING && state != LIVE_LINKING)
+		live->is_settled = true;
+	live->hooks.on_progress(live->hooks.arg);
 }
 
 static void note_error(struct live *live, const char *text)
 {
-	(void)snprintf(live->stats.error, sizeof(live->stats.error), "%s", text);
+	(void)snprintf(live->error, sizeof(live->error), "%s", text);
 }
 
-/* Writing users */
+/* Linking */
 
-struct key {
-	char text[KEY_BYTES];
-};
-
-static const char *make_key(
-	const struct live *live, const struct user *user, struct key *key)
+static void record_link(struct live *live, const char *claim, bool is_urgent)
 {
-	(void)snprintf(
-		key->text, sizeof(key->text), "%s%s", live->config.key_prefix, user->id);
-	return key->text;
+	const struct link_record *before = ledger_link(live->ledger);
+	struct link_record link = {.at_ms = before->at_ms};
+	uint64_t now = clock_wall_ms();
+
+	if (is_urgent || link.at_ms == 0)
+		link.at_ms = now > before->at_ms ? now : before->at_ms + 1;
+	(void)snprintf(link.claim, sizeof(link.claim), "%s", claim);
+	ledger_set_link(live->ledger, &link, is_urgent);
 }
 
-static void on_send(uv_timer_t *timer);
-
-static bool has_more(const struct live *live)
+/* In the next cut are what was adopted, and that it was. */
+static void wait_for_record(struct live *live)
 {
-	struct ledger_stats stats;
-
-	ledger_get_stats(live->ledger, &stats);
-	return stats.unsent_users > 0 || !live->is_pass_done;
+	live->config.take_over = TAKE_OVER_NOT; /* it was asked for once */
+	record_link(live, live->owner == OWNER_OTHER ? live->owner_id : NOBODY, true);
+	live->hooks.on_link(live->hooks.arg);
 }
 
-void live_poke(struct live *live)
-{
-	if (live->state == LIVE_UP && live->n_batches < MAX_BATCHES && has_more(live) &&
-		!uv_is_active((uv_handle_t *)&live->send))
-		start_timer(&live->send, on_send, 0);
-}
-
-static void on_again(uv_timer_t *timer)
-{
-	struct live *live = timer->data;
-
-	live->has_failed = false;
-	live->is_pass_done = false;
-	live->pass_at = NULL;
-	live_poke(live);
-}
-
-/* Redis refused a command: this user is out of the view until it was written anew. */
-static void note_refusal(struct live *live, struct user *user, const char *error)
-{
-	user->view = 0;
-	live->stats.n_refused++;
-	note_error(live, error);
-	log_limited(LOG_WARN, "Redis refused a command", "user=%s error=%s",
-		LOG_QUOTE(user->id), LOG_QUOTE(error));
-	if (!live->has_failed)
-		start_timer(&live->again, on_again, FAILED_AGAIN_MS);
-	live->has_failed = true;
-}
-
-static void on_written(void *arg, void *item, const redisReply *reply)
+static void on_adopted(void *arg, const struct adopted *list, size_t n)
 {
 	struct live *live = arg;
 
-	if (reply == NULL)
-		return; /* the connection is lost, and with it the view */
-	if (reply->type == REDIS_REPLY_ERROR)
-		note_refusal(live, item, reply->str);
-	live->n_answered++;
-	if (live->n_batches == 0 || live->n_answered < live->batches[0].end_command)
-		return;
-	live->shown_index = live->batches[0].taken_index;
-	live->n_batches--;
-	live->batches[0] = live->batches[1];
-	live_poke(live);
-	live->on_progress(live->arg);
-}
-
-static void send_for(struct live *live, struct user *user, int argc, const char **argv)
-{
-	if (redis_send_words(live->redis, on_written, user, argc, argv) == 0)
-		live->n_sent++;
-	else
+	if (ledger_adopt(live->ledger, list, n, clock_wall_ms()) != 0) {
 		redis_disconnect(live->redis, err_text(ERR_NOMEM));
-}
-
-static void write_absolutely(struct live *live, struct user *user)
-{
-	struct key key;
-	char used[24], input[24], output[24];
-	const char *argv[] = {"HSET", make_key(live, user, &key), "usedTraffic", used,
-		"inputBytes", input, "outputBytes", output};
-
-	(void)snprintf(used, sizeof(used), "%" PRIu64, user->total.used);
-	(void)snprintf(input, sizeof(input), "%" PRIu64, user->total.input);
-	(void)snprintf(output, sizeof(output), "%" PRIu64, user->total.output);
-	user->view = live->view;
-	live->stats.n_absolute++;
-	send_for(live, user, 8, argv);
-}
-
-static void increment(
-	struct live *live, struct user *user, const char *field, uint64_t by)
-{
-	struct key key;
-	char number[24];
-	const char *argv[] = {"HINCRBY", make_key(live, user, &key), field, number};
-
-	if (by == 0)
-		return;
-	(void)snprintf(number, sizeof(number), "%" PRIu64, by);
-	send_for(live, user, 4, argv);
-}
-
-static void write_user(struct live *live, struct user *user, const struct totals *unsent)
-{
-	if (user->view != live->view) {
-		write_absolutely(live, user);
 		return;
 	}
-	increment(live, user, "usedTraffic", unsent->used);
-	increment(live, user, "inputBytes", unsent->input);
-	increment(live, user, "outputBytes", unsent->output);
+	if (n > 0)
+		log_info("the totals in Redis were added to the ledger", "users=%zu", n);
+	wait_for_record(live);
 }
 
-/* The pass: up to `budget` of those who are not in the view and have nothing unsent. */
-static void continue_pass(struct live *live, size_t budget)
+static void begin_linking(struct live *live, bool does_adopt)
 {
-	size_t n = 0;
-
-	while (n < budget && !live->is_pass_done && live->state == LIVE_UP) {
-		struct user *user = ledger_next_user(live->ledger, live->pass_at);
-
-		if (user == NULL) {
-			live->is_pass_done = true;
-			break;
-		}
-		live->pass_at = user;
-		if (user->view != live->view && !user->is_unsent) {
-			write_absolutely(live, user);
-			n++;
-		}
-	}
+	set_state(live, LIVE_LINKING);
+	if (does_adopt)
+		adopt_begin(live->adopt);
+	else
+		wait_for_record(live);
 }
 
-static void send_batch(struct live *live)
+void live_link_saved(struct live *live)
 {
-	uint64_t before = live->n_sent;
-	size_t n = 0;
-	struct totals unsent;
-	struct user *user;
-
-	while (n < BATCH_USERS && live->state == LIVE_UP &&
-		(user = ledger_take_unsent(live->ledger, &unsent)) != NULL) {
-		live->taken_index++;
-		write_user(live, user, &unsent);
-		n++;
-	}
-	continue_pass(live, BATCH_USERS - n);
-	if (live->state != LIVE_UP)
+	if (live->state != LIVE_LINKING || !ledger_is_link_saved(live->ledger))
 		return;
-	if (live->n_sent > before)
-		live->batches[live->n_batches++] =
-			(struct batch){live->n_sent, live->taken_index};
-	else if (live->n_batches == 0)
-		live->shown_index = live->taken_index; /* nothing but zeros */
+	live->has_owner = false; /* that was some time ago */
+	link_ask(&live->link);
 }
 
-static void on_send(uv_timer_t *timer)
+static void become_foreign(struct live *live)
 {
-	struct live *live = timer->data;
+	char why[sizeof(live->error)];
 
-	if (live->state != LIVE_UP || live->n_batches == MAX_BATCHES)
-		return;
-	send_batch(live);
-	live_poke(live);
-	live->on_progress(live->arg);
-}
-
-static size_t count_users(const struct live *live)
-{
-	struct ledger_stats stats;
-
-	ledger_get_stats(live->ledger, &stats);
-	return stats.users;
-}
-
-static void up(struct live *live)
-{
-	live->view++;
-	live->pass_at = NULL;
-	live->is_pass_done = false;
-	live->n_sent = live->n_answered = 0;
-	live->n_batches = 0;
-	live->reconnect_ms = RECONNECT_MIN_MS;
-	live->stats.error[0] = '\0';
-	log_info("Redis is up", "users=%zu", count_users(live));
-	set_state(live, LIVE_UP);
-	live_poke(live);
-}
-
-static void become_foreign(struct live *live, const char *why)
-{
+	(void)snprintf(why, sizeof(why), INSTANCE_KEY " names another data directory: %s",
+		live->owner_id);
+	if (live->state != LIVE_FOREIGN)
+		log_error("this Redis belongs to another tallyd: nothing is written "
+			  "there; --take-over-redis would make it ours",
+			"reason=%s", LOG_QUOTE(why));
 	note_error(live, why);
-	log_error("Redis holds totals that are not ours: nothing is written there",
-		"reason=%s", LOG_QUOTE(why));
 	set_state(live, LIVE_FOREIGN);
 	redis_disconnect(live->redis, why);
 }
 
-static void on_linked(void *arg, const char *foreign_why)
+/* It was adopted from somebody, and that is not in SQLite yet. */
+static bool is_linking(const struct live *live)
+{
+	return !ledger_is_link_saved(live->ledger) &&
+		ledger_link(live->ledger)->claim[0] != '\0';
+}
+
+/* Nobody's: it is new to us, or was wiped. */
+static void decide_unclaimed(struct live *live)
+{
+	const struct link_record *link = ledger_link(live->ledger);
+	bool does_adopt = live->config.take_over == TAKE_OVER_ADOPT &&
+		strcmp(link->claim, NOBODY) != 0;
+
+	if (link->at_ms == 0)
+		begin_linking(live, live->config.take_over != TAKE_OVER_OVERWRITE);
+	else if (does_adopt)
+		begin_linking(live, true);
+	else
+		link_claim(&live->link);
+}
+
+/* A claim was left by a take-over that got no further than SQLite. */
+static void decide_other(struct live *live)
+{
+	if (strcmp(ledger_link(live->ledger)->claim, live->owner_id) == 0)
+		link_take_over(&live->link);
+	else if (live->config.take_over != TAKE_OVER_NOT)
+		begin_linking(live, live->config.take_over == TAKE_OVER_ADOPT);
+	else
+		become_foreign(live);
+}
+
+/* Two of the questions of on_ready() were answered. */
+static void maybe_decide(struct live *live)
+{
+	if (!live->has_owner || !live->is_fenced)
+		return;
+	if (live->owner == OWNER_SELF)
+		link_keep(&live->link);
+	else if (is_linking(live))
+		set_state(live, LIVE_LINKING);
+	else if (live->owner == OWNER_NOBODY)
+		decide_unclaimed(live);
+	else
+		decide_other(live);
+}
+
+/* While it is up */
+
+static void on_owner_again(uv_timer_t *timer)
+{
+	struct live *live = timer->data;
+
+	link_ask(&live->link);
+	start_timer(timer, on_owner_again, OWNER_AGAIN_MS);
+}
+
+static void heed_owner(struct live *live)
+{
+	if (live->owner == OWNER_SELF) {
+		view_resume(live->view);
+		return;
+	}
+	view_hold(live->view);
+	if (live->owner == OWNER_OTHER) {
+		become_foreign(live);
+		return;
+	}
+	log_warn("Redis was emptied: every user is written again", "missing=%s",
+		INSTANCE_KEY);
+	link_claim(&live->link);
+}
+
+static void on_owner(void *arg, enum link_owner owner, const char *id)
 {
 	struct live *live = arg;
 
-	if (foreign_why == NULL)
-		up(live);
+	live->owner = owner;
+	live->has_owner = true;
+	(void)snprintf(live->owner_id, sizeof(live->owner_id), "%s", id);
+	if (live->state == LIVE_UP) {
+		heed_owner(live);
+		return;
+	}
+	if (owner == OWNER_OTHER && !live->is_fenced)
+		settle(live);
+	maybe_decide(live);
+}
+
+static void up(struct live *live)
+{
+	struct ledger_stats stats;
+
+	ledger_get_stats(live->ledger, &stats);
+	live->error[0] = '\0';
+	log_info("Redis is up", "version=%s users=%zu", LOG_QUOTE(live->survey.version),
+		stats.users);
+	set_state(live, LIVE_UP);
+	view_begin(live->view);
+	start_timer(&live->owner_again, on_owner_again, OWNER_AGAIN_MS);
+}
+
+static void on_taken(void *arg)
+{
+	struct live *live = arg;
+	const struct link_record *link = ledger_link(live->ledger);
+
+	live->config.take_over = TAKE_OVER_NOT;
+	if (link->at_ms == 0 || link->claim[0] != '\0')
+		record_link(live, "", false);
+	if (live->state == LIVE_UP)
+		view_renew(live->view);
 	else
-		become_foreign(live, foreign_why);
+		up(live);
+}
+
+static void on_progress(void *arg)
+{
+	struct live *live = arg;
+
+	if (view_has_written(live->view))
+		live->reconnect_ms = RECONNECT_MIN_MS;
+	live->hooks.on_progress(live->hooks.arg);
+}
+
+static void on_difference(void *arg)
+{
+	link_ask(&((struct live *)arg)->link);
 }
 
 /* Coming and going of the connection */
+
+static void on_unfenced(uv_timer_t *timer)
+{
+	struct live *live = timer->data;
+
+	live->is_fenced = true;
+	maybe_decide(live);
+}
+
+static void on_fenced(void *arg, const char *why_unsure)
+{
+	struct live *live = arg;
+
+	if (why_unsure == NULL) {
+		live->is_fenced = true;
+		maybe_decide(live);
+		return;
+	}
+	if (!live->has_told_unfenced)
+		log_warn("Redis does not let us end our earlier connections: after each "
+			 "loss nothing is written for a while",
+			"error=%s wait_ms=%d", LOG_QUOTE(why_unsure), UNFENCED_WAIT_MS);
+	live->has_told_unfenced = true;
+	start_timer(&live->unfenced, on_unfenced, UNFENCED_WAIT_MS);
+	settle(live);
+}
 
 static void on_reconnect(uv_timer_t *timer)
 {
@@ -308,10 +315,6 @@ static void down(struct live *live, const char *error)
 {
 	bool was_up = live->state == LIVE_UP || !live->is_settled;
 
-	if (live->state == LIVE_FOREIGN) {
-		start_timer(&live->reconnect, on_reconnect, FOREIGN_AGAIN_MS);
-		return;
-	}
 	note_error(live, error);
 	if (was_up)
 		log_warn("Redis is down: accounting goes on", "error=%s",
@@ -333,114 +336,51 @@ static void on_ready(void *arg, const char *error)
 		down(live, error);
 		return;
 	}
-	set_state(live, LIVE_CHECKING);
+	if (live->state != LIVE_FOREIGN)
+		set_state(live, LIVE_CHECKING);
+	live->is_fenced = live->has_owner = false;
+	survey_begin(live->redis, &live->survey);
+	link_begin(&live->link);
 	link_ask(&live->link);
+	fence_begin(&live->fence);
 }
 
 static void on_lost(void *arg, const char *error)
 {
-	down(arg, error);
+	struct live *live = arg;
+
+	view_end(live->view);
+	(void)uv_timer_stop(&live->owner_again);
+	(void)uv_timer_stop(&live->unfenced);
+	if (live->state == LIVE_FOREIGN)
+		start_timer(&live->reconnect, on_reconnect, FOREIGN_AGAIN_MS);
+	else
+		down(live, error);
 }
 
-/* Reading */
+/* Looking at it */
 
-static bool parse_total(const redisReply *reply, uint64_t *ret_value)
+void live_poke(struct live *live)
 {
-	char *end;
-
-	if (reply->type != REDIS_REPLY_STRING || reply->len == 0)
-		return false;
-	*ret_value = strtoull(reply->str, &end, 10);
-	return *end == '\0' && reply->str[0] != '-';
-}
-
-static void on_read_reply(void *arg, void *item, const redisReply *reply)
-{
-	struct reading reading = *(struct reading *)item;
-	struct totals totals;
-	bool is_good = reply != NULL && reply->type == REDIS_REPLY_ARRAY &&
-		reply->elements == 3 && parse_total(reply->element[0], &totals.used) &&
-		parse_total(reply->element[1], &totals.input) &&
-		parse_total(reply->element[2], &totals.output);
-
-	(void)arg;
-	free(item);
-	reading.on_read(reading.arg, is_good ? &totals : NULL);
+	if (live->state == LIVE_UP)
+		view_poke(live->view);
 }
 
 bool live_read(
 	struct live *live, const struct user *user, live_read_cb on_read, void *arg)
 {
-	struct key key;
-	const char *argv[] = {"HMGET", make_key(live, user, &key), "usedTraffic",
-		"inputBytes", "outputBytes"};
-	struct reading *reading;
-
-	if (live->state != LIVE_UP || user->view != live->view || user->is_unsent)
-		return false;
-	reading = malloc(sizeof(*reading));
-	if (reading == NULL)
-		return false;
-	*reading = (struct reading){on_read, arg};
-	if (redis_send_words(live->redis, on_read_reply, reading, 5, argv) == 0)
-		return true;
-	free(reading);
-	return false;
+	return live->state == LIVE_UP && reader_ask(live->reader, user, on_read, arg);
 }
 
-/* Life */
-
-#define STRING_OF(x) #x
-#define VERSION(major, minor, patch)                                                     \
-	STRING_OF(major) "." STRING_OF(minor) "." STRING_OF(patch)
-
-const char *live_library_version(void)
+void live_set_repair_rate(struct live *live, uint64_t users_per_second)
 {
-	return VERSION(HIREDIS_MAJOR, HIREDIS_MINOR, HIREDIS_PATCH);
-}
-
-struct live *live_new(uv_loop_t *loop, struct ledger *ledger,
-	const struct live_config *config, live_progress_cb on_progress, void *arg)
-{
-	struct live *live = calloc(1, sizeof(*live));
-
-	if (live == NULL)
-		return NULL;
-	live->loop = loop;
-	live->ledger = ledger;
-	live->config = *config;
-	live->on_progress = on_progress;
-	live->arg = arg;
-	live->reconnect_ms = RECONNECT_MIN_MS;
-	live->state = LIVE_NONE;
-	live->is_settled = config->address == NULL;
-	if (config->address == NULL)
-		return live;
-	live->redis = redis_new(
-		loop, config->address, config->timeout_ms, on_ready, on_lost, live);
-	if (live->redis == NULL) {
-		free(live);
-		return NULL;
-	}
-	live->link = (struct link){
-		live->redis, config->key_prefix, config->instance_id, on_linked, live};
-	live->state = LIVE_DOWN;
-	(void)uv_timer_init(loop, &live->send); /* always 0 */
-	(void)uv_timer_init(loop, &live->reconnect);
-	(void)uv_timer_init(loop, &live->again);
-	live->send.data = live->reconnect.data = live->again.data = live;
-	return live;
-}
-
-void live_start(struct live *live)
-{
-	if (live->redis != NULL)
-		redis_connect(live->redis);
+	if (live->view != NULL)
+		view_set_repair_rate(live->view, users_per_second);
 }
 
 uint64_t live_shown_index(const struct live *live)
 {
-	return live->shown_index;
+	return live->view != NULL ? view_shown_index(live->view) : 0;
 }
 
 enum live_state live_get_state(const struct live *live)
@@ -455,19 +395,103 @@ bool live_is_settled(const struct live *live)
 
 const char *live_state_name(enum live_state state)
 {
-	static const char *const names[] = {"none", "down", "checking", "foreign", "up"};
+	static const char *const names[] = {
+		"none", "down", "checking", "linking", "foreign", "up"};
 
 	return names[state];
 }
 
 void live_get_stats(const struct live *live, struct live_stats *ret_stats)
 {
-	*ret_stats = live->stats;
-	ret_stats->state = live->state;
+	*ret_stats = (struct live_stats){.state = live->state};
+	if (live->view == NULL)
+		return;
+	ret_stats->survey = live->survey;
+	view_get_stats(live->view, &ret_stats->view);
+	(void)snprintf(ret_stats->error, sizeof(ret_stats->error), "%s",
+		live->state == LIVE_UP ? ret_stats->view.error : live->error);
 }
 
-static void maybe_closed(struct live *live)
+/* Life */
+
+#define STRING_OF(x) #x
+#define VERSION(major, minor, patch)                                                     \
+	STRING_OF(major) "." STRING_OF(minor) "." STRING_OF(patch)
+
+const char *live_library_version(void)
 {
+	return VERSION(HIREDIS_MAJOR, HIREDIS_MINOR, HIREDIS_PATCH);
+}
+
+static bool build_parts(struct live *live)
+{
+	const struct live_config *config = &live->config;
+	struct view_config view = {config->key_prefix, config->repair_rate};
+	struct view_hooks hooks = {on_progress, on_difference, live};
+
+	live->redis =
+		redis_new(config->address, config->timeout_ms, on_ready, on_lost, live);
+	if (live->redis != NULL)
+		live->view = view_new(live->ledger, live->redis, &view, &hooks);
+	if (live->view != NULL)
+		live->reader =
+			reader_new(live->redis, live->view, config->read_timeout_ms);
+	if (live->reader != NULL)
+		live->adopt = adopt_new(
+			live->redis, live->ledger, config->key_prefix, on_adopted, live);
+	live->link = (struct link){.redis = live->redis,
+		.instance_id = config->instance_id,
+		.on_owner = on_owner,
+		.on_taken = on_taken,
+		.arg = live};
+	live->fence = (struct fence){.redis = live->redis,
+		.instance_id = config->instance_id,
+		.on_done = on_fenced,
+		.arg = live};
+	return live->adopt != NULL;
+}
+
+struct live *live_new(struct ledger *ledger, const struct live_config *config,
+	const struct live_hooks *hooks)
+{
+	struct live *live = calloc(1, sizeof(*live));
+
+	if (live == NULL)
+		return NULL;
+	live->ledger = ledger;
+	live->config = *config;
+	live->hooks = *hooks;
+	live->reconnect_ms = RECONNECT_MIN_MS;
+	live->state = LIVE_NONE;
+	live->is_settled = config->address == NULL;
+	if (config->address == NULL)
+		return live;
+	if (!build_parts(live)) {
+		live_free(live);
+		return NULL;
+	}
+	live->state = LIVE_DOWN;
+	return live;
+}
+
+void live_start(struct live *live, uv_loop_t *loop)
+{
+	if (live->redis == NULL)
+		return;
+	redis_start(live->redis, loop);
+	view_start(live->view, loop);
+	reader_start(live->reader, loop);
+	(void)uv_timer_init(loop, &live->reconnect); /* always 0 */
+	(void)uv_timer_init(loop, &live->unfenced);
+	(void)uv_timer_init(loop, &live->owner_again);
+	live->reconnect.data = live->unfenced.data = live->owner_again.data = live;
+	redis_connect(live->redis);
+}
+
+static void maybe_closed(void *arg)
+{
+	struct live *live = arg;
+
 	live->n_open_handles--;
 	if (live->n_open_handles == 0)
 		live->on_closed(live->on_closed_arg);
@@ -478,11 +502,6 @@ static void finish_close(uv_handle_t *handle)
 	maybe_closed(handle->data);
 }
 
-static void on_redis_closed(void *arg)
-{
-	maybe_closed(arg);
-}
-
 void live_close(struct live *live, void (*on_closed)(void *arg), void *arg)
 {
 	live->on_closed = on_closed;
@@ -491,18 +510,23 @@ void live_close(struct live *live, void (*on_closed)(void *arg), void *arg)
 		on_closed(arg);
 		return;
 	}
-	live->n_open_handles = 4;
+	live->n_open_handles = N_HANDLES;
 	live->state = LIVE_DOWN;
-	redis_close(live->redis, on_redis_closed, live);
-	uv_close((uv_handle_t *)&live->send, finish_close);
+	redis_close(live->redis, maybe_closed, live);
+	view_close(live->view, maybe_closed, live);
+	reader_close(live->reader, maybe_closed, live);
 	uv_close((uv_handle_t *)&live->reconnect, finish_close);
-	uv_close((uv_handle_t *)&live->again, finish_close);
+	uv_close((uv_handle_t *)&live->unfenced, finish_close);
+	uv_close((uv_handle_t *)&live->owner_again, finish_close);
 }
 
 void live_free(struct live *live)
 {
 	if (live == NULL)
 		return;
+	adopt_free(live->adopt);
+	reader_free(live->reader);
+	view_free(live->view);
 	redis_free(live->redis);
 	free(live);
 }

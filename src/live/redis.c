@@ -18,6 +18,10 @@
 #include <sys/socket.h>
 
 #define FIRST_CALLS 64
+/* What a peer may make us allocate: an array's header alone, and a reply that does not
+ * end. The largest we ask for are a page of SCAN and a list of all clients. */
+#define MAX_ELEMENTS 65536
+#define MAX_REPLY_BYTES (16 << 20)
 
 enum state { STATE_CLOSED, STATE_RESOLVING, STATE_CONNECTING, STATE_READY };
 
@@ -36,6 +40,8 @@ struct redis {
 
 	enum state state;
 	redisAsyncContext *ac;
+	redisReplyObjectFunctions functions; /* of ac's reader: hiredis's, but for one */
+	void *(*create_array)(const redisReadTask *task, int elements); /* hiredis's */
 	uv_poll_t *poll; /* of ac's socket; frees itself */
 	bool wants_write, is_polling_write;
 	struct call *calls; /* a ring: replies come in the order of commands */
@@ -131,6 +137,32 @@ static bool has_unasked_socket(const struct redis *redis)
 		first != '-';
 }
 
+static void *create_bounded_array(const redisReadTask *task, int elements)
+{
+	struct redis *redis = task->privdata;
+
+	if (elements <= MAX_ELEMENTS)
+		return redis->create_array(task, elements);
+	note_error(redis, "a reply with too many elements");
+	return NULL;
+}
+
+static void bound_replies(struct redis *redis)
+{
+	redisReader *reader = redis->ac->c.reader;
+
+	redis->functions = *reader->fn;
+	redis->create_array = redis->functions.createArray;
+	redis->functions.createArray = create_bounded_array;
+	reader->fn = &redis->functions;
+	reader->privdata = redis;
+}
+
+static bool is_reply_too_large(const struct redis *redis)
+{
+	return redis->ac->c.reader->len > MAX_REPLY_BYTES;
+}
+
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
 	struct redis *redis = poll->data;
@@ -142,6 +174,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 		drop(redis, UNASKED);
 	if (redis != NULL && redis->ac != NULL && (events & UV_READABLE) != 0)
 		redisAsyncHandleRead(redis->ac);
+	if (redis != NULL && redis->ac != NULL && is_reply_too_large(redis))
+		drop(redis, "a reply that is too large");
 	if (redis != NULL && redis->ac != NULL && (events & UV_WRITABLE) != 0)
 		redisAsyncHandleWrite(redis->ac);
 }
@@ -387,6 +421,7 @@ static int attach(struct redis *redis, redisAsyncContext *ac)
 	ac->ev.addWrite = on_add_write;
 	ac->ev.delWrite = on_del_write;
 	ac->ev.cleanup = on_cleanup;
+	bound_replies(redis);
 	(void)redisAsyncSetConnectCallback(ac, on_connect); /* fails only if set twice */
 	(void)redisAsyncSetDisconnectCallback(ac, on_disconnect);
 	poll_for(redis, true);
@@ -478,8 +513,8 @@ void redis_disconnect(struct redis *redis, const char *reason)
 	drop(redis, reason);
 }
 
-struct redis *redis_new(uv_loop_t *loop, const struct redis_address *address,
-	uint64_t timeout_ms, redis_ready_cb on_ready, redis_lost_cb on_lost, void *arg)
+struct redis *redis_new(const struct redis_address *address, uint64_t timeout_ms,
+	redis_ready_cb on_ready, redis_lost_cb on_lost, void *arg)
 {
 	struct redis *redis = calloc(1, sizeof(*redis));
 
@@ -491,12 +526,17 @@ struct redis *redis_new(uv_loop_t *loop, const struct redis_address *address,
 		free(redis);
 		return NULL;
 	}
-	redis->loop = loop;
 	redis->address = address;
 	redis->timeout_ms = timeout_ms;
 	redis->on_ready = on_ready;
 	redis->on_lost = on_lost;
 	redis->arg = arg;
+	return redis;
+}
+
+void redis_start(struct redis *redis, uv_loop_t *loop)
+{
+	redis->loop = loop;
 	/* None of these can fail: a start only for a NULL callback. */
 	(void)uv_timer_init(loop, &redis->deadline);
 	(void)uv_prepare_init(loop, &redis->end_of_turn);
@@ -504,7 +544,6 @@ struct redis *redis_new(uv_loop_t *loop, const struct redis_address *address,
 	redis->end_of_turn.data = redis;
 	redis->n_open_handles = 2;
 	(void)uv_prepare_start(&redis->end_of_turn, on_end_of_turn);
-	return redis;
 }
 
 static void finish_close(uv_handle_t *handle)

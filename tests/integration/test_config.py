@@ -10,7 +10,8 @@ from tallyd import run_tool, stats
 OPTIONS = (
     "listen", "data_dir", "redis_url", "redis_key_prefix", "sync_interval", "sync_batch_size",
     "max_pending_users", "emergency_flush_size", "max_retries", "retry_delay",
-    "journal_fsync", "journal_max_bytes", "redis_timeout", "min_free_bytes", "max_users",
+    "journal_fsync", "journal_max_bytes", "redis_timeout", "redis_repair_rate",
+    "min_free_bytes", "max_users",
     "busy_timeout", "log_level", "allow_anonymous", "stop_timeout", "max_body_bytes",
     "max_connections", "idle_timeout", "request_timeout")
 MS = {"ms": 1, "s": 1000, "m": 60000, "min": 60000, "h": 3600000, "": 1}
@@ -75,6 +76,7 @@ def test_the_defaults_are_as_documented(tmp_path):
     assert ms(found["retry_delay"]) == 1000
     assert found["journal_fsync"] == "everysec"
     assert ms(found["redis_timeout"]) == 500
+    assert int(found["redis_repair_rate"]) == 20000
     assert ms(found["busy_timeout"]) == 1000
     assert found["log_level"] == "info"
     assert ms(found["stop_timeout"]) == 20000

@@ -1,22 +1,21 @@
 """The view in Redis, and Redis being away, slow, empty or somebody else's."""
-import contextlib
 import signal
-import socket
-import threading
 import time
 
 import pytest
 
 from deadline import seconds, wait_for
+from fake_redis import FakeRedis, Free, bulk
 from oracle import Load
 from tallyd import report, stats
 
 
-def wait_for_view(redis, daemon, prefix="user:"):
-    """Flushes, and waits until Redis shows just what SQLite holds."""
+def wait_for_view(redis, daemon, prefix="user:", limit=30, missing=None):
+    """Flushes, and waits until Redis shows just what SQLite holds, and `missing` besides."""
     daemon.force_sync()
     held = daemon.users()
-    wait_for(lambda: redis.view(prefix) == held, "Redis shows the ledger", limit=30)
+    shown = held | (missing or {})
+    wait_for(lambda: redis.view(prefix) == shown, "Redis shows the ledger", limit=limit)
     return held
 
 
@@ -262,32 +261,144 @@ def test_a_wrong_password_is_a_redis_that_is_down(make_redis, tallyd):
     assert "wrong-one" not in daemon.log()
 
 
-# Somebody else's Redis.
+# Linking, and somebody else's Redis.
 
-def test_totals_of_somebody_else_refuse_the_start(redis, tallyd):
-    redis.ask("HSET", "user:panel", "usedTraffic", "5")
-    before = redis.view()
-    daemon = tallyd(redis_url=redis.url)
-    code, said = daemon.start_and_fail()
-    assert code == 78, said
-    assert "Redis" in said and "hashes" in said, said
-    assert redis.view() == before
-    assert redis.ask("DBSIZE") == 1
-    redis.ask("DEL", "user:panel")
-    daemon.start()
-    daemon.report(stats("alice", 1, 2))
-    assert redis.view() == {"alice": (3, 1, 2)}
+def test_totals_of_a_panel_are_added_to_once(redis, tallyd):
+    redis.ask("HSET", "user:panel", "usedTraffic", "5000", "note", "keep me")
+    redis.ask("HSET", "user:full", "usedTraffic", "50", "inputBytes", "20", "outputBytes", "30")
+    redis.ask("HSET", "user:other", "name", "bob")
+    daemon = tallyd(redis_url=redis.url).start()
+    wait_for_state(daemon, "up")
+    for end in (daemon.kill, daemon.stop, daemon.kill):
+        daemon.report(stats("panel", 1, 2), stats("full", 1, 2), stats("new", 1, 2))
+        end()
+        daemon.start()
+    held = wait_for_view(redis, daemon, missing={"other": (0, 0, 0)})
+    assert held == {"panel": (5009, 3, 6), "full": (59, 23, 36), "new": (9, 3, 6)}
+    assert redis.hash("user:panel")["note"] == "keep me"
+    assert redis.hash("user:other") == {"name": "bob"}
 
 
-@pytest.mark.smoke
-def test_the_redis_of_another_instance_refuses_the_start(redis, tallyd):
+def test_totals_are_added_to_what_was_counted_without_redis(make_redis, tallyd):
+    redis = make_redis().start()
+    redis.ask("HSET", "user:alice", "usedTraffic", "5000")
+    redis.ask("SAVE")
+    redis.kill()
+    daemon = tallyd(redis_url=redis.url).start()
+    daemon.report(stats("alice", 1, 2), stats("bob", 1, 2))
+    redis.start()
+    wait_for_state(daemon, "up")
+    assert wait_for_view(redis, daemon) == {"alice": (5003, 1, 2), "bob": (3, 1, 2)}
+
+
+def test_what_is_no_total_is_left_and_reported(redis, tallyd):
+    odd = {"float": "1.5", "text": "abc", "empty": "", "signed": "+5", "negative": "-5",
+           "blank": " 5", "huge": "9223372036854775808", "long": "1" * 400}
+    for user, value in odd.items():
+        redis.ask("HSET", f"user:{user}", "usedTraffic", value)
+    redis.ask("HSET", "user:half", "usedTraffic", "7", "inputBytes", "x")
+    redis.ask("HSET", b"user:a\x01b", "usedTraffic", "7")
+    redis.ask("HSET", b"user:\xff", "usedTraffic", "7")
+    redis.ask("HSET", "user:" + "n" * 256, "usedTraffic", "7")
+    redis.ask("HSET", "user:", "usedTraffic", "7")
+    redis.ask("HSET", "user:most", "usedTraffic", str(2**63 - 1))
+    redis.ask("SET", "user:string", "x")
+    daemon = tallyd(redis_url=redis.url).start()
+    wait_for_state(daemon, "up")
+    wait_for(lambda: redis.hash("user:half").get("outputBytes") == "0", "users are written")
+    daemon.force_sync()
+    assert daemon.users() == {"half": (7, 0, 0), "most": (2**63 - 1, 0, 0)}
+    for user, value in odd.items():
+        assert redis.hash(f"user:{user}") == {"usedTraffic": value}, user
+    rejects = daemon.sql("select reason, event from rejects where node = 'redis'")
+    events = [event for _, event in rejects]
+    for user, value in odd.items():
+        assert f"user:{user} usedTraffic={value}" in events, (user, events)
+    assert "user:half inputBytes=x" in events
+    assert len(rejects) == len(odd) + 5, events
+    assert redis.ask("GET", "user:string") == "x"
+    assert "total in Redis not taken over" in daemon.log()
+
+
+def test_users_beyond_max_users_are_left_in_redis(redis, tallyd):
+    for i in range(20):
+        redis.ask("HSET", f"user:u{i}", "usedTraffic", 100 + i)
+    daemon = tallyd(redis_url=redis.url, max_users=12).start()
+    wait_for_state(daemon, "up")
+    daemon.force_sync()
+    assert len(daemon.users()) == 12
+    view = redis.view()
+    assert sorted(used for used, _, _ in view.values()) == list(range(100, 120))
+    assert len(daemon.sql("select * from rejects where reason like '%max_users%'")) == 8
+
+
+def test_a_second_instance_writes_nothing_and_says_why(redis, tallyd):
     first = tallyd(redis_url=redis.url).start()
     first.report(stats("alice", 1, 2))
     second = tallyd(redis_url=redis.url)
-    code, said = second.start_and_fail()
-    assert code == 78 and "tallyd:instance" in said, said
+    second.expects_errors = True
+    second.start()
+    before = redis.view()
+    second.report(stats("alice", 100, 200), stats("bob", 1, 2))
+    assert second.traffic("alice") == {"id": "alice", "usedTraffic": 300, "inputBytes": 100,
+                                       "outputBytes": 200, "source": "ledger"}
+    data = second.status()["redis"]
+    assert data["state"] == "foreign" and "tallyd:instance" in data["error"], data
+    assert "belongs to another tallyd" in second.log()
+    assert second.get("/readyz").json()["redis"] == "foreign"
+    assert redis.view() == before
     first.report(stats("alice", 1, 2))
     assert redis.view() == {"alice": (6, 2, 4)}
+
+
+@pytest.mark.parametrize("how, alice", [("adopt", (309, 103, 206)), ("overwrite", (300, 100, 200))])
+def test_another_ones_redis_is_taken_over_when_asked_to(how, alice, redis, tallyd):
+    first = tallyd(redis_url=redis.url).start()
+    first.report(stats("alice", 3, 6), stats("bob", 1, 2))
+    second = tallyd(redis_url="none").start()
+    second.report(stats("alice", 100, 200))
+    second.stop()
+    second.options["redis_url"] = redis.url
+    second.options["take_over_redis"] = how
+    for _ in range(3):  # asked for more than once, it is done once
+        second.start()
+        wait_for_state(second, "up")
+        second.kill()
+    del second.options["take_over_redis"]
+    second.start()
+    bob = {"bob": (3, 1, 2)}
+    held = wait_for_view(redis, second, missing={} if how == "adopt" else bob)
+    assert held == {"alice": alice} | (bob if how == "adopt" else {})
+    # The first one, which still runs, leaves it alone from now on.
+    first.expects_errors = True
+    wait_for_state(first, "foreign")
+    first.report(stats("alice", 1, 2))
+    assert redis.view()["alice"] == alice
+
+
+def test_taking_over_can_be_asked_for_in_no_other_way(redis, tallyd):
+    daemon = tallyd(redis_url=redis.url, take_over_redis="both")
+    code, said = daemon.start_and_fail()
+    assert code == 64 and "adopt|overwrite" in said, said
+    daemon = tallyd(redis_url=redis.url, config="take_over_redis = adopt\n")
+    code, said = daemon.start_and_fail()
+    assert code == 78 and "no such option" in said, said
+
+
+@pytest.mark.parametrize("value", ["", "x" * 500, "a\nb"])
+def test_an_owner_that_is_no_id_is_somebody_else(value, redis, tallyd):
+    redis.ask("SET", "tallyd:instance", value)
+    daemon = tallyd(redis_url=redis.url)
+    daemon.expects_errors = True
+    daemon.start()
+    daemon.report(stats("alice", 1, 2))
+    assert daemon.status()["redis"]["state"] == "foreign"
+    assert redis.ask("GET", "tallyd:instance") == value and redis.ask("DBSIZE") == 1
+    daemon.stop()
+    daemon.options["take_over_redis"] = "overwrite"
+    daemon.start()
+    wait_for_state(daemon, "up")
+    assert wait_for_view(redis, daemon) == {"alice": (3, 1, 2)}
 
 
 def test_the_instance_knows_its_own_redis_again(redis, tallyd):
@@ -306,6 +417,7 @@ def test_the_instance_knows_its_own_redis_again(redis, tallyd):
 def test_a_foreign_redis_that_appears_later_is_left_alone(make_redis, tallyd):
     redis = make_redis().start()
     redis.ask("HSET", "user:panel", "usedTraffic", "5")
+    redis.ask("SET", "tallyd:instance", "somebody")
     redis.ask("SAVE")
     redis.kill()
     daemon = tallyd(redis_url=redis.url)
@@ -316,9 +428,12 @@ def test_a_foreign_redis_that_appears_later_is_left_alone(make_redis, tallyd):
     wait_for_state(daemon, "foreign")
     daemon.report(stats("alice", 1, 2), stats("panel", 1, 2))
     assert redis.view() == {"panel": (5, 0, 0)}
-    assert redis.ask("DBSIZE") == 1
+    assert redis.ask("DBSIZE") == 2
     assert daemon.traffic("alice") == {"id": "alice", "usedTraffic": 6, "inputBytes": 2,
                                        "outputBytes": 4, "source": "ledger"}
+    redis.ask("DEL", "tallyd:instance")  # nobody's any more: looked at again, and adopted
+    wait_for_state(daemon, "up")
+    assert wait_for_view(redis, daemon) == {"alice": (6, 2, 4), "panel": (8, 1, 2)}
 
 
 def test_other_keys_do_not_make_a_redis_foreign(redis, tallyd):
@@ -335,46 +450,10 @@ def test_other_keys_do_not_make_a_redis_foreign(redis, tallyd):
 
 # A peer that is no Redis.
 
-class FakeRedis(threading.Thread):
-    """Answers whatever it reads with what `reply(bytes)` gives."""
-
-    def __init__(self, reply):
-        super().__init__(daemon=True)
-        self.reply = reply
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"redis://127.0.0.1:{self.listener.getsockname()[1]}/0"
-        self.start()
-
-    def run(self):
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            with connection, contextlib.suppress(OSError):
-                while data := connection.recv(65536):
-                    connection.sendall(self.reply(data))
-
-    def close(self):
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.listener.close()
-
-
-def free_redis(on_write):
-    """Says that it is empty and anybody's, and `on_write` to all that follows."""
-    def reply(data):
-        if b"SCAN" in data:
-            return b"*2\r\n$1\r\n0\r\n*0\r\n"
-        if b"tallyd:instance" in data:
-            return b"+OK\r\n" if b"SET" in data else b"$-1\r\n"
-        return on_write
-    return reply
-
-
 @pytest.mark.parametrize("reply", [
-    free_redis(b":3\r\n" * 40), free_redis(b"+OK\r\n$5\r\nab"), free_redis(b"*-1\r\n" * 3),
-    free_redis(b"HTTP/1.1 400 Bad Request\r\n\r\n"), lambda data: b"\x15\x03\x01\x00\x02\x02\x28",
-    lambda data: b"*1\r\n" * 500, lambda data: b"-ERR max number of clients reached\r\n" * 2,
+    Free(b":3\r\n" * 40), Free(b"+OK\r\n$5\r\nab"), Free(b"*-1\r\n" * 3),
+    Free(b"HTTP/1.1 400 Bad Request\r\n\r\n"), lambda words: b"\x15\x03\x01\x00\x02\x02\x28",
+    lambda words: b"*1\r\n" * 500, lambda words: b"-ERR max number of clients reached\r\n" * 2,
 ], ids=["too many", "one and a half", "nil arrays", "http", "tls", "nested", "errors"])
 def test_a_peer_that_is_no_redis_costs_no_report(reply, tallyd):
     peer = FakeRedis(reply)
@@ -388,11 +467,12 @@ def test_a_peer_that_is_no_redis_costs_no_report(reply, tallyd):
 
 
 def test_a_redis_that_takes_long_to_look_through_does_not_hold_up_the_start(tallyd):
-    peer = FakeRedis(lambda data: b"*2\r\n$1\r\n7\r\n*0\r\n" if b"SCAN" in data else b"$-1\r\n")
+    free = Free(b"")
+    peer = FakeRedis(lambda words: b"*2\r\n$1\r\n7\r\n*0\r\n" if words[0] == b"SCAN" else free(words))
     daemon = tallyd(redis_url=peer.url).spawn()
     wait_for(lambda: "journal folded" in daemon.log(), "the start is under way")
     daemon.send_signal(signal.SIGHUP)  # too early to be heeded, and not deadly either
     wait_for(daemon.is_ready, "it is ready")
-    assert daemon.status()["redis"]["state"] == "checking"
+    assert daemon.status()["redis"]["state"] == "linking"
     daemon.report(stats("alice", 1, 2))
     peer.close()

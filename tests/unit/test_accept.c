@@ -100,6 +100,7 @@ static void open_rig_in(struct rig *rig, const struct shape *shape)
 		.emergency_flush_size = shape->emergency_flush_size,
 		.max_retries = 3,
 		.retry_delay_ms = 1};
+	struct live_hooks live_hooks = {.on_progress = on_progress, .arg = rig};
 	struct flush_hooks hooks = {on_cut, on_committed, on_fatal, rig};
 	struct accept_parts parts;
 	struct errmsg msg = {""};
@@ -111,9 +112,9 @@ static void open_rig_in(struct rig *rig, const struct shape *shape)
 	assert_int_equal(journal_open(&rig->loop, rig->dir.fd, &journal, 0, 0, on_synced,
 				 rig, &rig->journal, &msg),
 		0);
-	rig->live = live_new(&rig->loop, rig->ledger, &live, on_progress, rig);
+	rig->live = live_new(rig->ledger, &live, &live_hooks);
 	assert_non_null(rig->live);
-	live_start(rig->live);
+	live_start(rig->live, &rig->loop);
 	rig->flush = flush_new(&rig->loop, rig->store, rig->ledger, &flush, &hooks);
 	assert_non_null(rig->flush);
 	flush_start(rig->flush);

@@ -64,7 +64,6 @@ TEST(exit_codes_are_those_of_the_manual)
 		{ERR_LOCKED, 75},
 		{ERR_CONFIG, 78},
 		{ERR_LISTEN, 78},
-		{ERR_REDIS_FOREIGN, 78},
 	};
 
 	for (size_t i = 0; i < COUNT_OF(rows); i++)

@@ -33,12 +33,13 @@ struct fixture {
 	struct ledger *ledger;
 	struct flush *flush;
 	sqlite3 *other; /* another program's transaction */
-	unsigned n_cuts, n_fatal;
+	unsigned n_cuts, n_commits, n_fatal;
 	uint64_t cut_at_ms[MAX_CUTS]; /* by the loop's clock */
 	uint64_t committed_seq;
 	struct {
 		unsigned n_cuts, n_answers;
-		int64_t sum;
+		int64_t sum, link;
+		bool is_link_saved;
 	} at_first_commit;
 	int fatal_code;
 	uint64_t await_n; /* for the conditions below */
@@ -82,6 +83,14 @@ static int64_t sum_of_used(const struct fixture *f)
 	return number(f, "SELECT coalesce(sum(used_traffic), 0) FROM users");
 }
 
+/* 0: there is none. */
+static int64_t link_in_file(const struct fixture *f)
+{
+	return number(f,
+		"SELECT coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE "
+		"key='redis_link'), 0)");
+}
+
 static struct flush_stats stats_of(const struct fixture *f)
 {
 	struct flush_stats stats;
@@ -104,10 +113,12 @@ static void on_committed(void *arg, uint64_t seq)
 
 	assert_int_equal(
 		number(f, "SELECT value FROM meta WHERE key='applied_seq'"), seq);
-	if (f->committed_seq == 0) {
+	if (f->n_commits++ == 0) {
 		f->at_first_commit.n_cuts = f->n_cuts;
 		f->at_first_commit.n_answers = f->n_answers;
 		f->at_first_commit.sum = sum_of_used(f);
+		f->at_first_commit.link = link_in_file(f);
+		f->at_first_commit.is_link_saved = ledger_is_link_saved(f->ledger);
 	}
 	f->committed_seq = seq;
 }
@@ -948,6 +959,247 @@ TEST(a_stop_tries_an_unknown_cut_again_and_then_the_rest)
 	end(&f);
 }
 
+static void set_link(struct fixture *f, uint64_t at_ms, bool is_urgent)
+{
+	struct link_record link = {at_ms, "somebody"};
+
+	ledger_set_link(f->ledger, &link, is_urgent);
+}
+
+static bool is_running(const void *arg)
+{
+	const struct fixture *f = arg;
+
+	return stats_of(f).is_running;
+}
+
+static bool has_cut(const void *arg)
+{
+	const struct fixture *f = arg;
+
+	return f->n_cuts >= f->await_n;
+}
+
+static bool has_saved_link(const void *arg)
+{
+	const struct fixture *f = arg;
+
+	return ledger_is_link_saved(f->ledger);
+}
+
+static void expect_link_saved(const struct fixture *f, int64_t at_ms)
+{
+	assert_true(ledger_is_link_saved(f->ledger));
+	assert_false(ledger_is_dirty(f->ledger));
+	assert_int_equal(link_in_file(f), at_ms);
+}
+
+/* Nothing but `error` tells of a flush that held only the link. */
+static void expect_uncounted(const struct fixture *f, int error)
+{
+	struct flush_stats stats = stats_of(f);
+
+	assert_int_equal(stats.n_started, 0);
+	assert_int_equal(stats.n_succeeded, 0);
+	assert_int_equal(stats.n_failed, 0);
+	assert_int_equal(stats.users_written, 0);
+	assert_int_equal(stats.statements, 0);
+	assert_true(stats.total_ms <= 0);
+	assert_false(stats.is_running);
+	assert_int_equal(stats.last.at_ms, 0);
+	assert_int_equal(stats.last.users, 0);
+	assert_int_equal(stats.last.error, error);
+}
+
+TEST(a_flush_of_an_urgent_link_alone_is_made_and_not_counted)
+{
+	struct waiter waiter;
+	struct fixture f;
+
+	begin(&f, &quiet);
+	set_link(&f, 1000, true);
+	request(&f, &waiter);
+	run_until_done(&f, &waiter, 0);
+	assert_int_equal(f.n_cuts, 1);
+	assert_int_equal(f.n_commits, 1);
+	assert_true(f.at_first_commit.is_link_saved);
+	assert_int_equal(f.committed_seq, 0);
+	expect_link_saved(&f, 1000);
+	expect_uncounted(&f, 0);
+	assert_int_equal(waiter.outcome.users, 0);
+	assert_int_equal(waiter.outcome.at_ms, 0);
+	request(&f, &waiter); /* it is not written again */
+	run_until_done(&f, &waiter, 0);
+	assert_int_equal(f.n_cuts, 1);
+	book_users(&f, 0, 7);
+	request(&f, &waiter);
+	run_until_done(&f, &waiter, 0);
+	expect_flushed(&f, 7);
+	assert_int_equal(stats_of(&f).n_started, 1);
+	assert_int_equal(stats_of(&f).n_succeeded, 1);
+	end(&f);
+}
+
+TEST(the_interval_and_a_stop_write_an_urgent_link_too)
+{
+	struct flush_config config = quiet;
+	struct waiter stopped;
+	struct fixture f;
+
+	config.interval_ms = 2;
+	begin(&f, &config);
+	set_link(&f, 1000, true);
+	assert_true(loop_run_until(&f.loop, has_saved_link, &f, DEADLINE_MS));
+	expect_link_saved(&f, 1000);
+	set_link(&f, 2000, true);
+	stop(&f, DEADLINE_MS, &stopped);
+	run_until_done(&f, &stopped, 0);
+	expect_link_saved(&f, 2000);
+	expect_uncounted(&f, 0);
+	end(&f);
+}
+
+TEST(a_link_that_is_not_urgent_waits_for_a_flush_of_something_else)
+{
+	struct flush_config config = quiet;
+	struct waiter waiter;
+	struct fixture f;
+
+	config.interval_ms = 1;
+	begin(&f, &config);
+	set_link(&f, 1000, false);
+	request(&f, &waiter);
+	run_until_done(&f, &waiter, 0);
+	loop_run_for(&f.loop, A_WHILE_MS);
+	assert_int_equal(f.n_cuts, 0);
+	assert_int_equal(link_in_file(&f), 0);
+	book_users(&f, 0, 7);
+	request(&f, &waiter);
+	run_until_done(&f, &waiter, 0);
+	expect_flushed(&f, 7);
+	expect_link_saved(&f, 1000);
+	assert_int_equal(stats_of(&f).n_succeeded, 1);
+	end(&f);
+}
+
+TEST(a_failed_flush_of_the_link_says_so_and_is_tried_again)
+{
+	struct flush_config config = eager();
+	struct waiter waiter;
+	struct fixture f;
+
+	begin(&f, &config);
+	lock(&f);
+	set_link(&f, 1000, true);
+	request(&f, &waiter);
+	run_until_done(&f, &waiter, ERR_STORE_BUSY);
+	assert_int_equal(stats_of(&f).last.error, ERR_STORE_BUSY);
+	assert_int_equal(waiter.outcome.error, ERR_STORE_BUSY);
+	assert_false(ledger_is_link_saved(f.ledger));
+	assert_true(ledger_is_dirty(f.ledger));
+	run_until(&f, has_cut, 4); /* nobody has asked again */
+	assert_int_equal(stats_of(&f).last.error, ERR_STORE_BUSY);
+	assert_int_equal(f.n_commits, 0);
+	unlock(&f);
+	assert_true(loop_run_until(&f.loop, has_saved_link, &f, DEADLINE_MS));
+	assert_int_equal(f.n_commits, 1);
+	expect_link_saved(&f, 1000);
+	expect_uncounted(&f, 0);
+	end(&f);
+}
+
+TEST(a_link_that_is_set_during_a_flush_of_the_link_is_written_by_another)
+{
+	struct waiter first, second;
+	struct fixture f;
+
+	begin_waiting(&f, &quiet, DEADLINE_MS);
+	lock(&f);
+	set_link(&f, 1000, true);
+	request(&f, &first);
+	run_until(&f, is_running, 0);
+	set_link(&f, 2000, true);
+	request(&f, &second);
+	unlock(&f);
+	run_until_done(&f, &second, 0);
+	assert_int_equal(f.at_first_commit.link, 1000);
+	assert_false(f.at_first_commit.is_link_saved);
+	assert_int_equal(first.code, 0);
+	assert_int_equal(first.place, 1);
+	assert_int_equal(f.n_commits, 2);
+	expect_link_saved(&f, 2000);
+	expect_uncounted(&f, 0);
+	end(&f);
+}
+
+/* The link asked to be flushed: nobody knows yet whether it was. */
+static void begin_with_unknown_link(struct fixture *f, const char *adopted_id)
+{
+	char id[16];
+	struct adopted adopted = {id, {500, 0, 0}};
+	struct waiter waiter;
+
+	begin(f, &quiet);
+	(void)snprintf(id, sizeof(id), "%s", adopted_id);
+	if (id[0] != '\0')
+		assert_int_equal(ledger_adopt(f->ledger, &adopted, 1, 1000), 0);
+	set_link(f, 1000, true);
+	request(f, &waiter);
+	fail_commit();
+	run_until_done(f, &waiter, ERR_STORE_UNKNOWN);
+	assert_true(faults_fired(FAULT_SQLITE_SYNC));
+	faults_reset();
+	assert_false(ledger_is_link_saved(f->ledger));
+	assert_int_equal(link_in_file(f), 0);
+}
+
+TEST(a_link_of_unknown_outcome_is_handed_in_again_before_what_came_since)
+{
+	struct waiter waiter;
+	struct fixture f;
+
+	begin_with_unknown_link(&f, "");
+	expect_uncounted(&f, ERR_STORE_UNKNOWN);
+	book_users(&f, 0, 4);
+	clock_freeze_for_test(clock_ms() + quiet.retry_delay_ms);
+	request(&f, &waiter);
+	run_until_done(&f, &waiter, 0);
+	assert_int_equal(f.at_first_commit.n_cuts, 1);
+	assert_int_equal(f.at_first_commit.link, 1000);
+	assert_int_equal(f.at_first_commit.sum, 0);
+	assert_int_equal(f.n_commits, 2);
+	expect_link_saved(&f, 1000);
+	expect_flushed(&f, 4);
+	assert_int_equal(stats_of(&f).n_started, 1); /* of the users */
+	assert_int_equal(stats_of(&f).n_failed, 0);
+	end(&f);
+}
+
+TEST(adopted_totals_whose_outcome_is_unknown_are_in_the_file_once)
+{
+	for (int is_made = 0; is_made < 2; is_made++) {
+		struct waiter waiter;
+		struct fixture f;
+
+		begin_with_unknown_link(&f, "a");
+		assert_int_equal(stats_of(&f).n_failed, 1); /* it was a sync */
+		assert_int_equal(sum_of_used(&f), 0);
+		if (is_made) /* as if SQLite had got it to the disk before it failed */
+			sample_sql(f.path,
+				"INSERT INTO users(id, used_traffic) VALUES('a', 500);"
+				"INSERT INTO meta VALUES('redis_link', '1000 somebody')");
+		clock_freeze_for_test(clock_ms() + quiet.retry_delay_ms);
+		request(&f, &waiter);
+		run_until_done(&f, &waiter, 0);
+		expect_flushed(&f, 500);
+		expect_link_saved(&f, 1000);
+		assert_int_equal(f.n_cuts, 1);
+		assert_int_equal(stats_of(&f).n_started, 2);
+		assert_int_equal(stats_of(&f).n_succeeded, 1);
+		end(&f);
+	}
+}
+
 TEST(a_foreign_applied_seq_is_fatal_and_nothing_more_is_tried)
 {
 	struct flush_config config = eager();
@@ -1091,6 +1343,17 @@ int main(void)
 			a_cut_of_unknown_outcome_is_handed_in_again_before_any_other),
 		cmocka_unit_test(a_commit_that_was_made_after_all_is_not_made_twice),
 		cmocka_unit_test(a_stop_tries_an_unknown_cut_again_and_then_the_rest),
+		cmocka_unit_test(a_flush_of_an_urgent_link_alone_is_made_and_not_counted),
+		cmocka_unit_test(the_interval_and_a_stop_write_an_urgent_link_too),
+		cmocka_unit_test(
+			a_link_that_is_not_urgent_waits_for_a_flush_of_something_else),
+		cmocka_unit_test(a_failed_flush_of_the_link_says_so_and_is_tried_again),
+		cmocka_unit_test(
+			a_link_that_is_set_during_a_flush_of_the_link_is_written_by_another),
+		cmocka_unit_test(
+			a_link_of_unknown_outcome_is_handed_in_again_before_what_came_since),
+		cmocka_unit_test(
+			adopted_totals_whose_outcome_is_unknown_are_in_the_file_once),
 		cmocka_unit_test(
 			a_foreign_applied_seq_is_fatal_and_nothing_more_is_tried),
 		cmocka_unit_test(a_cut_that_finds_no_memory_is_taken_later),

@@ -605,6 +605,344 @@ TEST(what_was_only_prepared_can_be_forgotten)
 	ledger_free(ledger);
 }
 
+/* Nothing writes to the id. */
+static struct adopted adopted(
+	const char *id, uint64_t used, uint64_t input, uint64_t output)
+{
+	return (struct adopted){(char *)id, {used, input, output}};
+}
+
+static void adopt(struct ledger *ledger, struct adopted one)
+{
+	assert_int_equal(ledger_adopt(ledger, &one, 1, 2000), 0);
+}
+
+TEST(an_adopted_total_adds_to_what_was_counted_and_waits_for_the_next_cut)
+{
+	struct ledger *ledger = new_ledger();
+	struct cut *cut;
+
+	ledger_set_applied_seq(ledger, 41);
+	assert_int_equal(
+		ledger_load_user(ledger, "a", (struct totals){500, 1, 2}, 7, 8), 0);
+	assert_false(ledger_is_dirty(ledger));
+	adopt(ledger, adopted("a", 30, 10, 0));
+	assert_totals(find(ledger, "a")->total, 530, 11, 2);
+	assert_totals(find(ledger, "a")->pending, 30, 10, 0);
+	assert_true(ledger_is_dirty(ledger));
+	assert_int_equal(stats_of(ledger).dirty_users, 1);
+	assert_int_equal(stats_of(ledger).users, 1);
+	assert_int_equal(find(ledger, "a")->created_ms, 7);
+	assert_int_equal(find(ledger, "a")->last_seen_ms, 8); /* nobody was seen */
+	adopt(ledger, adopted("a", 1, 1, 1));
+	assert_totals(find(ledger, "a")->total, 531, 12, 3);
+	assert_int_equal(stats_of(ledger).dirty_users, 1);
+	assert_int_equal(ledger_seq(ledger), 41);
+	cut = ledger_cut(ledger);
+	assert_int_equal(cut->prev_seq, 41);
+	assert_int_equal(cut->seq, 41); /* it is no record */
+	assert_int_equal(cut->n_users, 1);
+	assert_totals(cut->users[0].increment, 31, 11, 1);
+	ledger_cut_committed(ledger, cut);
+	assert_false(ledger_is_dirty(ledger));
+	assert_totals(find(ledger, "a")->total, 531, 12, 3);
+	ledger_free(ledger);
+}
+
+TEST(adopted_totals_and_reported_bytes_go_in_one_cut)
+{
+	struct ledger *ledger = new_ledger();
+	struct cut *cut;
+
+	sample_book(ledger, "a", 1, 2);
+	adopt(ledger, adopted("a", 100, 0, 0));
+	sample_book(ledger, "a", 10, 20);
+	assert_totals(find(ledger, "a")->total, 133, 11, 22);
+	cut = ledger_cut(ledger);
+	assert_int_equal(cut->n_users, 1);
+	assert_totals(cut->users[0].increment, 133, 11, 22);
+	ledger_cut_committed(ledger, cut);
+	ledger_free(ledger);
+}
+
+TEST(an_adopted_newcomer_can_be_seen_from_then_on)
+{
+	struct ledger *ledger = ledger_new(2, true);
+	struct adopted list[] = {adopted("a", 9, 4, 5), adopted("b", 0, 0, 0)};
+
+	assert_int_equal(ledger_adopt(ledger, NULL, 0, 2000), 0);
+	assert_false(ledger_is_dirty(ledger));
+	assert_int_equal(ledger_adopt(ledger, list, COUNT_OF(list), 2000), 0);
+	assert_totals(find(ledger, "a")->total, 9, 4, 5);
+	assert_totals(find(ledger, "a")->pending, 9, 4, 5);
+	assert_int_equal(find(ledger, "a")->created_ms, 2000);
+	assert_totals(find(ledger, "b")->total, 0, 0, 0);
+	assert_ptr_equal(ledger_next_user(ledger, NULL), find(ledger, "a"));
+	assert_int_equal(stats_of(ledger).users, 2);
+	assert_int_equal(stats_of(ledger).dirty_users, 2);
+	assert_int_equal(stats_of(ledger).services, 0);
+	assert_false(ledger_has_room_for_users(ledger, 1));
+	ledger_free(ledger);
+}
+
+TEST(of_an_adopted_total_that_saturates_only_what_fits_is_pending)
+{
+	struct ledger *ledger = new_ledger();
+
+	assert_int_equal(ledger_load_user(ledger, "a",
+				 (struct totals){TOTAL_MAX - 5, TOTAL_MAX - 3, 10}, 1, 1),
+		0);
+	adopt(ledger, adopted("a", 5, 2, 4));
+	assert_totals(find(ledger, "a")->total, TOTAL_MAX, TOTAL_MAX - 1, 14);
+	assert_false(stats_of(ledger).has_saturated);
+	adopt(ledger, adopted("a", 1, 2, TOTAL_MAX));
+	assert_totals(find(ledger, "a")->total, TOTAL_MAX, TOTAL_MAX, TOTAL_MAX);
+	assert_totals(find(ledger, "a")->pending, 5, 3, TOTAL_MAX - 10);
+	assert_true(stats_of(ledger).has_saturated);
+	adopt(ledger, adopted("new", UINT64_MAX, TOTAL_MAX, 0));
+	assert_totals(find(ledger, "new")->total, TOTAL_MAX, TOTAL_MAX, 0);
+	assert_totals(find(ledger, "new")->pending, TOTAL_MAX, TOTAL_MAX, 0);
+	ledger_free(ledger);
+}
+
+TEST(nothing_is_unsent_because_of_an_adoption)
+{
+	struct ledger *ledger = new_ledger();
+	struct totals unsent;
+
+	sample_book(ledger, "a", 1, 2);
+	adopt(ledger, adopted("a", 100, 100, 100));
+	adopt(ledger, adopted("b", 100, 100, 100));
+	assert_int_equal(stats_of(ledger).unsent_users, 1);
+	assert_int_equal(ledger_unsent_index(ledger), 1);
+	assert_string_equal(ledger_take_unsent(ledger, &unsent)->id, "a");
+	assert_totals(unsent, 3, 1, 2);
+	assert_null(ledger_take_unsent(ledger, &unsent));
+	sample_book(ledger, "b", 5, 0);
+	assert_string_equal(ledger_take_unsent(ledger, &unsent)->id, "b");
+	assert_totals(unsent, 5, 5, 0);
+	ledger_free(ledger);
+}
+
+TEST(what_is_adopted_while_a_cut_is_out_is_for_the_next_one)
+{
+	for (int is_committed = 0; is_committed < 2; is_committed++) {
+		struct ledger *ledger = new_ledger();
+		struct cut *cut;
+
+		adopt(ledger, adopted("a", 10, 0, 0));
+		cut = ledger_cut(ledger);
+		adopt(ledger, adopted("a", 5, 0, 0));
+		adopt(ledger, adopted("b", 7, 0, 0));
+		assert_totals(cut->users[0].increment, 10, 0, 0);
+		assert_int_equal(stats_of(ledger).dirty_users, 2);
+		if (is_committed)
+			ledger_cut_committed(ledger, cut);
+		else
+			ledger_cut_failed(ledger, cut);
+		assert_totals(find(ledger, "a")->pending, is_committed ? 5 : 15, 0, 0);
+		assert_totals(find(ledger, "a")->total, 15, 0, 0);
+		assert_totals(find(ledger, "b")->pending, 7, 0, 0);
+		assert_int_equal(stats_of(ledger).dirty_users, 2);
+		cut = ledger_cut(ledger);
+		assert_int_equal(cut->n_users, 2);
+		ledger_cut_committed(ledger, cut);
+		assert_false(ledger_is_dirty(ledger));
+		ledger_free(ledger);
+	}
+}
+
+TEST(short_memory_while_adopting_changes_nothing)
+{
+	struct ledger *ledger = new_ledger();
+	struct adopted list[] = {adopted("a", 1, 0, 0), adopted("first", 2, 0, 0),
+		adopted("b", 4, 0, 0), adopted("a", 8, 0, 0), adopted("c", 16, 0, 0)};
+	struct cut *cut;
+	unsigned n = 1;
+
+	sample_book(ledger, "first", 1, 0); /* the tables are there */
+	cut = ledger_cut(ledger);
+	ledger_cut_committed(ledger, cut);
+	for (;; n++) {
+		bool has_fired;
+		int code;
+
+		faults_fail_nth(FAULT_MEMORY, n, ENOMEM);
+		code = ledger_adopt(ledger, list, COUNT_OF(list), 2000);
+		has_fired = faults_fired(FAULT_MEMORY);
+		faults_reset();
+		assert_int_equal(code, has_fired ? ERR_NOMEM : 0);
+		if (!has_fired)
+			break;
+		assert_false(ledger_is_dirty(ledger));
+		assert_totals(find(ledger, "first")->total, 1, 1, 0);
+		assert_totals(find(ledger, "first")->pending, 0, 0, 0);
+		assert_null(ledger_find_user(ledger, "a"));
+		assert_null(ledger_find_user(ledger, "b"));
+		assert_null(ledger_find_user(ledger, "c"));
+		assert_null(ledger_next_user(ledger, find(ledger, "first")));
+		assert_int_equal(stats_of(ledger).users, 1);
+		assert_int_equal(stats_of(ledger).dirty_users, 0);
+	}
+	/* Three newcomers, each time all of them anew: none had stayed, not even unseen.
+	 */
+	assert_int_equal(n, 3 + 1);
+	assert_int_equal(stats_of(ledger).users, 4);
+	assert_totals(find(ledger, "a")->total, 9, 0, 0);
+	assert_totals(find(ledger, "first")->total, 3, 1, 0);
+	assert_totals(find(ledger, "c")->pending, 16, 0, 0);
+	ledger_free(ledger);
+}
+
+static void set_link(struct ledger *ledger, uint64_t at_ms, bool is_urgent)
+{
+	struct link_record link = {at_ms, "somebody"};
+
+	ledger_set_link(ledger, &link, is_urgent);
+	assert_int_equal(ledger_link(ledger)->at_ms, at_ms);
+	assert_string_equal(ledger_link(ledger)->claim, "somebody");
+}
+
+/* The next cut; at_ms 0: it has no link. */
+static struct cut *cut_with_link(struct ledger *ledger, uint64_t at_ms)
+{
+	struct cut *cut = ledger_cut(ledger);
+
+	assert_non_null(cut);
+	assert_int_equal(cut->has_link, at_ms != 0);
+	assert_int_equal(cut->link.at_ms, ledger_link(ledger)->at_ms);
+	if (at_ms != 0) {
+		assert_int_equal(cut->link.at_ms, at_ms);
+		assert_string_equal(cut->link.claim, "somebody");
+	}
+	return cut;
+}
+
+TEST(an_urgent_link_makes_the_ledger_dirty_until_it_is_committed)
+{
+	struct ledger *ledger = new_ledger();
+	struct cut *cut;
+
+	assert_int_equal(ledger_link(ledger)->at_ms, 0);
+	assert_string_equal(ledger_link(ledger)->claim, "");
+	assert_true(ledger_is_link_saved(ledger));
+	set_link(ledger, 5000, true);
+	assert_true(ledger_is_dirty(ledger));
+	assert_false(ledger_is_link_saved(ledger));
+	assert_int_equal(stats_of(ledger).dirty_users, 0);
+	cut = cut_with_link(ledger, 5000);
+	assert_false(ledger_is_link_saved(ledger)); /* not by the cut alone */
+	assert_int_equal(cut->n_users + cut->n_services + cut->n_rejects, 0);
+	ledger_cut_committed(ledger, cut);
+	assert_false(ledger_is_dirty(ledger));
+	assert_true(ledger_is_link_saved(ledger));
+	assert_int_equal(ledger_link(ledger)->at_ms, 5000);
+	sample_book(ledger, "a", 1, 0);
+	ledger_cut_committed(ledger, cut_with_link(ledger, 0)); /* not once more */
+	assert_true(ledger_is_link_saved(ledger));
+	ledger_free(ledger);
+}
+
+TEST(a_link_that_is_not_urgent_makes_nothing_dirty_and_goes_with_the_next_cut)
+{
+	struct ledger *ledger = new_ledger();
+
+	set_link(ledger, 5000, false);
+	assert_false(ledger_is_dirty(ledger));
+	assert_false(ledger_is_link_saved(ledger));
+	sample_book(ledger, "a", 1, 0);
+	ledger_cut_committed(ledger, cut_with_link(ledger, 5000));
+	assert_true(ledger_is_link_saved(ledger));
+	set_link(ledger, 6000, true);
+	ledger_cut_committed(ledger, cut_with_link(ledger, 6000));
+	set_link(ledger, 7000, false); /* each change anew */
+	assert_false(ledger_is_dirty(ledger));
+	ledger_free(ledger);
+}
+
+TEST(the_link_of_a_failed_cut_is_unsaved_and_goes_with_the_next_one)
+{
+	for (int is_urgent = 0; is_urgent < 2; is_urgent++) {
+		struct ledger *ledger = new_ledger();
+
+		set_link(ledger, 5000, is_urgent != 0);
+		for (unsigned i = 0; i < 3; i++) {
+			ledger_cut_failed(ledger, cut_with_link(ledger, 5000));
+			assert_false(ledger_is_link_saved(ledger));
+			assert_int_equal(ledger_is_dirty(ledger), is_urgent);
+		}
+		ledger_cut_committed(ledger, cut_with_link(ledger, 5000));
+		assert_true(ledger_is_link_saved(ledger));
+		assert_false(ledger_is_dirty(ledger));
+		ledger_free(ledger);
+	}
+}
+
+/* Whether the cut that is out has an older link, and whether it is committed. */
+TEST(a_link_that_is_set_while_a_cut_is_out_stays_unsaved_whatever_becomes_of_it)
+{
+	for (int i = 0; i < 4; i++) {
+		bool has_older = (i & 1) != 0, is_committed = (i & 2) != 0;
+		struct ledger *ledger = new_ledger();
+		struct cut *cut;
+
+		sample_book(ledger, "a", 1, 0);
+		if (has_older)
+			set_link(ledger, 5000, true);
+		cut = cut_with_link(ledger, has_older ? 5000 : 0);
+		set_link(ledger, 6000, true);
+		assert_int_equal(cut->link.at_ms, has_older ? 5000 : 0);
+		if (is_committed)
+			ledger_cut_committed(ledger, cut);
+		else
+			ledger_cut_failed(ledger, cut);
+		AT_ROW(i, !ledger_is_link_saved(ledger));
+		AT_ROW(i, ledger_is_dirty(ledger));
+		cut = cut_with_link(ledger, 6000);
+		AT_ROW(i, cut->n_users == (is_committed ? 0 : 1));
+		ledger_cut_committed(ledger, cut);
+		AT_ROW(i, ledger_is_link_saved(ledger));
+		AT_ROW(i, !ledger_is_dirty(ledger));
+		ledger_free(ledger);
+	}
+}
+
+TEST(a_loaded_link_is_saved_already)
+{
+	struct ledger *ledger = new_ledger();
+	struct link_record link = {5000, "somebody"};
+
+	ledger_load_link(ledger, &link);
+	assert_int_equal(ledger_link(ledger)->at_ms, 5000);
+	assert_string_equal(ledger_link(ledger)->claim, "somebody");
+	assert_true(ledger_is_link_saved(ledger));
+	assert_false(ledger_is_dirty(ledger));
+	ledger_cut_committed(ledger, cut_with_link(ledger, 0));
+	set_link(ledger, 6000, true);
+	ledger_cut_committed(ledger, cut_with_link(ledger, 6000));
+	assert_true(ledger_is_link_saved(ledger));
+	ledger_free(ledger);
+}
+
+TEST(short_memory_while_cutting_leaves_the_link_unsaved)
+{
+	struct ledger *ledger = new_ledger();
+
+	adopt(ledger, adopted("a", 10, 0, 0));
+	set_link(ledger, 5000, true);
+	for (unsigned n = 1; n <= 4; n++) {
+		faults_fail_nth(FAULT_MEMORY, n, ENOMEM);
+		AT_ROW(n, ledger_cut(ledger) == NULL);
+		faults_reset();
+		assert_totals(find(ledger, "a")->pending, 10, 0, 0);
+		AT_ROW(n, !ledger_is_link_saved(ledger));
+		AT_ROW(n, ledger_is_dirty(ledger));
+	}
+	ledger_cut_committed(ledger, cut_with_link(ledger, 5000));
+	assert_true(ledger_is_link_saved(ledger));
+	ledger_free(ledger);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -639,6 +977,25 @@ int main(void)
 		cmocka_unit_test(a_reject_that_finds_no_memory_is_dropped_whole),
 		cmocka_unit_test(a_ledger_that_finds_no_memory_is_not_made),
 		cmocka_unit_test(what_was_only_prepared_can_be_forgotten),
+		cmocka_unit_test(
+			an_adopted_total_adds_to_what_was_counted_and_waits_for_the_next_cut),
+		cmocka_unit_test(adopted_totals_and_reported_bytes_go_in_one_cut),
+		cmocka_unit_test(an_adopted_newcomer_can_be_seen_from_then_on),
+		cmocka_unit_test(
+			of_an_adopted_total_that_saturates_only_what_fits_is_pending),
+		cmocka_unit_test(nothing_is_unsent_because_of_an_adoption),
+		cmocka_unit_test(what_is_adopted_while_a_cut_is_out_is_for_the_next_one),
+		cmocka_unit_test(short_memory_while_adopting_changes_nothing),
+		cmocka_unit_test(
+			an_urgent_link_makes_the_ledger_dirty_until_it_is_committed),
+		cmocka_unit_test(
+			a_link_that_is_not_urgent_makes_nothing_dirty_and_goes_with_the_next_cut),
+		cmocka_unit_test(
+			the_link_of_a_failed_cut_is_unsaved_and_goes_with_the_next_one),
+		cmocka_unit_test(
+			a_link_that_is_set_while_a_cut_is_out_stays_unsaved_whatever_becomes_of_it),
+		cmocka_unit_test(a_loaded_link_is_saved_already),
+		cmocka_unit_test(short_memory_while_cutting_leaves_the_link_unsaved),
 	};
 
 	return RUN_TESTS(tests);

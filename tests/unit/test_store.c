@@ -758,6 +758,374 @@ TEST(short_memory_in_a_commit_leaves_nothing)
 	end(&f);
 }
 
+/* User i had 100 * (i + 1) bytes by somebody else's count. */
+static void adopt_users(struct fixture *f, unsigned n)
+{
+	for (unsigned i = 0; i < n; i++) {
+		char id[16];
+		struct adopted adopted = {id, {100 * (i + 1), 30, 40}};
+
+		(void)snprintf(id, sizeof(id), "%s", sample_name(i));
+		assert_int_equal(ledger_adopt(f->ledger, &adopted, 1, 4000), 0);
+	}
+}
+
+enum { N_ADOPTED = 5, ADOPTED_SUM = 100 * (1 + 2 + 3 + 4 + 5) };
+
+static void set_link(struct fixture *f, uint64_t at_ms, const char *claim)
+{
+	struct link_record link = {.at_ms = at_ms};
+
+	(void)snprintf(link.claim, sizeof(link.claim), "%s", claim);
+	ledger_set_link(f->ledger, &link, true);
+}
+
+/* A cut of no record: adopted totals, and the link that says so. */
+static struct cut *cut_of_adopted(struct fixture *f, uint64_t at_ms, const char *claim)
+{
+	struct cut *cut;
+
+	adopt_users(f, N_ADOPTED);
+	set_link(f, at_ms, claim);
+	cut = cut_of(f);
+	assert_true(cut->has_link);
+	assert_int_equal(cut->n_users, N_ADOPTED);
+	assert_int_equal(cut->seq, cut->prev_seq);
+	return cut;
+}
+
+/* 0: there is none. */
+static int64_t link_in_file(const struct fixture *f)
+{
+	return number(f,
+		"SELECT coalesce((SELECT CAST(value AS INTEGER) FROM meta WHERE "
+		"key='redis_link'), 0)");
+}
+
+/* A fresh store gives this link. */
+static void expect_link(const struct fixture *f, uint64_t at_ms, const char *claim)
+{
+	struct fixture fresh = *f;
+
+	open_store(&fresh);
+	fresh.ledger = load(fresh.store);
+	assert_int_equal(ledger_link(fresh.ledger)->at_ms, at_ms);
+	assert_string_equal(ledger_link(fresh.ledger)->claim, claim);
+	assert_true(ledger_is_link_saved(fresh.ledger));
+	assert_false(ledger_is_dirty(fresh.ledger));
+	ledger_free(fresh.ledger);
+	store_close(fresh.store);
+}
+
+#define LONGEST_CLAIM "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
+TEST(a_fresh_store_gives_the_adopted_totals_and_the_link)
+{
+	static const struct {
+		uint64_t at_ms;
+		const char *claim, *value;
+	} rows[] = {
+		{1764093458123, "", "1764093458123"},
+		{1764093458123, "0123abcd", "1764093458123 0123abcd"},
+		{1, "a b", "1 a b"},
+		{0, "0123abcd", "0 0123abcd"},
+		{UINT64_MAX, LONGEST_CLAIM, "18446744073709551615 " LONGEST_CLAIM},
+	};
+
+	assert_int_equal(strlen(LONGEST_CLAIM), CLAIM_BYTES - 1);
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		char query[256];
+		struct fixture f;
+
+		begin(&f, 3);
+		expect_link(&f, 0, ""); /* never linked */
+		book_users(&f, 3);
+		commit(&f);
+		commit_cut(&f, cut_of_adopted(&f, rows[i].at_ms, rows[i].claim));
+		expect_in_file(&f);
+		AT_ROW(i, sum_of_used(&f) == 2 + 3 + 4 + ADOPTED_SUM);
+		AT_ROW(i, applied_seq(&f) == 3);
+		expect_link(&f, rows[i].at_ms, rows[i].claim);
+		(void)snprintf(query, sizeof(query),
+			"SELECT count(*) FROM meta WHERE key='redis_link' AND value='%s'",
+			rows[i].value);
+		AT_ROW(i, number(&f, query) == 1);
+		reopen(&f);
+		AT_ROW(i,
+			ledger_find_user(f.ledger, "u00004")->total.used == 500 &&
+				ledger_find_user(f.ledger, "u00004")->total.input == 30 &&
+				ledger_find_user(f.ledger, "u00004")->total.output == 40);
+		end(&f);
+	}
+}
+
+TEST(a_cut_without_a_link_leaves_the_one_in_the_file)
+{
+	struct fixture f;
+
+	begin(&f, 3);
+	book_users(&f, 3);
+	commit(&f);
+	assert_int_equal(
+		number(&f, "SELECT count(*) FROM meta WHERE key='redis_link'"), 0);
+	set_link(&f, 1000, "claim");
+	commit(&f);
+	book_users(&f, 3);
+	commit(&f);
+	expect_link(&f, 1000, "claim");
+	reopen(&f);
+	book_users(&f, 3);
+	commit(&f);
+	expect_link(&f, 1000, "claim");
+	set_link(&f, 1000, ""); /* it has become ours */
+	commit(&f);
+	expect_link(&f, 1000, "");
+	expect_in_file(&f);
+	end(&f);
+}
+
+TEST(no_link_is_written_if_a_statement_of_its_cut_fails)
+{
+	static const struct {
+		uint64_t before; /* the link in the file; 0: there is none */
+		const char *trigger;
+	} rows[] = {
+		{0,
+			"BEFORE INSERT ON users WHEN NEW.id='u00004' BEGIN SELECT "
+			"RAISE(FAIL,''"},
+		{1000,
+			"BEFORE INSERT ON users WHEN NEW.id='u00004' BEGIN SELECT "
+			"RAISE(FAIL,''"},
+		{0, "BEFORE INSERT ON rejects BEGIN SELECT RAISE(FAIL,''"},
+		{0, "BEFORE INSERT ON meta BEGIN SELECT RAISE(FAIL,''"},
+		{0, "AFTER INSERT ON meta BEGIN SELECT RAISE(FAIL,''"},
+		{0, "AFTER INSERT ON meta BEGIN SELECT RAISE(ROLLBACK,''"},
+		{1000,
+			"AFTER UPDATE ON meta WHEN NEW.key='redis_link' BEGIN SELECT "
+			"RAISE(FAIL,''"},
+		{1000,
+			"AFTER UPDATE ON meta WHEN NEW.key='redis_link' BEGIN SELECT "
+			"RAISE(ROLLBACK,''"},
+		{0,
+			"AFTER UPDATE ON meta WHEN NEW.key='applied_seq' BEGIN SELECT "
+			"RAISE(FAIL,''"},
+		{1000,
+			"AFTER UPDATE ON meta WHEN NEW.key='applied_seq' BEGIN SELECT "
+			"RAISE(FAIL,''"},
+		{1000,
+			"AFTER UPDATE ON meta WHEN NEW.key='applied_seq' BEGIN SELECT "
+			"RAISE(ROLLBACK,''"},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		char create[256];
+		struct fixture f;
+		struct store_result result;
+		struct cut *cut;
+		int64_t sum;
+
+		begin(&f, 3);
+		if (rows[i].before != 0)
+			commit_cut(&f, cut_of_adopted(&f, rows[i].before, "older"));
+		sum = sum_of_used(&f);
+		(void)snprintf(create, sizeof(create), "CREATE TRIGGER t %s); END",
+			rows[i].trigger);
+		sql(&f, create);
+		keep_rejects(&f, 0, 1);
+		cut = cut_of_adopted(&f, 2000, "claim");
+		for (unsigned j = 0; j < 2; j++) {
+			AT_ROW(i, store_commit(f.store, cut, &result) == ERR_STORE_IO);
+			AT_ROW(i, sum_of_used(&f) == sum);
+			AT_ROW(i, link_in_file(&f) == (int64_t)rows[i].before);
+		}
+		sql(&f, "DROP TRIGGER t");
+		commit_cut(&f, cut);
+		AT_ROW(i, sum_of_used(&f) == sum + ADOPTED_SUM);
+		expect_link(&f, 2000, "claim");
+		expect_in_file(&f);
+		end(&f);
+	}
+}
+
+/* What an unknown outcome hides: the commit was not made, or it was. */
+enum outcome { OUTCOME_LOST, OUTCOME_MADE };
+
+static void make_after_all(const struct fixture *f, const struct cut *cut)
+{
+	struct fixture other = *f;
+	struct store_result result;
+
+	open_store(&other);
+	assert_int_equal(store_commit(other.store, cut, &result), 0);
+	store_close(other.store);
+}
+
+/* Commits adopted totals with the nth call below failing; true if it has fired. */
+static bool adopt_with_fault(struct fixture *f, enum fault_kind kind, int error,
+	unsigned n, enum outcome outcome, unsigned *ret_n_unknown)
+{
+	int64_t sum = sum_of_used(f), link = link_in_file(f);
+	struct store_result result;
+	struct cut *cut = cut_of_adopted(f, (uint64_t)link + 1, "claim");
+	bool has_fired;
+	int code;
+
+	faults_fail_nth(kind, n, error);
+	code = store_commit(f->store, cut, &result);
+	has_fired = faults_fired(kind);
+	faults_reset();
+	assert_true(code == 0 || has_fired);
+	assert_int_equal(sum_of_used(f), code == 0 ? sum + ADOPTED_SUM : sum);
+	assert_int_equal(link_in_file(f), code == 0 ? link + 1 : link);
+	if (code == ERR_STORE_UNKNOWN) {
+		++*ret_n_unknown;
+		if (outcome == OUTCOME_MADE)
+			make_after_all(f, cut);
+	}
+	commit_cut(f, cut);
+	assert_int_equal(sum_of_used(f), sum + ADOPTED_SUM);
+	assert_int_equal(link_in_file(f), link + 1);
+	return has_fired;
+}
+
+TEST(adopted_totals_whose_commit_fails_below_sqlite_at_any_call_are_in_the_file_once)
+{
+	static const struct {
+		enum fault_kind kind;
+		int error;
+		bool can_be_unknown;
+	} rows[] = {
+		{FAULT_SQLITE_WRITE, SQLITE_FULL, true},
+		{FAULT_SQLITE_WRITE, SQLITE_IOERR_WRITE, true},
+		{FAULT_SQLITE_SYNC, SQLITE_IOERR_FSYNC, true},
+		{FAULT_SQLITE_READ, SQLITE_IOERR_READ, false},
+	};
+
+	for (size_t i = 0; i < 2 * COUNT_OF(rows); i++) {
+		enum outcome outcome = i % 2 == 0 ? OUTCOME_LOST : OUTCOME_MADE;
+		unsigned n = 1, n_unknown = 0;
+		struct fixture f;
+
+		begin(&f, 3);
+		book_users(&f, 300);
+		commit(&f);
+		for (;; n++) {
+			store_close(f.store);
+			open_store(&f); /* nothing is cached */
+			if (!adopt_with_fault(&f, rows[i / 2].kind, rows[i / 2].error, n,
+				    outcome, &n_unknown))
+				break;
+		}
+		AT_ROW(i, n > 1);
+		AT_ROW(i, (n_unknown > 0) == rows[i / 2].can_be_unknown);
+		expect_in_file(&f);
+		expect_link(&f, n, "claim");
+		end(&f);
+	}
+}
+
+/* Without records, and with them: applied_seq tells it apart then. */
+TEST(a_cut_with_a_link_that_is_handed_in_again_after_its_commit_adds_nothing)
+{
+	for (unsigned n_records = 0; n_records <= 4; n_records += 4) {
+		struct fixture f;
+		struct store_result result;
+		struct cut *cut;
+		int64_t sum;
+
+		begin(&f, 3);
+		adopt_users(&f, N_ADOPTED);
+		book_users(&f, n_records);
+		keep_rejects(&f, 0, 2);
+		set_link(&f, 1000, "claim");
+		cut = cut_of(&f);
+		assert_int_equal(cut->seq - cut->prev_seq, n_records);
+		assert_int_equal(store_commit(f.store, cut, &result), 0);
+		sum = sum_of_used(&f);
+		for (unsigned i = 0; i < 3; i++) {
+			AT_ROW(n_records, store_commit(f.store, cut, &result) == 0);
+			AT_ROW(n_records, result.n_statements == 0);
+			AT_ROW(n_records, sum_of_used(&f) == sum);
+			AT_ROW(n_records,
+				number(&f, "SELECT count(*) FROM rejects") == 2);
+		}
+		ledger_cut_committed(f.ledger, cut);
+		expect_in_file(&f);
+		expect_link(&f, 1000, "claim");
+		end(&f);
+	}
+}
+
+TEST(a_cut_with_another_link_and_the_same_sequence_is_applied)
+{
+	static const struct {
+		uint64_t at_ms;
+		const char *claim;
+	} rows[] = {{1000, ""}, {1001, ""}, {1001, "a"}, {1001, "ab"}, {1001, "b"},
+		{10011, ""}, {999, ""}};
+	struct fixture f;
+
+	begin(&f, 3);
+	book_users(&f, 2);
+	commit(&f);
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		int64_t sum = sum_of_used(&f);
+
+		commit_cut(&f, cut_of_adopted(&f, rows[i].at_ms, rows[i].claim));
+		AT_ROW(i, sum_of_used(&f) == sum + ADOPTED_SUM);
+		expect_link(&f, rows[i].at_ms, rows[i].claim);
+	}
+	assert_int_equal(applied_seq(&f), 2);
+	expect_in_file(&f);
+	end(&f);
+}
+
+TEST(a_link_that_is_in_the_file_already_stops_no_cut_of_records)
+{
+	struct fixture f;
+	int64_t sum;
+
+	begin(&f, 3);
+	commit_cut(&f, cut_of_adopted(&f, 1000, "claim"));
+	sum = sum_of_used(&f);
+	book_users(&f, 2);
+	set_link(&f, 1000, "claim");
+	commit(&f);
+	assert_int_equal(sum_of_used(&f), sum + 2 + 3);
+	expect_in_file(&f);
+	end(&f);
+}
+
+TEST(an_applied_seq_is_foreign_to_a_cut_of_a_link_whatever_link_is_in_the_file)
+{
+	static const char *const edits[] = {
+		"UPDATE meta SET value='9' WHERE key='applied_seq'",
+		"UPDATE meta SET value='11' WHERE key='applied_seq'",
+		"UPDATE meta SET value='11' WHERE key='applied_seq';"
+		"INSERT INTO meta VALUES('redis_link', '1000 claim')",
+	};
+
+	for (size_t i = 0; i < COUNT_OF(edits); i++) {
+		struct fixture f;
+		struct store_result result;
+		struct cut *cut;
+		int64_t sum, link;
+
+		begin(&f, 3);
+		book_users(&f, 10);
+		commit(&f);
+		cut = cut_of_adopted(&f, 1000, "claim");
+		sql(&f, edits[i]);
+		sum = sum_of_used(&f);
+		link = link_in_file(&f);
+		AT_ROW(i, store_commit(f.store, cut, &result) == ERR_STORE_FOREIGN);
+		AT_ROW(i, sum_of_used(&f) == sum);
+		AT_ROW(i, link_in_file(&f) == link);
+		ledger_cut_failed(f.ledger, cut);
+		end(&f);
+	}
+}
+
 TEST(short_memory_while_opening_is_said_and_no_store_is_given)
 {
 	struct fixture f;
@@ -1149,6 +1517,19 @@ int main(void)
 		cmocka_unit_test(a_full_disk_stops_commits_only_until_there_is_room),
 		cmocka_unit_test(a_disk_that_is_full_before_the_commit_leaves_nothing),
 		cmocka_unit_test(short_memory_in_a_commit_leaves_nothing),
+		cmocka_unit_test(a_fresh_store_gives_the_adopted_totals_and_the_link),
+		cmocka_unit_test(a_cut_without_a_link_leaves_the_one_in_the_file),
+		cmocka_unit_test(no_link_is_written_if_a_statement_of_its_cut_fails),
+		cmocka_unit_test(
+			adopted_totals_whose_commit_fails_below_sqlite_at_any_call_are_in_the_file_once),
+		cmocka_unit_test(
+			a_cut_with_a_link_that_is_handed_in_again_after_its_commit_adds_nothing),
+		cmocka_unit_test(
+			a_cut_with_another_link_and_the_same_sequence_is_applied),
+		cmocka_unit_test(
+			a_link_that_is_in_the_file_already_stops_no_cut_of_records),
+		cmocka_unit_test(
+			an_applied_seq_is_foreign_to_a_cut_of_a_link_whatever_link_is_in_the_file),
 		cmocka_unit_test(
 			short_memory_while_opening_is_said_and_no_store_is_given),
 		cmocka_unit_test(

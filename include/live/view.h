@@ -1,0 +1,95 @@
+/*
+ * What is written into Redis, and how it is known to be right: hash <prefix><id>, fields
+ * usedTraffic inputBytes outputBytes.
+ *
+ * Unsent bytes go out as one batch per loop turn, HINCRBY per field, increments of one
+ * user merged; at most two batches are outstanding, so what comes meanwhile merges in the
+ * ledger instead of in memory. Each reply has to be the total that the ledger expects. A
+ * user is *verified* once it was written absolutely (HSET) in the current view; a new
+ * connection, or a reply that differs, begins a new one, in which nobody is verified.
+ *
+ * Behind the unsent users a walk goes round over all: at repair_rate it writes those who
+ * are not verified; once all are, it reads them again, slower, so that an edit of a user
+ * who is idle is found as well. An error of one key concerns that user alone: it is
+ * *refused*, and the walk tries it again each time it comes by. Any other error drops the
+ * connection.
+ */
+#ifndef TALLYD_LIVE_VIEW_H
+#define TALLYD_LIVE_VIEW_H
+
+#include "account/ledger.h"
+#include "live/redis.h"
+
+/* Both borrowed for ever. */
+struct view_config {
+	const char *key_prefix;
+	uint64_t repair_rate; /* users per second */
+};
+
+struct view_stats {
+	uint64_t n_absolute;    /* users written absolutely: repairs */
+	uint64_t n_refused;     /* commands that Redis answered with an error */
+	uint64_t n_differences; /* replies that were not what the ledger expects */
+	size_t unverified_users, refused_users;
+	char error[128]; /* the last of one key, "" if no user is refused */
+};
+
+struct view_hooks {
+	void (*on_progress)(void *arg); /* the shown index has grown */
+	/* Somebody else wrote: nothing more is sent until view_resume(). */
+	void (*on_difference)(void *arg);
+	void *arg;
+};
+
+struct view;
+
+/* Borrows all. NULL if memory is short. */
+struct view *view_new(struct ledger *ledger, struct redis *redis,
+	const struct view_config *config, const struct view_hooks *hooks);
+void view_start(struct view *view, uv_loop_t *loop);
+
+/* The connection is there and ours to write; it is gone. */
+void view_begin(struct view *view);
+void view_end(struct view *view);
+
+/* Nothing is sent; it goes on; it goes on with nobody verified. */
+void view_hold(struct view *view);
+void view_resume(struct view *view);
+void view_renew(struct view *view);
+
+/* There may be unsent users: they are sent at the end of this loop turn. */
+void view_poke(struct view *view);
+void view_set_repair_rate(struct view *view, uint64_t users_per_second);
+
+/* Every user that joined the ledger's unsent queue up to this index has been shown. */
+uint64_t view_shown_index(const struct view *view);
+
+/* True once a batch was answered on this connection. */
+bool view_has_written(const struct view *view);
+
+void view_get_stats(const struct view *view, struct view_stats *ret_stats);
+
+/* The key of a user's hash. */
+struct view_key {
+	char text[1024]; /* prefix and id are each at most 255 bytes */
+};
+const char *view_make_key(
+	const struct view *view, const struct user *user, struct view_key *key);
+
+/* Whether Redis is to show just the ledger's total for this user, once it has executed
+ * what was sent so far. */
+bool view_is_verified(const struct view *view, const struct user *user);
+
+/* Three totals as HMGET answers them. False if `reply` is anything else. */
+bool view_parse_totals(const redisReply *reply, struct totals *ret_totals);
+bool view_is_same(const struct totals *a, const struct totals *b);
+
+/* A reply to a question that was asked in view `number` (view_number()) showed something
+ * else than the ledger's total. */
+uint64_t view_number(const struct view *view);
+void view_note_difference(struct view *view, uint64_t number, const struct user *user);
+
+void view_close(struct view *view, void (*on_closed)(void *arg), void *arg);
+void view_free(struct view *view);
+
+#endif

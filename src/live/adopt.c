@@ -1,0 +1,353 @@
+/*
+ * scan() asks for a page of keys; on_page() asks for the fields of each; behind the last
+ * answer, the next page. SCAN may name a key more than once: each id is kept once, as it
+ * was read last. Rejects are kept only when all is read, so that a scan which is cut off
+ * and begun again leaves them once.
+ */
+#include "live/adopt.h"
+#include "base/clock.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/text.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PATTERN_BYTES 512 /* a prefix of at most 255 bytes, each escaped, and a star */
+#define CURSOR_BYTES 24
+
+static const char *const field_names[] = {"usedTraffic", "inputBytes", "outputBytes"};
+static const char not_a_number[] = "a field in Redis is not a whole number: left out";
+static const char not_an_id[] = "a key in Redis is no user's: left out";
+static const char no_room[] = "a user in Redis is beyond max_users: left out";
+
+struct found {
+	struct adopted adopted; /* its id is `id` */
+	UT_hash_handle hh;
+	char id[];
+};
+
+struct adopt {
+	struct redis *redis;
+	struct ledger *ledger;
+	const char *key_prefix;
+	adopt_done_cb on_done;
+	void *arg;
+
+	char cursor[CURSOR_BYTES]; /* of the next page */
+	char **page;               /* ids whose fields were asked for, in that order */
+	size_t n_page, n_answered;
+	struct found *found;
+	size_t n_new; /* of them, unknown to the ledger */
+	struct reject *rejects;
+	size_t n_rejects, n_rejected; /* kept, and all */
+	bool has_failed;              /* the connection was given up */
+};
+
+static void free_page(struct adopt *adopt)
+{
+	for (size_t i = 0; i < adopt->n_page; i++)
+		free(adopt->page[i]);
+	free(adopt->page);
+	adopt->page = NULL;
+	adopt->n_page = adopt->n_answered = 0;
+}
+
+static void free_found(struct adopt *adopt)
+{
+	struct found *found = adopt->found, *next;
+
+	HASH_CLEAR(hh, adopt->found);
+	for (; found != NULL; found = next) {
+		next = found->hh.next;
+		free(found);
+	}
+	adopt->n_new = 0;
+}
+
+static void free_rejects(struct adopt *adopt)
+{
+	for (size_t i = 0; i < adopt->n_rejects; i++)
+		free(adopt->rejects[i].event);
+	adopt->n_rejects = adopt->n_rejected = 0;
+}
+
+static void give_up(struct adopt *adopt, const char *why)
+{
+	adopt->has_failed = true;
+	redis_disconnect(adopt->redis, why);
+}
+
+/* A key may hold any bytes; a row and a log line hold text. */
+static void make_clean(char *text)
+{
+	if (text_is_clean(text, strlen(text)))
+		return;
+	for (; *text != '\0'; text++)
+		if (*text < ' ' || *text > '~')
+			*text = '?';
+}
+
+/* `what` names it for whoever reads the table: key, field and value. */
+__attribute__((format(printf, 3, 4))) static void reject(
+	struct adopt *adopt, const char *reason, const char *what, ...)
+{
+	char text[REJECT_MAX_BYTES];
+	struct reject *kept = &adopt->rejects[adopt->n_rejects];
+	va_list args;
+
+	va_start(args, what);
+	(void)vsnprintf(text, sizeof(text), what, args);
+	va_end(args);
+	make_clean(text);
+	adopt->n_rejected++;
+	log_limited(LOG_WARN, "total in Redis not taken over", "reason=%s what=%s",
+		LOG_QUOTE(reason), LOG_QUOTE(text));
+	if (adopt->n_rejects == LEDGER_MAX_REJECTS)
+		return;
+	kept->reason = reason;
+	kept->event = strdup(text);
+	adopt->n_rejects += kept->event != NULL;
+}
+
+static bool parse_total(const char *text, uint64_t *ret_value)
+{
+	size_t len = strlen(text);
+	unsigned long long value;
+
+	if (len == 0 || len > 19 || strspn(text, "0123456789") != len)
+		return false;
+	value = strtoull(text, NULL, 10);
+	if (value > TOTAL_MAX)
+		return false;
+	*ret_value = value;
+	return true;
+}
+
+/* Why these totals cannot be taken over, or NULL. */
+static const char *why_not(struct adopt *adopt, const char *id, bool is_new)
+{
+	if (id[0] == '\0' || !text_is_name(id))
+		return not_an_id;
+	if (is_new && !ledger_has_room_for_users(adopt->ledger, adopt->n_new + 1))
+		return no_room;
+	return NULL;
+}
+
+static void keep(struct adopt *adopt, const char *id, const struct totals *total)
+{
+	size_t len = strlen(id);
+	bool is_new = ledger_find_user(adopt->ledger, id) == NULL;
+	const char *reason;
+	struct found *found;
+
+	HASH_FIND(hh, adopt->found, id, len, found);
+	if (found != NULL) {
+		found->adopted.total = *total;
+		return;
+	}
+	reason = why_not(adopt, id, is_new);
+	if (reason != NULL) {
+		reject(adopt, reason, "%s%s %s=%" PRIu64, adopt->key_prefix, id,
+			field_names[0], total->used);
+		return;
+	}
+	found = calloc(1, sizeof(*found) + len + 1);
+	if (found == NULL) {
+		give_up(adopt, err_text(ERR_NOMEM));
+		return;
+	}
+	memcpy(found->id, id, len);
+	found->adopted = (struct adopted){found->id, *total};
+	HASH_ADD_KEYPTR(hh, adopt->found, found->id, len, found);
+	adopt->n_new += is_new;
+}
+
+/* A key that is no hash is answered with an error: it is nothing to us. */
+static void read_fields(struct adopt *adopt, const char *id, const redisReply *reply)
+{
+	struct totals total = {0};
+	uint64_t *const fields[] = {&total.used, &total.input, &total.output};
+	bool has_total = false;
+
+	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3)
+		return;
+	for (size_t i = 0; i < 3; i++) {
+		const redisReply *value = reply->element[i];
+
+		if (value->type != REDIS_REPLY_STRING)
+			continue;
+		if (strlen(value->str) == (size_t)value->len &&
+			parse_total(value->str, fields[i]))
+			has_total = true;
+		else
+			reject(adopt, not_a_number, "%s%s %s=%s", adopt->key_prefix, id,
+				field_names[i], value->str);
+	}
+	if (has_total)
+		keep(adopt, id, &total);
+}
+
+static void finish(struct adopt *adopt)
+{
+	size_t n = HASH_COUNT(adopt->found), i = 0;
+	struct adopted *list = malloc((n + 1) * sizeof(*list));
+	uint64_t now = clock_wall_ms();
+
+	if (list == NULL) {
+		give_up(adopt, err_text(ERR_NOMEM));
+		return;
+	}
+	for (struct found *found = adopt->found; found != NULL; found = found->hh.next)
+		list[i++] = found->adopted;
+	for (i = 0; i < adopt->n_rejects; i++)
+		ledger_keep_reject(adopt->ledger, "redis", &adopt->rejects[i], now);
+	log_info("Redis was looked through", "hashes=%zu not_taken_over=%zu", n,
+		adopt->n_rejected);
+	adopt->on_done(adopt->arg, list, n);
+	free(list);
+	free_found(adopt);
+	free_rejects(adopt);
+}
+
+static void scan(struct adopt *adopt);
+
+static void next_page(struct adopt *adopt)
+{
+	free_page(adopt);
+	if (adopt->has_failed)
+		return;
+	if (strcmp(adopt->cursor, "0") == 0)
+		finish(adopt);
+	else
+		scan(adopt);
+}
+
+static void on_fields(void *arg, void *item, const redisReply *reply)
+{
+	struct adopt *adopt = item;
+
+	(void)arg;
+	if (reply == NULL)
+		return;
+	read_fields(adopt, adopt->page[adopt->n_answered++], reply);
+	if (adopt->n_answered == adopt->n_page)
+		next_page(adopt);
+}
+
+static int ask_for(struct adopt *adopt, const redisReply *key)
+{
+	const char *argv[] = {
+		"HMGET", key->str, field_names[0], field_names[1], field_names[2]};
+	size_t prefix_len = strlen(adopt->key_prefix);
+	char *id;
+
+	if (key->type != REDIS_REPLY_STRING || (size_t)key->len < prefix_len ||
+		strlen(key->str) != (size_t)key->len)
+		return 0; /* a NUL is in no name */
+	id = strdup(key->str + prefix_len);
+	if (id == NULL)
+		return ERR_NOMEM;
+	adopt->page[adopt->n_page++] = id;
+	return redis_send_words(adopt->redis, on_fields, adopt, 5, argv);
+}
+
+static bool is_page(const redisReply *reply)
+{
+	return reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+		reply->element[0]->type == REDIS_REPLY_STRING &&
+		reply->element[0]->len < CURSOR_BYTES &&
+		reply->element[1]->type == REDIS_REPLY_ARRAY;
+}
+
+static void on_page(void *arg, void *item, const redisReply *reply)
+{
+	struct adopt *adopt = item;
+	const redisReply *keys;
+	int code = 0;
+
+	(void)arg;
+	if (reply == NULL)
+		return;
+	if (!is_page(reply)) {
+		give_up(adopt,
+			reply->type == REDIS_REPLY_ERROR
+				? reply->str
+				: "SCAN was answered with something else");
+		return;
+	}
+	keys = reply->element[1];
+	(void)strcpy(adopt->cursor, reply->element[0]->str);
+	adopt->page = calloc(keys->elements + 1, sizeof(*adopt->page));
+	if (adopt->page == NULL)
+		code = ERR_NOMEM;
+	for (size_t i = 0; i < keys->elements && code == 0; i++)
+		code = ask_for(adopt, keys->element[i]);
+	if (code != 0)
+		give_up(adopt, err_text(code));
+	else if (adopt->n_page == 0)
+		next_page(adopt);
+}
+
+/* Glob characters of the prefix mean themselves. */
+static void scan(struct adopt *adopt)
+{
+	char pattern[PATTERN_BYTES], *out = pattern;
+	const char *argv[] = {"SCAN", adopt->cursor, "MATCH", pattern, "COUNT", "1000"};
+
+	for (const char *at = adopt->key_prefix; *at != '\0'; at++) {
+		if (strchr("*?[]\\", *at) != NULL)
+			*out++ = '\\';
+		*out++ = *at;
+	}
+	(void)strcpy(out, "*");
+	if (redis_send_words(adopt->redis, on_page, adopt, 6, argv) != 0)
+		give_up(adopt, err_text(ERR_NOMEM));
+}
+
+struct adopt *adopt_new(struct redis *redis, struct ledger *ledger,
+	const char *key_prefix, adopt_done_cb on_done, void *arg)
+{
+	struct adopt *adopt = calloc(1, sizeof(*adopt));
+
+	if (adopt == NULL)
+		return NULL;
+	adopt->rejects = calloc(LEDGER_MAX_REJECTS, sizeof(*adopt->rejects));
+	if (adopt->rejects == NULL) {
+		free(adopt);
+		return NULL;
+	}
+	adopt->redis = redis;
+	adopt->ledger = ledger;
+	adopt->key_prefix = key_prefix;
+	adopt->on_done = on_done;
+	adopt->arg = arg;
+	return adopt;
+}
+
+static void forget(struct adopt *adopt)
+{
+	free_page(adopt);
+	free_found(adopt);
+	free_rejects(adopt);
+	adopt->has_failed = false;
+}
+
+void adopt_begin(struct adopt *adopt)
+{
+	forget(adopt);
+	(void)strcpy(adopt->cursor, "0");
+	scan(adopt);
+}
+
+void adopt_free(struct adopt *adopt)
+{
+	if (adopt == NULL)
+		return;
+	forget(adopt);
+	free(adopt->rejects);
+	free(adopt);
+}

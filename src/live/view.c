@@ -1,0 +1,639 @@
+/*
+ * on_send() fills a batch: users with unsent bytes first, then the walk. on_written()
+ * judges each reply; behind the last of a batch the next may go. What was sent is kept
+ * per user in the batch until it is answered, in the order of the replies.
+ *
+ * `user->view` says where a user stands: `number` verified, `number + 1` refused,
+ * anything else not verified. Numbers grow by two, so a new view leaves nobody verified
+ * at the cost of an addition. A reply to what was sent in an earlier view says nothing
+ * about this one: since then its user is either not verified or was written absolutely.
+ */
+#include "live/view.h"
+#include "base/clock.h"
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BATCH_USERS 1000
+#define MAX_BATCHES 2
+#define TICK_MS 100      /* how often the walk gets its allowance */
+#define ROUND_MS 2000    /* verified users are read again no sooner than that */
+#define READ_COST 4      /* users that could be written instead of one that is read */
+#define MAX_VISITS 10000 /* users the walk looks at in one loop turn */
+
+enum write_kind {
+	WRITE_SET,  /* HSET: absolute */
+	WRITE_ADD,  /* HINCRBY for each field of `fields` */
+	WRITE_READ, /* HMGET, to compare */
+};
+
+/* The fields of struct totals, in the order they are sent. */
+enum field { FIELD_USED = 1, FIELD_INPUT = 2, FIELD_OUTPUT = 4 };
+
+struct write {
+	struct view *view;
+	struct user *user;
+	uint64_t number; /* of the view it was sent in */
+	struct totals expected;
+	enum write_kind kind;
+	unsigned fields; /* WRITE_ADD: those that are not answered yet */
+	bool was_refused;
+};
+
+struct batch {
+	struct write *writes; /* BATCH_USERS of them */
+	size_t n;
+	uint64_t end_command; /* done when that many commands were answered */
+	uint64_t taken_index; /* of the ledger's queue, when it was sent */
+};
+
+struct view {
+	struct ledger *ledger;
+	struct redis *redis;
+	struct view_config config;
+	struct view_hooks hooks;
+	struct view_stats stats;
+
+	bool is_up, is_held;
+	uint64_t number;
+	size_t n_verified, n_refused; /* users */
+
+	struct batch batches[MAX_BATCHES];
+	size_t first_batch, n_batches; /* those outstanding, a ring */
+	uint64_t n_sent, n_answered;   /* commands of batches, on this connection */
+	uint64_t taken_index, shown_index;
+
+	struct user *walk_at; /* the last user that the walk has looked at */
+	uint64_t allowance;   /* of the walk, in thousandths of a written user */
+	uint64_t allowed_ms;  /* when it last grew */
+	size_t round_left;    /* verified users still to be read in this round */
+	uint64_t round_ms;    /* when it began */
+	bool is_repairing;
+	uint64_t repairing_ms;
+
+	uv_timer_t send, tick;
+	unsigned n_open_handles;
+	void (*on_closed)(void *arg);
+	void *on_closed_arg;
+};
+
+static void start_timer(uv_timer_t *timer, uv_timer_cb callback, uint64_t ms)
+{
+	(void)uv_timer_start(timer, callback, ms, 0); /* fails only for a NULL callback */
+}
+
+/* Where users stand */
+
+bool view_is_verified(const struct view *view, const struct user *user)
+{
+	return view->is_up && !view->is_held && user->view == view->number &&
+		!user->is_unsent;
+}
+
+static bool is_refused(const struct view *view, const struct user *user)
+{
+	return user->view == view->number + 1;
+}
+
+static void place(struct view *view, struct user *user, uint64_t where)
+{
+	view->n_verified -= user->view == view->number;
+	view->n_refused -= is_refused(view, user);
+	user->view = where;
+	view->n_verified += user->view == view->number;
+	view->n_refused += is_refused(view, user);
+}
+
+/* Neither verified nor refused. */
+static size_t count_unverified(const struct view *view)
+{
+	struct ledger_stats stats;
+
+	ledger_get_stats(view->ledger, &stats);
+	return stats.users - view->n_verified - view->n_refused;
+}
+
+static size_t count_unsent(const struct view *view)
+{
+	struct ledger_stats stats;
+
+	ledger_get_stats(view->ledger, &stats);
+	return stats.unsent_users;
+}
+
+/* Replies */
+
+static void on_tick(uv_timer_t *timer);
+
+static void begin_repair(struct view *view)
+{
+	view->number += 2;
+	view->n_verified = view->n_refused = 0;
+	view->round_left = 0;
+	if (!view->is_repairing)
+		view->repairing_ms = clock_ms();
+	view->is_repairing = true;
+	start_timer(&view->tick, on_tick, 0);
+}
+
+static void maybe_repaired(struct view *view)
+{
+	if (!view->is_repairing || view->n_batches > 0 || count_unverified(view) > 0)
+		return;
+	view->is_repairing = false;
+	log_info("Redis shows the ledger",
+		"users=%zu refused_users=%zu repaired_in_ms=%" PRIu64, view->n_verified,
+		view->n_refused, clock_ms() - view->repairing_ms);
+}
+
+void view_note_difference(struct view *view, uint64_t number, const struct user *user)
+{
+	if (number != view->number || !view->is_up)
+		return;
+	view->stats.n_differences++;
+	log_limited(LOG_WARN,
+		"somebody else has written to Redis: every user is written again",
+		"user=%s", LOG_QUOTE(user->id));
+	view->is_held = true;
+	begin_repair(view);
+	view->hooks.on_difference(view->hooks.arg);
+}
+
+static bool starts_with(const char *text, const char *head)
+{
+	return strncmp(text, head, strlen(head)) == 0;
+}
+
+/* Redis begins an error with a word: those of one key are WRONGTYPE, and ERR for a field
+ * that is no number or would overflow. All others are about the server, and so is ERR for
+ * a command that it does not have. */
+static bool is_of_one_key(const char *error)
+{
+	return starts_with(error, "WRONGTYPE") ||
+		(starts_with(error, "ERR ") && !starts_with(error, "ERR unknown ") &&
+			!starts_with(error, "ERR wrong number of arguments"));
+}
+
+static void note_refusal(struct view *view, const struct write *write, const char *error)
+{
+	(void)snprintf(view->stats.error, sizeof(view->stats.error), "%s", error);
+	place(view, write->user, view->number + 1);
+	if (!write->was_refused)
+		log_limited(LOG_WARN,
+			"Redis refuses a user: it is not shown, and tried again",
+			"user=%s error=%s", LOG_QUOTE(write->user->id), LOG_QUOTE(error));
+}
+
+static void judge_error(struct view *view, const struct write *write, const char *error)
+{
+	view->stats.n_refused++;
+	if (!is_of_one_key(error))
+		redis_disconnect(view->redis, error);
+	else if (write->number != view->number)
+		return;
+	else if (write->kind == WRITE_SET)
+		note_refusal(view, write, error);
+	else
+		view_note_difference(view, write->number, write->user);
+}
+
+/* The total that the first unanswered field of an increment has to be. */
+static uint64_t take_expected(struct write *write)
+{
+	unsigned field = write->fields & (0U - write->fields);
+
+	write->fields &= ~field;
+	return field == FIELD_USED     ? write->expected.used
+		: field == FIELD_INPUT ? write->expected.input
+				       : write->expected.output;
+}
+
+/* Whether the reply is what Redis answers to such a command at all, and, if it is, the
+ * expected total. */
+static bool judge_reply(
+	struct write *write, const redisReply *reply, bool *ret_is_expected)
+{
+	struct totals totals;
+
+	*ret_is_expected = true;
+	if (write->kind == WRITE_READ) {
+		*ret_is_expected = view_parse_totals(reply, &totals) &&
+			view_is_same(&totals, &write->expected);
+		return reply->type == REDIS_REPLY_ARRAY;
+	}
+	if (reply->type == REDIS_REPLY_INTEGER && write->kind == WRITE_ADD)
+		*ret_is_expected = reply->integer >= 0 &&
+			(uint64_t)reply->integer == take_expected(write);
+	return reply->type == REDIS_REPLY_INTEGER;
+}
+
+static void finish_batch(struct view *view)
+{
+	view->shown_index = view->batches[view->first_batch].taken_index;
+	view->first_batch = (view->first_batch + 1) % MAX_BATCHES;
+	view->n_batches--;
+	maybe_repaired(view);
+	view_poke(view);
+	view->hooks.on_progress(view->hooks.arg);
+}
+
+static void on_written(void *arg, void *item, const redisReply *reply)
+{
+	struct write *write = item;
+	struct view *view = write->view;
+	bool is_expected;
+
+	(void)arg;
+	if (reply == NULL)
+		return; /* the connection is lost, and with it all that was sent */
+	if (reply->type == REDIS_REPLY_ERROR)
+		judge_error(view, write, reply->str);
+	else if (!judge_reply(write, reply, &is_expected))
+		redis_disconnect(view->redis, "a reply to something else");
+	else if (!is_expected)
+		view_note_difference(view, write->number, write->user);
+	view->n_answered++;
+	if (view->n_batches > 0 &&
+		view->n_answered == view->batches[view->first_batch].end_command)
+		finish_batch(view);
+}
+
+/* Writing */
+
+const char *view_make_key(
+	const struct view *view, const struct user *user, struct view_key *key)
+{
+	(void)snprintf(
+		key->text, sizeof(key->text), "%s%s", view->config.key_prefix, user->id);
+	return key->text;
+}
+
+static void send_for(struct view *view, struct write *write, int argc, const char **argv)
+{
+	if (redis_send_words(view->redis, on_written, write, argc, argv) == 0)
+		view->n_sent++;
+	else
+		redis_disconnect(view->redis, err_text(ERR_NOMEM));
+}
+
+static struct write *add_write(
+	struct view *view, struct batch *batch, struct user *user, enum write_kind kind)
+{
+	struct write *write = &batch->writes[batch->n++];
+
+	*write = (struct write){.view = view,
+		.user = user,
+		.number = view->number,
+		.expected = user->total,
+		.kind = kind,
+		.was_refused = is_refused(view, user)};
+	return write;
+}
+
+static void write_absolutely(struct view *view, struct batch *batch, struct user *user)
+{
+	struct write *write = add_write(view, batch, user, WRITE_SET);
+	struct view_key key;
+	char used[24], input[24], output[24];
+	const char *argv[] = {"HSET", view_make_key(view, user, &key), "usedTraffic",
+		used, "inputBytes", input, "outputBytes", output};
+
+	(void)snprintf(used, sizeof(used), "%" PRIu64, user->total.used);
+	(void)snprintf(input, sizeof(input), "%" PRIu64, user->total.input);
+	(void)snprintf(output, sizeof(output), "%" PRIu64, user->total.output);
+	place(view, user, view->number);
+	view->stats.n_absolute++;
+	send_for(view, write, 8, argv);
+}
+
+static void increment(struct view *view, struct write *write, enum field bit,
+	const char *field, uint64_t by)
+{
+	struct view_key key;
+	char number[24];
+	const char *argv[] = {
+		"HINCRBY", view_make_key(view, write->user, &key), field, number};
+
+	if (by == 0)
+		return;
+	write->fields |= bit;
+	(void)snprintf(number, sizeof(number), "%" PRIu64, by);
+	send_for(view, write, 4, argv);
+}
+
+static void read_again(struct view *view, struct batch *batch, struct user *user)
+{
+	struct view_key key;
+	const char *argv[] = {"HMGET", view_make_key(view, user, &key), "usedTraffic",
+		"inputBytes", "outputBytes"};
+
+	send_for(view, add_write(view, batch, user, WRITE_READ), 5, argv);
+}
+
+/* The increments of a refused user wait in its total for the next time that it is tried
+ * absolutely. */
+static void write_unsent(struct view *view, struct batch *batch, struct user *user,
+	const struct totals *unsent)
+{
+	struct write *write;
+
+	if (is_refused(view, user))
+		return;
+	if (user->view != view->number) {
+		write_absolutely(view, batch, user);
+		return;
+	}
+	write = add_write(view, batch, user, WRITE_ADD);
+	increment(view, write, FIELD_USED, "usedTraffic", unsent->used);
+	increment(view, write, FIELD_INPUT, "inputBytes", unsent->input);
+	increment(view, write, FIELD_OUTPUT, "outputBytes", unsent->output);
+}
+
+/* The walk */
+
+static uint64_t walk_cost(size_t n_unverified)
+{
+	return n_unverified > 0 ? 1000 : READ_COST * 1000;
+}
+
+static bool is_walk_due(const struct view *view)
+{
+	size_t n_unverified = count_unverified(view);
+
+	return (n_unverified > 0 || view->round_left > 0) &&
+		view->allowance >= walk_cost(n_unverified);
+}
+
+static void visit(struct view *view, struct batch *batch, struct user *user)
+{
+	size_t n_unverified = count_unverified(view);
+	bool is_verified = user->view == view->number;
+
+	if (n_unverified == 0)
+		view->round_left--;
+	if (user->is_unsent ||
+		(n_unverified > 0 && (is_verified || is_refused(view, user))))
+		return; /* its turn comes otherwise */
+	view->allowance -= walk_cost(n_unverified);
+	if (is_verified)
+		read_again(view, batch, user);
+	else
+		write_absolutely(view, batch, user);
+}
+
+static void walk(struct view *view, struct batch *batch)
+{
+	for (unsigned i = 0; i < MAX_VISITS && view->is_up && batch->n < BATCH_USERS &&
+		is_walk_due(view);
+		i++) {
+		view->walk_at = ledger_next_user(view->ledger, view->walk_at);
+		if (view->walk_at != NULL)
+			visit(view, batch, view->walk_at);
+	}
+}
+
+static void allow_walk(struct view *view)
+{
+	uint64_t now = clock_ms(), since = now - view->allowed_ms;
+	uint64_t most = view->config.repair_rate * TICK_MS;
+
+	if (most < walk_cost(0))
+		most = walk_cost(0);
+	view->allowance += view->config.repair_rate * (since < 1000 ? since : 1000);
+	view->allowance = view->allowance < most ? view->allowance : most;
+	view->allowed_ms = now;
+}
+
+/* Every TICK_MS while there is something to walk for, else when the next round is due. */
+static void on_tick(uv_timer_t *timer)
+{
+	struct view *view = timer->data;
+	uint64_t since = clock_ms() - view->round_ms;
+	bool is_busy;
+
+	if (!view->is_up)
+		return;
+	allow_walk(view);
+	is_busy = count_unverified(view) > 0 || view->round_left > 0;
+	if (!is_busy && since >= ROUND_MS) {
+		view->round_left = view->n_verified + view->n_refused;
+		view->round_ms = clock_ms();
+		since = 0;
+		is_busy = view->round_left > 0;
+	}
+	start_timer(timer, on_tick, is_busy ? TICK_MS : ROUND_MS - since);
+	view_poke(view);
+}
+
+/* Batches */
+
+static void send_batch(struct view *view)
+{
+	size_t slot = (view->first_batch + view->n_batches) % MAX_BATCHES;
+	struct batch *batch = &view->batches[slot];
+	uint64_t before = view->n_sent;
+	struct totals unsent;
+	struct user *user;
+
+	batch->n = 0;
+	while (batch->n < BATCH_USERS && view->is_up &&
+		(user = ledger_take_unsent(view->ledger, &unsent)) != NULL) {
+		view->taken_index++;
+		write_unsent(view, batch, user, &unsent);
+	}
+	walk(view, batch);
+	if (!view->is_up)
+		return;
+	batch->end_command = view->n_sent;
+	batch->taken_index = view->taken_index;
+	if (view->n_sent > before)
+		view->n_batches++;
+	else if (view->n_batches == 0)
+		view->shown_index = view->taken_index; /* nothing but zeros */
+}
+
+static bool can_send(const struct view *view)
+{
+	return view->is_up && !view->is_held && view->n_batches < MAX_BATCHES;
+}
+
+static void on_send(uv_timer_t *timer)
+{
+	struct view *view = timer->data;
+
+	if (!can_send(view))
+		return;
+	send_batch(view);
+	maybe_repaired(view);
+	view_poke(view);
+	view->hooks.on_progress(view->hooks.arg);
+}
+
+void view_poke(struct view *view)
+{
+	if (can_send(view) && !uv_is_active((uv_handle_t *)&view->send) &&
+		(count_unsent(view) > 0 || is_walk_due(view)))
+		start_timer(&view->send, on_send, 0);
+}
+
+/* The connection */
+
+void view_begin(struct view *view)
+{
+	view->is_up = true;
+	view->is_held = false;
+	view->n_sent = view->n_answered = 0;
+	view->n_batches = 0;
+	begin_repair(view);
+	view_poke(view);
+}
+
+void view_end(struct view *view)
+{
+	view->is_up = false;
+	(void)uv_timer_stop(&view->tick);
+}
+
+void view_hold(struct view *view)
+{
+	view->is_held = true;
+}
+
+void view_resume(struct view *view)
+{
+	view->is_held = false;
+	view_poke(view);
+}
+
+void view_renew(struct view *view)
+{
+	begin_repair(view);
+	view_resume(view);
+}
+
+void view_set_repair_rate(struct view *view, uint64_t users_per_second)
+{
+	view->config.repair_rate = users_per_second;
+}
+
+uint64_t view_shown_index(const struct view *view)
+{
+	return view->shown_index;
+}
+
+bool view_has_written(const struct view *view)
+{
+	return view->n_answered > 0;
+}
+
+uint64_t view_number(const struct view *view)
+{
+	return view->number;
+}
+
+void view_get_stats(const struct view *view, struct view_stats *ret_stats)
+{
+	*ret_stats = view->stats;
+	ret_stats->unverified_users = count_unverified(view);
+	ret_stats->refused_users = view->n_refused;
+	if (view->n_refused == 0)
+		ret_stats->error[0] = '\0';
+}
+
+static bool parse_total(const redisReply *reply, uint64_t *ret_value)
+{
+	char *end;
+
+	if (reply->type != REDIS_REPLY_STRING || reply->str[0] < '0' ||
+		reply->str[0] > '9')
+		return false;
+	*ret_value = strtoull(reply->str, &end, 10);
+	return *end == '\0' && *ret_value <= TOTAL_MAX;
+}
+
+bool view_parse_totals(const redisReply *reply, struct totals *ret_totals)
+{
+	return reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 &&
+		parse_total(reply->element[0], &ret_totals->used) &&
+		parse_total(reply->element[1], &ret_totals->input) &&
+		parse_total(reply->element[2], &ret_totals->output);
+}
+
+bool view_is_same(const struct totals *a, const struct totals *b)
+{
+	return a->used == b->used && a->input == b->input && a->output == b->output;
+}
+
+/* Life */
+
+static void free_batches(struct view *view)
+{
+	for (size_t i = 0; i < MAX_BATCHES; i++)
+		free(view->batches[i].writes);
+}
+
+static bool allocate_batches(struct view *view)
+{
+	for (size_t i = 0; i < MAX_BATCHES; i++) {
+		view->batches[i].writes = calloc(BATCH_USERS, sizeof(struct write));
+		if (view->batches[i].writes == NULL)
+			return false;
+	}
+	return true;
+}
+
+struct view *view_new(struct ledger *ledger, struct redis *redis,
+	const struct view_config *config, const struct view_hooks *hooks)
+{
+	struct view *view = calloc(1, sizeof(*view));
+
+	if (view == NULL)
+		return NULL;
+	if (!allocate_batches(view)) {
+		free_batches(view);
+		free(view);
+		return NULL;
+	}
+	view->ledger = ledger;
+	view->redis = redis;
+	view->config = *config;
+	view->hooks = *hooks;
+	return view;
+}
+
+void view_start(struct view *view, uv_loop_t *loop)
+{
+	(void)uv_timer_init(loop, &view->send); /* always 0 */
+	(void)uv_timer_init(loop, &view->tick);
+	view->send.data = view->tick.data = view;
+	view->n_open_handles = 2;
+}
+
+static void finish_close(uv_handle_t *handle)
+{
+	struct view *view = handle->data;
+
+	view->n_open_handles--;
+	if (view->n_open_handles == 0)
+		view->on_closed(view->on_closed_arg);
+}
+
+void view_close(struct view *view, void (*on_closed)(void *arg), void *arg)
+{
+	view->is_up = false;
+	view->on_closed = on_closed;
+	view->on_closed_arg = arg;
+	uv_close((uv_handle_t *)&view->send, finish_close);
+	uv_close((uv_handle_t *)&view->tick, finish_close);
+}
+
+void view_free(struct view *view)
+{
+	if (view == NULL)
+		return;
+	free_batches(view);
+	free(view);
+}
