@@ -7,6 +7,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = os.path.abspath(os.environ.get("TALLYD_BIN") or ROOT / "build" / "tallyd")
 VALGRIND = os.environ.get("TALLYD_VALGRIND") == "1"
 IS_ASAN = "asan" in BIN or "tsan" in BIN
+IS_COVERAGE = "coverage" in BIN
+IS_RELEASE = not (IS_ASAN or IS_COVERAGE or VALGRIND)
 
 
 def slowness():
@@ -14,7 +16,7 @@ def slowness():
         return 20
     if IS_ASAN:
         return 4
-    return 3 if "coverage" in BIN else 1
+    return 3 if IS_COVERAGE else 1
 
 
 def seconds(base):
