@@ -1,5 +1,7 @@
 """Fixtures: daemons and redis-servers in directories of their own, ended with every test."""
+import os
 import pathlib
+import subprocess
 import sys
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 sys.dont_write_bytecode = True
 
+from deadline import IS_ASAN, VALGRIND  # noqa: E402
 from disk import SmallDisk  # noqa: E402
 from redis_server import RedisServer  # noqa: E402
 from tallyd import Daemon  # noqa: E402
@@ -81,3 +84,15 @@ def small_disk(tmp_path):
     yield make
     for disk in disks:
         disk.close()
+
+
+@pytest.fixture(scope="session")
+def kill_point(tmp_path_factory):
+    """The library that ends a process at an exact call, for LD_PRELOAD."""
+    if IS_ASAN or VALGRIND:
+        pytest.skip("their own library has to be the first that is loaded")
+    path = tmp_path_factory.mktemp("preload") / "kill_point.so"
+    source = pathlib.Path(__file__).resolve().parents[1] / "preload" / "kill_point.c"
+    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-D_GNU_SOURCE",
+                    "-o", str(path), str(source), "-ldl"], check=True)
+    return path

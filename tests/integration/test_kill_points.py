@@ -2,33 +2,18 @@
 import collections
 import http.client
 import os
-import pathlib
 import random
-import subprocess
 import time
 
 import pytest
 
-from deadline import IS_ASAN, VALGRIND, wait_for
+from deadline import wait_for
 from tallyd import report, stats
 
-SOURCE = pathlib.Path(__file__).resolve().parents[1] / "preload" / "kill_point.c"
 LAST_POINT = 160  # at the latest there, the load below is in its third flush
 POINTS = int(os.environ.get("KILL_POINTS", 6))
 SEED = int(os.environ.get("CRASH_SEED", time.time_ns() % 10**6))
 REPORTS = 120
-
-pytestmark = pytest.mark.skipif(
-    IS_ASAN or VALGRIND, reason="their own library has to be the first that is loaded")
-
-
-@pytest.fixture(scope="module")
-def kill_point(tmp_path_factory):
-    path = tmp_path_factory.mktemp("preload") / "kill_point.so"
-    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-D_GNU_SOURCE",
-                    "-o", str(path), str(SOURCE), "-ldl"], check=True)
-    return path
-
 
 def send_until_it_dies(daemon):
     """(bytes acknowledged, bytes of the one report whose answer never came), per user."""

@@ -19,7 +19,7 @@ class Proxy:
     delay: seconds that each piece of a reply is kept.
     on_reply(data): (what is passed on instead, whether the connection ends behind it).
     on_command(words): called before each command is passed on; false: it is not, and the
-    connection is left as it is.
+    connection ends.
     """
 
     def __init__(self, port):
@@ -27,6 +27,8 @@ class Proxy:
         self.delay = 0
         self.on_reply = None
         self.on_command = None
+        self.n_open = 0  # connections whose commands are passed on
+        self.lock = threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"redis://127.0.0.1:{self.listener.getsockname()[1]}/0"
         self.go(self.accept)
@@ -51,23 +53,31 @@ class Proxy:
             self.go(self.pass_replies, replies, client, server)
 
     def pass_commands(self, client, server):
+        with self.lock:
+            self.n_open += 1
+        self.pass_each_command(client, server)
+        end(server)
+        with self.lock:
+            self.n_open -= 1
+
+    def pass_each_command(self, client, server):
         data = b""
         with contextlib.suppress(OSError):
             while more := client.recv(65536):
                 data += more
-                if self.on_command is None:
+                on_command = self.on_command
+                if on_command is None:
                     server.sendall(data)
                     data = b""
                     continue
                 before = data
                 words, data = take_command(data)
                 while words:
-                    if not self.on_command(words):
+                    if not on_command(words):
                         return
                     server.sendall(before[:len(before) - len(data)])
                     before = data
                     words, data = take_command(data)
-        end(server)
 
     def take_replies(self, server, replies):
         with contextlib.suppress(OSError):
@@ -82,7 +92,8 @@ class Proxy:
                 time.sleep(max(0, came + self.delay - time.monotonic()))
                 if data is None:
                     break
-                data, ends = self.on_reply(data) if self.on_reply else (data, False)
+                on_reply = self.on_reply
+                data, ends = on_reply(data) if on_reply else (data, False)
                 client.sendall(data)
                 if ends:
                     break
