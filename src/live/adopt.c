@@ -166,15 +166,26 @@ static void keep(struct adopt *adopt, const char *id, const struct totals *total
 	adopt->n_new += is_new;
 }
 
-/* A key that is no hash is answered with an error: it is nothing to us. */
+/* A key that is no hash holds no total. With any other error it is not known what stands
+ * there, and who goes on would write over it. */
+static void give_up_unless_no_hash(struct adopt *adopt, const redisReply *reply)
+{
+	if (reply->type != REDIS_REPLY_ERROR)
+		give_up(adopt, "HMGET was answered with something else");
+	else if (strncmp(reply->str, "WRONGTYPE", 9) != 0)
+		give_up(adopt, reply->str);
+}
+
 static void read_fields(struct adopt *adopt, const char *id, const redisReply *reply)
 {
 	struct totals total = {0};
 	uint64_t *const fields[] = {&total.used, &total.input, &total.output};
 	bool has_total = false;
 
-	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3)
+	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
+		give_up_unless_no_hash(adopt, reply);
 		return;
+	}
 	for (size_t i = 0; i < 3; i++) {
 		const redisReply *value = reply->element[i];
 

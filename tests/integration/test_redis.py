@@ -1,26 +1,14 @@
-"""The view in Redis, and Redis being away, slow, empty or somebody else's."""
+"""The view in Redis, and Redis being away, slow or empty."""
 import signal
 import time
+import urllib.parse
 
 import pytest
 
 from deadline import seconds, wait_for
-from fake_redis import FakeRedis, Free, bulk
 from oracle import Load
 from tallyd import report, stats
-
-
-def wait_for_view(redis, daemon, prefix="user:", limit=30, missing=None):
-    """Flushes, and waits until Redis shows just what SQLite holds, and `missing` besides."""
-    daemon.force_sync()
-    held = daemon.users()
-    shown = held | (missing or {})
-    wait_for(lambda: redis.view(prefix) == shown, "Redis shows the ledger", limit=limit)
-    return held
-
-
-def wait_for_state(daemon, *states):
-    return wait_for(lambda: daemon.status()["redis"]["state"] in states, f"redis is {states}")
+from view import wait_for_state, wait_for_view
 
 
 @pytest.mark.smoke
@@ -127,20 +115,6 @@ def test_a_paused_redis_delays_answers_by_its_timeout_at_most(redis, tallyd):
     assert load.check(held) == 0
 
 
-def test_what_was_queued_for_a_paused_redis_is_not_counted_twice(redis, tallyd):
-    daemon = tallyd(redis_url=redis.url, redis_timeout=200).start()
-    names = [f"user-{i}" for i in range(5000)]
-    for _ in range(3):
-        redis.pause()
-        assert daemon.post("/observer", report(*(
-            stats(name, 1, 2) for name in names))).status == 200
-        wait_for_state(daemon, "down", "checking")
-        redis.resume()
-        wait_for_state(daemon, "up")
-    assert daemon.post("/observer", report(*(stats(n, 1, 2) for n in names))).status == 200
-    assert wait_for_view(redis, daemon) == {name: (12, 4, 8) for name in names}
-
-
 def test_a_restart_sets_redis_to_the_ledger(redis, tallyd):
     daemon = tallyd(redis_url=redis.url).start()
     daemon.report(*(stats(f"u{i}", 1, 2) for i in range(300)))
@@ -204,275 +178,75 @@ def test_the_key_prefix_is_an_option(redis, tallyd):
     assert redis.hash("user:panel") == {"usedTraffic": "5"}
 
 
-# Ways to connect.
+# Somebody else writes.
 
-def test_a_unix_socket_and_a_database_number_are_used(redis, tallyd):
-    daemon = tallyd(redis_url=f"unix://{redis.socket_path}?db=3").start()
-    daemon.report(stats("alice", 1, 2))
-    assert redis.view() == {}
-    client = redis.client()
-    client("SELECT", 3)
-    assert client.view() == {"alice": (3, 1, 2)}
-    client.close()
-    other = tallyd(redis_url=f"redis://127.0.0.1:{redis.port}/5").start()
-    other.report(stats("bob", 1, 2))
-    client = redis.client()
-    client("SELECT", 5)
-    assert client.view() == {"bob": (3, 1, 2)}
-    client.close()
+EDITS = [
+    ("DEL", "user:bob"), ("HDEL", "user:bob", "outputBytes"),
+    ("HSET", "user:bob", "usedTraffic", "1"), ("HSET", "user:bob", "inputBytes", "9" * 18),
+    ("HSET", "user:bob", "outputBytes", "x"), ("HSET", "user:bob", "usedTraffic", ""),
+    ("HSET", "user:bob", "usedTraffic", str(2**63 - 1)), ("RENAME", "user:bob", "user:eve"),
+    ("EXPIRE", "user:bob", "0"), ("SET", "user:bob", "x", "EX", "1"), ("FLUSHDB",)]
 
 
-def test_passwords_work_and_are_never_shown(make_redis, tallyd):
-    redis = make_redis("--requirepass", "hunter2")
-    redis.password = "hunter2"
-    redis.start()
-    daemon = tallyd(redis_url=f"redis://:hunter2@127.0.0.1:{redis.port}/0",
-                    log_level="debug").start()
-    wait_for_state(daemon, "up")
-    daemon.report(stats("alice", 1, 2))
-    assert redis.view() == {"alice": (3, 1, 2)}
-    redis.kill()
-    wait_for(lambda: daemon.status()["redis"]["state"] != "up", "the loss is noticed")
-    assert "hunter2" not in daemon.get("/throttle-sync-status").body.decode()
-    assert "hunter2" not in daemon.get("/readyz").body.decode()
-    assert "hunter2" not in daemon.all_logs()
-
-
-def test_a_user_of_an_acl_is_logged_in(redis, tallyd):
-    redis.ask("ACL", "SETUSER", "tally", "on", ">p:w/d@%", "~*", "+@all")
-    daemon = tallyd(redis_url=f"redis://tally:p%3Aw%2Fd%40%25@127.0.0.1:{redis.port}").start()
-    daemon.report(stats("alice", 1, 2))
-    assert redis.view() == {"alice": (3, 1, 2)}
-    assert "p:w/d@%" not in daemon.all_logs() and "p%3Aw" not in daemon.all_logs()
-
-
-def test_a_wrong_password_is_a_redis_that_is_down(make_redis, tallyd):
-    redis = make_redis("--requirepass", "hunter2")
-    redis.password = "hunter2"
-    redis.start()
-    daemon = tallyd(redis_url=f"redis://:wrong-one@127.0.0.1:{redis.port}/0")
-    daemon.expects_errors = True
-    daemon.start()
-    daemon.report(stats("alice", 1, 2))
-    assert daemon.status()["redis"]["state"] != "up"
-    assert redis.view() == {}
-    wait_for(lambda: "WRONGPASS" in daemon.log() or "password" in daemon.log(),
-             "the reason is said")
-    assert "wrong-one" not in daemon.log()
-
-
-# Linking, and somebody else's Redis.
-
-def test_totals_of_a_panel_are_added_to_once(redis, tallyd):
-    redis.ask("HSET", "user:panel", "usedTraffic", "5000", "note", "keep me")
-    redis.ask("HSET", "user:full", "usedTraffic", "50", "inputBytes", "20", "outputBytes", "30")
-    redis.ask("HSET", "user:other", "name", "bob")
-    daemon = tallyd(redis_url=redis.url).start()
-    wait_for_state(daemon, "up")
-    for end in (daemon.kill, daemon.stop, daemon.kill):
-        daemon.report(stats("panel", 1, 2), stats("full", 1, 2), stats("new", 1, 2))
-        end()
-        daemon.start()
-    held = wait_for_view(redis, daemon, missing={"other": (0, 0, 0)})
-    assert held == {"panel": (5009, 3, 6), "full": (59, 23, 36), "new": (9, 3, 6)}
-    assert redis.hash("user:panel")["note"] == "keep me"
-    assert redis.hash("user:other") == {"name": "bob"}
-
-
-def test_totals_are_added_to_what_was_counted_without_redis(make_redis, tallyd):
-    redis = make_redis().start()
-    redis.ask("HSET", "user:alice", "usedTraffic", "5000")
-    redis.ask("SAVE")
-    redis.kill()
+@pytest.mark.parametrize("words, is_idle", [
+    *((words, False) for words in EDITS), *((words, True) for words in EDITS[:3])],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "idle" if value else "active")
+def test_what_somebody_else_wrote_is_found_and_mended(words, is_idle, redis, tallyd):
     daemon = tallyd(redis_url=redis.url).start()
     daemon.report(stats("alice", 1, 2), stats("bob", 1, 2))
-    redis.start()
-    wait_for_state(daemon, "up")
-    assert wait_for_view(redis, daemon) == {"alice": (5003, 1, 2), "bob": (3, 1, 2)}
+    redis.ask(*words)
+    if not is_idle:
+        daemon.report(stats("bob", 10, 20))
+    eve = {"eve": (3, 1, 2)} if words[0] == "RENAME" else {}
+    held = wait_for_view(redis, daemon, missing=eve)
+    assert held == {"alice": (3, 1, 2), "bob": (3, 1, 2) if is_idle else (33, 11, 22)}
 
 
-def test_what_is_no_total_is_left_and_reported(redis, tallyd):
-    odd = {"float": "1.5", "text": "abc", "empty": "", "signed": "+5", "negative": "-5",
-           "blank": " 5", "huge": "9223372036854775808", "long": "1" * 400}
-    for user, value in odd.items():
-        redis.ask("HSET", f"user:{user}", "usedTraffic", value)
-    redis.ask("HSET", "user:half", "usedTraffic", "7", "inputBytes", "x")
-    redis.ask("HSET", b"user:a\x01b", "usedTraffic", "7")
-    redis.ask("HSET", b"user:\xff", "usedTraffic", "7")
-    redis.ask("HSET", "user:" + "n" * 256, "usedTraffic", "7")
-    redis.ask("HSET", "user:", "usedTraffic", "7")
-    redis.ask("HSET", "user:most", "usedTraffic", str(2**63 - 1))
-    redis.ask("SET", "user:string", "x")
-    daemon = tallyd(redis_url=redis.url).start()
-    wait_for_state(daemon, "up")
-    wait_for(lambda: redis.hash("user:half").get("outputBytes") == "0", "users are written")
-    daemon.force_sync()
-    assert daemon.users() == {"half": (7, 0, 0), "most": (2**63 - 1, 0, 0)}
-    for user, value in odd.items():
-        assert redis.hash(f"user:{user}") == {"usedTraffic": value}, user
-    rejects = daemon.sql("select reason, event from rejects where node = 'redis'")
-    events = [event for _, event in rejects]
-    for user, value in odd.items():
-        assert f"user:{user} usedTraffic={value}" in events, (user, events)
-    assert "user:half inputBytes=x" in events
-    assert len(rejects) == len(odd) + 5, events
-    assert redis.ask("GET", "user:string") == "x"
-    assert "total in Redis not taken over" in daemon.log()
-
-
-def test_users_beyond_max_users_are_left_in_redis(redis, tallyd):
-    for i in range(20):
-        redis.ask("HSET", f"user:u{i}", "usedTraffic", 100 + i)
-    daemon = tallyd(redis_url=redis.url, max_users=12).start()
-    wait_for_state(daemon, "up")
-    daemon.force_sync()
-    assert len(daemon.users()) == 12
-    view = redis.view()
-    assert sorted(used for used, _, _ in view.values()) == list(range(100, 120))
-    assert len(daemon.sql("select * from rejects where reason like '%max_users%'")) == 8
-
-
-def test_a_second_instance_writes_nothing_and_says_why(redis, tallyd):
-    first = tallyd(redis_url=redis.url).start()
-    first.report(stats("alice", 1, 2))
-    second = tallyd(redis_url=redis.url)
-    second.expects_errors = True
-    second.start()
-    before = redis.view()
-    second.report(stats("alice", 100, 200), stats("bob", 1, 2))
-    assert second.traffic("alice") == {"id": "alice", "usedTraffic": 300, "inputBytes": 100,
-                                       "outputBytes": 200, "source": "ledger"}
-    data = second.status()["redis"]
-    assert data["state"] == "foreign" and "tallyd:instance" in data["error"], data
-    assert "belongs to another tallyd" in second.log()
-    assert second.get("/readyz").json()["redis"] == "foreign"
-    assert redis.view() == before
-    first.report(stats("alice", 1, 2))
-    assert redis.view() == {"alice": (6, 2, 4)}
-
-
-@pytest.mark.parametrize("how, alice", [("adopt", (309, 103, 206)), ("overwrite", (300, 100, 200))])
-def test_another_ones_redis_is_taken_over_when_asked_to(how, alice, redis, tallyd):
-    first = tallyd(redis_url=redis.url).start()
-    first.report(stats("alice", 3, 6), stats("bob", 1, 2))
-    second = tallyd(redis_url="none").start()
-    second.report(stats("alice", 100, 200))
-    second.stop()
-    second.options["redis_url"] = redis.url
-    second.options["take_over_redis"] = how
-    for _ in range(3):  # asked for more than once, it is done once
-        second.start()
-        wait_for_state(second, "up")
-        second.kill()
-    del second.options["take_over_redis"]
-    second.start()
-    bob = {"bob": (3, 1, 2)}
-    held = wait_for_view(redis, second, missing={} if how == "adopt" else bob)
-    assert held == {"alice": alice} | (bob if how == "adopt" else {})
-    # The first one, which still runs, leaves it alone from now on.
-    first.expects_errors = True
-    wait_for_state(first, "foreign")
-    first.report(stats("alice", 1, 2))
-    assert redis.view()["alice"] == alice
-
-
-def test_taking_over_can_be_asked_for_in_no_other_way(redis, tallyd):
-    daemon = tallyd(redis_url=redis.url, take_over_redis="both")
-    code, said = daemon.start_and_fail()
-    assert code == 64 and "adopt|overwrite" in said, said
-    daemon = tallyd(redis_url=redis.url, config="take_over_redis = adopt\n")
-    code, said = daemon.start_and_fail()
-    assert code == 78 and "no such option" in said, said
-
-
-@pytest.mark.parametrize("value", ["", "x" * 500, "a\nb"])
-def test_an_owner_that_is_no_id_is_somebody_else(value, redis, tallyd):
-    redis.ask("SET", "tallyd:instance", value)
-    daemon = tallyd(redis_url=redis.url)
-    daemon.expects_errors = True
-    daemon.start()
-    daemon.report(stats("alice", 1, 2))
-    assert daemon.status()["redis"]["state"] == "foreign"
-    assert redis.ask("GET", "tallyd:instance") == value and redis.ask("DBSIZE") == 1
-    daemon.stop()
-    daemon.options["take_over_redis"] = "overwrite"
-    daemon.start()
-    wait_for_state(daemon, "up")
-    assert wait_for_view(redis, daemon) == {"alice": (3, 1, 2)}
-
-
-def test_the_instance_knows_its_own_redis_again(redis, tallyd):
+def test_what_a_reader_is_told_was_compared(redis, tallyd):
+    """Nobody is told a total that the ledger does not hold, even just after an edit."""
     daemon = tallyd(redis_url=redis.url).start()
     daemon.report(stats("alice", 1, 2))
-    owner = redis.ask("GET", "tallyd:instance")
-    assert owner and owner == daemon.sql(
-        "select value from meta where key = 'instance_id'")[0][0]
-    for end in (daemon.stop, daemon.kill):
-        end()
-        daemon.start()
-        daemon.report(stats("alice", 1, 2))
-    assert redis.view() == {"alice": (9, 3, 6)}
+    wait_for(lambda: daemon.traffic("alice")["source"] == "redis", "it is verified")
+    for edit in (("HSET", "user:alice", "usedTraffic", "99"), ("DEL", "user:alice"),
+                 ("SET", "user:alice", "x")):
+        redis.ask(*edit)
+        assert daemon.traffic("alice")["usedTraffic"] == 3
+    redis.ask("DEL", "user:alice")
+    wait_for(lambda: daemon.traffic("alice")["source"] == "redis", "it is verified again")
 
 
-def test_a_foreign_redis_that_appears_later_is_left_alone(make_redis, tallyd):
-    redis = make_redis().start()
-    redis.ask("HSET", "user:panel", "usedTraffic", "5")
-    redis.ask("SET", "tallyd:instance", "somebody")
-    redis.ask("SAVE")
-    redis.kill()
-    daemon = tallyd(redis_url=redis.url)
-    daemon.expects_errors = True
-    daemon.start()
-    daemon.report(stats("alice", 1, 2))
-    redis.start()
-    wait_for_state(daemon, "foreign")
-    daemon.report(stats("alice", 1, 2), stats("panel", 1, 2))
-    assert redis.view() == {"panel": (5, 0, 0)}
-    assert redis.ask("DBSIZE") == 2
-    assert daemon.traffic("alice") == {"id": "alice", "usedTraffic": 6, "inputBytes": 2,
-                                       "outputBytes": 4, "source": "ledger"}
-    redis.ask("DEL", "tallyd:instance")  # nobody's any more: looked at again, and adopted
-    wait_for_state(daemon, "up")
-    assert wait_for_view(redis, daemon) == {"alice": (6, 2, 4), "panel": (8, 1, 2)}
-
-
-def test_other_keys_do_not_make_a_redis_foreign(redis, tallyd):
-    client = redis.client()
-    for i in range(2000):
-        client("SET", f"session:{i}", "x")
-    client("SET", "users", "x")
-    client.close()
+@pytest.mark.parametrize("user", ["йоана", "名前 1", "a/b?c#d%e", "🙂", "user:alice", "*", "é" * 127,
+                                  "tallyd:instance", '"\'\\'])
+def test_any_name_is_shown_and_read(user, redis, tallyd):
     daemon = tallyd(redis_url=redis.url).start()
-    daemon.report(stats("alice", 1, 2))
-    assert redis.view() == {"alice": (3, 1, 2)}
-    assert redis.ask("DBSIZE") == 2003
+    daemon.report(stats(user, 1, 2))
+    wait_for(lambda: redis.view() == {user: (3, 1, 2)}, "it is shown")
+    wait_for(lambda: daemon.traffic(urllib.parse.quote(user, safe=""))["source"] == "redis",
+             "it is read")
+    assert daemon.traffic(urllib.parse.quote(user, safe="")) == {
+        "id": user, "usedTraffic": 3, "inputBytes": 1, "outputBytes": 2, "source": "redis"}
 
 
-# A peer that is no Redis.
-
-@pytest.mark.parametrize("reply", [
-    Free(b":3\r\n" * 40), Free(b"+OK\r\n$5\r\nab"), Free(b"*-1\r\n" * 3),
-    Free(b"HTTP/1.1 400 Bad Request\r\n\r\n"), lambda words: b"\x15\x03\x01\x00\x02\x02\x28",
-    lambda words: b"*1\r\n" * 500, lambda words: b"-ERR max number of clients reached\r\n" * 2,
-], ids=["too many", "one and a half", "nil arrays", "http", "tls", "nested", "errors"])
-def test_a_peer_that_is_no_redis_costs_no_report(reply, tallyd):
-    peer = FakeRedis(reply)
-    daemon = tallyd(redis_url=peer.url).start()
-    for _ in range(20):
-        daemon.report(stats("alice", 1, 2))
-    assert daemon.traffic("alice")["usedTraffic"] == 60
-    wait_for(lambda: daemon.status()["redis"]["error"], "the error is shown")
-    daemon.report(stats("alice", 1, 2))
-    peer.close()
+@pytest.mark.parametrize("path, status", [
+    ("nobody", 404), ("%00", 404), ("a%00", 404), ("%ff", 404), ("a%0Ab", 404), ("x" * 300, 404)])
+def test_nobody_is_not_found(path, status, redis, tallyd):
+    daemon = tallyd(redis_url=redis.url).start()
+    redis.ask("HSET", "user:nobody", "usedTraffic", "5")
+    daemon.report(stats("a", 1, 2))
+    assert daemon.get(f"/users/{path}/traffic").status == status
 
 
-def test_a_redis_that_takes_long_to_look_through_does_not_hold_up_the_start(tallyd):
-    free = Free(b"")
-    peer = FakeRedis(lambda words: b"*2\r\n$1\r\n7\r\n*0\r\n" if words[0] == b"SCAN" else free(words))
-    daemon = tallyd(redis_url=peer.url).spawn()
-    wait_for(lambda: "journal folded" in daemon.log(), "the start is under way")
-    daemon.send_signal(signal.SIGHUP)  # too early to be heeded, and not deadly either
-    wait_for(daemon.is_ready, "it is ready")
-    assert daemon.status()["redis"]["state"] == "linking"
-    daemon.report(stats("alice", 1, 2))
-    peer.close()
+def test_the_repair_rate_bounds_the_walk_and_can_be_reloaded(redis, tallyd):
+    daemon = tallyd(redis_url=redis.url, max_pending_users=10**6,
+                    config="redis_repair_rate = 5\n").start()
+    for start in range(0, 2000, 100):
+        daemon.report(*(stats(f"u{i}", 1, 2) for i in range(start, start + 100)))
+    redis.ask("FLUSHALL")
+    daemon.report(stats("u7", 1, 2))
+    wait_for(lambda: daemon.status()["redis"]["unverifiedUsers"] > 1000, "users are unverified")
+    daemon.report(*(stats(f"u{i}", 1, 2) for i in range(100)))  # who is active does not wait
+    assert redis.view()["u99"] == (6, 2, 4)
+    assert len(redis.view()) < 1000
+    daemon.config_path.write_text("redis_repair_rate = 100000\n")
+    daemon.send_signal(signal.SIGHUP)
+    assert len(wait_for_view(redis, daemon)) == 2000

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from crowd import Crowd
-from deadline import IS_RELEASE, wait_for
+from deadline import IS_RELEASE, seconds, wait_for
 from proxy import Proxy
 from resp import RedisError
 
@@ -282,3 +282,34 @@ def test_what_the_network_delivers_late_is_not_counted_on_top(is_killed, redis, 
         assert redis.view() == crowd.expected(), f"counted on top in round {n}"
         assert daemon.status()["redis"]["differences"] == 0, f"repaired twice in round {n}"
     proxy.close()
+
+
+def resident_bytes(daemon):
+    with open(f"/proc/{daemon.process.pid}/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmRSS"))
+
+
+@pytest.mark.skipif(not IS_RELEASE, reason="it is about the memory of the release program")
+def test_a_minute_without_redis_costs_no_memory(redis, tallyd):
+    daemon = tallyd(redis_url=redis.url, max_pending_users=10**6).start()
+    crowd = Crowd(daemon, N_USERS, events=100, n_threads=4).fill().start()
+    time.sleep(5)
+    before = most = resident_bytes(daemon)
+    redis.pause()
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        time.sleep(0.5)
+        most = max(most, resident_bytes(daemon))
+    n_reports = crowd.n_reports
+    redis.resume()
+    healed = time.monotonic()
+    time.sleep(1)
+    crowd.stop()
+    expected = crowd.expected()
+    wait_for(lambda: redis.view() == expected, "Redis shows the ledger", limit=LIMIT)
+    print(f"{n_reports} reports, resident {before} to {most} bytes, slowest answer "
+          f"{1000 * crowd.slowest:.0f} ms, right after {time.monotonic() - healed:.1f} s")
+    assert most - before < 16 << 20
+    assert crowd.slowest < 0.5 + seconds(1.5)  # redis_timeout, and patience
+    daemon.force_sync()
+    assert daemon.users() == expected

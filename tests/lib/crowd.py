@@ -1,6 +1,7 @@
 """Load over many known users, none of whose reports may be refused."""
 import random
 import threading
+import time
 
 from tallyd import report, stats
 
@@ -10,7 +11,7 @@ class Crowd:
 
     def __init__(self, daemon, n_users, events=20, n_threads=2):
         self.daemon = daemon
-        self.names = [f"{i}" for i in range(n_users)]
+        self.names = [str(i) for i in range(n_users)]
         self.events = events
         self.sums = [[0] * n_users for _ in range(n_threads)]
         self.n_reports = 0
@@ -28,8 +29,11 @@ class Crowd:
         return self
 
     def post(self, client, sums, users, size):
-        answer = client.post("/observer", report(*(
-            stats(self.names[i], size, 2 * size) for i in users)))
+        body = report(*(stats(self.names[i], size, 2 * size) for i in users))
+        began = time.monotonic()
+        answer = client.post("/observer", body)
+        self.slowest = max(self.slowest, time.monotonic() - began)
+        self.n_reports += 1
         assert (answer.status, answer.body) == (200, b'{"ok":true}'), answer
         for i in users:
             sums[i] += size

@@ -62,5 +62,15 @@ class Resp:
             for key in some:
                 self.send("HMGET", key, "usedTraffic", "inputBytes", "outputBytes")
             for key in some:
-                shown[key[len(prefix):]] = tuple(int(field or 0) for field in self.read())
+                shown[key[len(prefix):]] = self.read_totals()
         return shown
+
+    def read_totals(self):
+        """Of an HMGET; the error or the fields themselves if they are no numbers."""
+        try:
+            fields = self.read()
+            return tuple(int(field or 0) for field in fields)
+        except RedisError as error:
+            return str(error)
+        except ValueError:
+            return fields

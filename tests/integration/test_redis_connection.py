@@ -1,0 +1,215 @@
+"""Ways to connect to Redis; what it may forbid; and peers that are no Redis."""
+import re
+import signal
+
+import pytest
+
+from deadline import IS_RELEASE, ROOT, wait_for
+from fake_redis import FakeRedis, Free
+from tallyd import stats
+from view import wait_for_state
+
+
+# Ways to connect.
+
+def test_a_unix_socket_and_a_database_number_are_used(redis, tallyd):
+    daemon = tallyd(redis_url=f"unix://{redis.socket_path}?db=3").start()
+    daemon.report(stats("alice", 1, 2))
+    assert redis.view() == {}
+    client = redis.client()
+    client("SELECT", 3)
+    assert client.view() == {"alice": (3, 1, 2)}
+    client.close()
+    other = tallyd(redis_url=f"redis://127.0.0.1:{redis.port}/5").start()
+    other.report(stats("bob", 1, 2))
+    client = redis.client()
+    client("SELECT", 5)
+    assert client.view() == {"bob": (3, 1, 2)}
+    client.close()
+
+
+def test_passwords_work_and_are_never_shown(make_redis, tallyd):
+    redis = make_redis("--requirepass", "hunter2")
+    redis.password = "hunter2"
+    redis.start()
+    daemon = tallyd(redis_url=f"redis://:hunter2@127.0.0.1:{redis.port}/0",
+                    log_level="debug").start()
+    wait_for_state(daemon, "up")
+    daemon.report(stats("alice", 1, 2))
+    assert redis.view() == {"alice": (3, 1, 2)}
+    redis.kill()
+    wait_for(lambda: daemon.status()["redis"]["state"] != "up", "the loss is noticed")
+    assert "hunter2" not in daemon.get("/throttle-sync-status").body.decode()
+    assert "hunter2" not in daemon.get("/readyz").body.decode()
+    assert "hunter2" not in daemon.all_logs()
+
+
+def test_a_user_of_an_acl_is_logged_in(redis, tallyd):
+    redis.ask("ACL", "SETUSER", "tally", "on", ">p:w/d@%", "~*", "+@all")
+    daemon = tallyd(redis_url=f"redis://tally:p%3Aw%2Fd%40%25@127.0.0.1:{redis.port}").start()
+    daemon.report(stats("alice", 1, 2))
+    assert redis.view() == {"alice": (3, 1, 2)}
+    assert "p:w/d@%" not in daemon.all_logs() and "p%3Aw" not in daemon.all_logs()
+
+
+def test_a_wrong_password_is_a_redis_that_is_down(make_redis, tallyd):
+    redis = make_redis("--requirepass", "hunter2")
+    redis.password = "hunter2"
+    redis.start()
+    daemon = tallyd(redis_url=f"redis://:wrong-one@127.0.0.1:{redis.port}/0")
+    daemon.expects_errors = True
+    daemon.start()
+    daemon.report(stats("alice", 1, 2))
+    assert daemon.status()["redis"]["state"] != "up"
+    assert redis.view() == {}
+    wait_for(lambda: "WRONGPASS" in daemon.log() or "password" in daemon.log(),
+             "the reason is said")
+    assert "wrong-one" not in daemon.log()
+
+
+# A peer that is no Redis.
+
+@pytest.mark.parametrize("reply", [
+    Free(b":3\r\n" * 40), Free(b"+OK\r\n$5\r\nab"), Free(b"*-1\r\n" * 3),
+    Free(b"HTTP/1.1 400 Bad Request\r\n\r\n"), lambda words: b"\x15\x03\x01\x00\x02\x02\x28",
+    lambda words: b"*1\r\n" * 500, lambda words: b"-ERR max number of clients reached\r\n" * 2,
+], ids=["too many", "one and a half", "nil arrays", "http", "tls", "nested", "errors"])
+def test_a_peer_that_is_no_redis_costs_no_report(reply, tallyd):
+    peer = FakeRedis(reply)
+    daemon = tallyd(redis_url=peer.url).start()
+    for _ in range(20):
+        daemon.report(stats("alice", 1, 2))
+    assert daemon.traffic("alice")["usedTraffic"] == 60
+    wait_for(lambda: daemon.status()["redis"]["error"], "the error is shown")
+    daemon.report(stats("alice", 1, 2))
+    peer.close()
+
+
+def test_a_redis_that_takes_long_to_look_through_does_not_hold_up_the_start(tallyd):
+    free = Free(b"")
+    peer = FakeRedis(lambda words: b"*2\r\n$1\r\n7\r\n*0\r\n" if words[0] == b"SCAN" else free(words))
+    daemon = tallyd(redis_url=peer.url).spawn()
+    wait_for(lambda: "journal folded" in daemon.log(), "the start is under way")
+    daemon.send_signal(signal.SIGHUP)  # too early to be heeded, and not deadly either
+    wait_for(daemon.is_ready, "it is ready")
+    assert daemon.status()["redis"]["state"] == "linking"
+    daemon.report(stats("alice", 1, 2))
+    peer.close()
+
+
+@pytest.mark.parametrize("header", [b"*2147483647\r\n", b"*100000000\r\n", b"$536870912\r\n"])
+def test_a_peer_that_promises_a_lot_gets_no_memory_for_it(header, tallyd):
+    peer = FakeRedis(Free(header + b"$1\r\nx\r\n" * 1000))
+    daemon = tallyd(redis_url=peer.url, redis_timeout=100).start()
+    for _ in range(20):
+        daemon.report(stats("alice", 1, 2))
+    wait_for(lambda: daemon.status()["redis"]["error"], "the error is shown")
+    with open(f"/proc/{daemon.process.pid}/status", encoding="ascii") as file:
+        most = next(int(line.split()[1]) for line in file if line.startswith("VmHWM"))
+    assert most < (65536 if IS_RELEASE else 10**6), f"{most} KiB"
+    peer.close()
+
+
+# What Redis may forbid, and how it is set up.
+
+ACL_LINE = re.search(r"^    ACL SETUSER tallyd on >PASSWORD (.*)$",
+                     (ROOT / "README.md").read_text(), re.MULTILINE)[1].split()
+RIGHTS = [word for word in ACL_LINE if word.startswith("+")]
+
+
+def with_rights(redis, rights):
+    """A Redis whose user tallyd has these; the url."""
+    redis.ask("ACL", "SETUSER", "tallyd", "reset", "on", ">secret",
+              *(word for word in ACL_LINE if word not in RIGHTS), *rights)
+    return f"redis://tallyd:secret@127.0.0.1:{redis.port}/2"
+
+
+def view_of(redis, db):
+    client = redis.client()
+    client("SELECT", db)
+    view = client.view()
+    client.close()
+    return view
+
+
+def test_the_rights_that_the_readme_gives_are_enough(redis, tallyd):
+    url = with_rights(redis, RIGHTS)
+    client = redis.client()
+    client("SELECT", 2)
+    client("HSET", "user:panel", "usedTraffic", 7)
+    daemon = tallyd(redis_url=url).start()
+    wait_for_state(daemon, "up")
+    for _ in range(3):
+        daemon.report(stats("panel", 1, 2), stats("alice", 1, 2))
+        assert daemon.traffic("alice")["source"] == "redis"
+        client("HSET", "user:alice", "usedTraffic", 1)
+        redis.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no")
+        client = redis.client()
+        client("SELECT", 2)
+        wait_for_state(daemon, "up")
+    wait_for(lambda: client.view() == {"panel": (16, 3, 6), "alice": (9, 3, 6)}, "it is right")
+    client.close()
+    assert redis.ask("ACL", "LOG") == []
+    assert "does not let us" not in daemon.log()
+
+
+@pytest.mark.parametrize("right", RIGHTS)
+def test_each_right_that_the_readme_gives_is_needed(right, redis, tallyd):
+    """Without one of them nothing is lost, and Redis or tallyd says which it was."""
+    url = with_rights(redis, [word for word in RIGHTS if word != right])
+    client = redis.client()
+    client("SELECT", 2)
+    client("HSET", "user:panel", "usedTraffic", 7)
+    client.close()
+    daemon = tallyd(redis_url=url).start()
+    for _ in range(3):
+        daemon.report(stats("panel", 1, 2))
+    command = right[1:]
+    wait_for(lambda: command in str(redis.ask("ACL", "LOG")), f"{command} is missed")
+    daemon.force_sync()
+    assert daemon.users()["panel"] in ((9, 3, 6), (16, 3, 6))
+    redis.ask("ACL", "SETUSER", "tallyd", right)
+    wait_for(lambda: view_of(redis, 2) == {"panel": (16, 3, 6)}, "it goes on once it is given")
+
+
+def test_without_the_right_to_end_connections_it_waits_and_says_so(redis, tallyd):
+    url = with_rights(redis, [word for word in RIGHTS if word != "+client|kill"])
+    daemon = tallyd(redis_url=url, redis_timeout=100).start()
+    daemon.report(stats("alice", 1, 2))
+    redis.ask("CLIENT", "KILL", "TYPE", "normal")
+    daemon.report(stats("alice", 1, 2))
+    daemon.kill()
+    redis.pause()  # so that there is an earlier connection, whose end Redis has not read
+    daemon.start()
+    redis.resume()
+    wait_for(lambda: view_of(redis, 2) == {"alice": (6, 2, 4)}, "it is right")
+    assert daemon.log().count("does not let us end our earlier connections") == 1
+    assert "no permissions" in daemon.log()
+
+
+@pytest.mark.parametrize("path, error", [
+    ("/99", "out of range"), ("/0", "NOAUTH")], ids=["wrong database", "no password"])
+def test_an_error_of_the_whole_is_said_and_tried_again(path, error, make_redis, tallyd):
+    redis = make_redis(*(() if path == "/99" else ("--requirepass", "hunter2")))
+    redis.password = None if path == "/99" else "hunter2"
+    redis.start()
+    daemon = tallyd(redis_url=f"redis://127.0.0.1:{redis.port}{path}").start()
+    daemon.report(stats("alice", 1, 2))
+    wait_for(lambda: error in str(daemon.status()["redis"]["error"]), "the reason is said")
+    assert error in daemon.log()
+    assert daemon.status()["redis"]["state"] in ("down", "checking")
+    redis.ask("CONFIG", "SET", "requirepass", "")
+    if path != "/99":
+        redis.password = None
+        wait_for_state(daemon, "up")
+
+
+@pytest.mark.parametrize("policy", ["noeviction", "allkeys-lru"])
+def test_a_redis_that_may_throw_totals_away_is_warned_of(policy, make_redis, tallyd):
+    redis = make_redis("--maxmemory-policy", policy).start()
+    daemon = tallyd(redis_url=redis.url).start()
+    wait_for_state(daemon, "up")
+    data = daemon.status()["redis"]
+    assert (data["maxmemoryPolicy"], data["appendOnly"]) == (policy, "no"), data
+    assert data["serverVersion"] == redis.ask("INFO", "server").split("redis_version:")[1].split()[0]
+    assert ("Redis may evict totals" in daemon.log()) == (policy != "noeviction")
