@@ -179,6 +179,17 @@ def test_a_foreign_redis_that_appears_later_is_left_alone(make_redis, tallyd):
     assert wait_for_view(redis, daemon) == {"alice": (6, 2, 4), "panel": (8, 1, 2)}
 
 
+def test_an_idle_owner_notices_that_it_is_the_owner_no_more(redis, tallyd):
+    daemon = tallyd(redis_url=redis.url)
+    daemon.expects_errors = True
+    daemon.start()
+    wait_for_state(daemon, "up")
+    redis.ask("SET", "tallyd:instance", "somebody")
+    wait_for_state(daemon, "foreign")
+    daemon.report(stats("alice", 1, 2))
+    assert redis.ask("DBSIZE") == 1
+
+
 def test_other_keys_do_not_make_a_redis_foreign(redis, tallyd):
     client = redis.client()
     for i in range(2000):

@@ -236,17 +236,20 @@ def test_nobody_is_not_found(path, status, redis, tallyd):
     assert daemon.get(f"/users/{path}/traffic").status == status
 
 
-def test_the_repair_rate_bounds_the_walk_and_can_be_reloaded(redis, tallyd):
+def test_one_difference_makes_all_doubtful_and_the_repair_rate_bounds_the_walk(redis, tallyd):
     daemon = tallyd(redis_url=redis.url, max_pending_users=10**6,
                     config="redis_repair_rate = 5\n").start()
     for start in range(0, 2000, 100):
         daemon.report(*(stats(f"u{i}", 1, 2) for i in range(start, start + 100)))
-    redis.ask("FLUSHALL")
+    assert daemon.status()["redis"]["unverifiedUsers"] == 0  # who is active does not wait
+    for name in redis.view():
+        redis.ask("HSET", f"user:{name}", "usedTraffic", "1")
     daemon.report(stats("u7", 1, 2))
-    wait_for(lambda: daemon.status()["redis"]["unverifiedUsers"] > 1000, "users are unverified")
-    daemon.report(*(stats(f"u{i}", 1, 2) for i in range(100)))  # who is active does not wait
-    assert redis.view()["u99"] == (6, 2, 4)
-    assert len(redis.view()) < 1000
+    wait_for(lambda: daemon.status()["redis"]["unverifiedUsers"] > 1000, "users are doubtful")
+    daemon.report(*(stats(f"u{i}", 1, 2) for i in range(100)))
+    view = redis.view()
+    assert view["u99"] == (6, 2, 4)
+    assert sum(used == 1 for used, _, _ in view.values()) > 1000
     daemon.config_path.write_text("redis_repair_rate = 100000\n")
     daemon.send_signal(signal.SIGHUP)
     assert len(wait_for_view(redis, daemon)) == 2000

@@ -33,8 +33,12 @@ class Scene:
     def is_down(self):
         return self.daemon.status()["redis"]["state"] != "up"
 
-    def wait_for_error(self, word):
-        wait_for(lambda: word in str(self.daemon.status()["redis"]["error"]), f"{word} is said")
+    def wait_for_loss(self, why):
+        def is_lost():
+            data = self.daemon.status()["redis"]
+            return data["state"] != "up" and why in str(data["error"])
+
+        wait_for(is_lost, f"{why} is said")
 
 
 @disturbance
@@ -95,7 +99,7 @@ def users_key_taken_by_a_string(scene):
     wait_for(lambda: scene.daemon.status()["redis"]["refusedUsers"] == 1, "it is refused")
     assert scene.redis.ask("GET", "user:7") == "x"
     assert not scene.is_down()
-    scene.wait_for_error("WRONGTYPE")
+    assert "WRONGTYPE" in scene.daemon.status()["redis"]["error"]
     scene.redis.ask("DEL", "user:7")
 
 
@@ -110,7 +114,7 @@ def every_connection_killed_again_and_again(scene):
 @disturbance
 def made_a_replica(scene):
     scene.redis.ask("REPLICAOF", "127.0.0.1", scene.redis.port)  # of itself: never in sync
-    scene.wait_for_error("READONLY")
+    scene.wait_for_loss("READONLY")
     time.sleep(A_WHILE)
     scene.redis.ask("REPLICAOF", "NO", "ONE")
 
@@ -118,7 +122,7 @@ def made_a_replica(scene):
 @disturbance
 def out_of_memory(scene):
     scene.redis.ask("CONFIG", "SET", "maxmemory", "1")
-    scene.wait_for_error("OOM")
+    scene.wait_for_loss("OOM")
     time.sleep(A_WHILE)
     scene.redis.ask("CONFIG", "SET", "maxmemory", "0")
 
@@ -129,7 +133,7 @@ def password_changed(scene):
     scene.redis.password = "secret"
     with contextlib.suppress(RedisError):
         scene.redis.ask("CLIENT", "KILL", "TYPE", "normal")
-    scene.wait_for_error("NOAUTH")
+    scene.wait_for_loss("NOAUTH")
     time.sleep(A_WHILE)
     scene.redis.ask("CONFIG", "SET", "requirepass", "")
     scene.redis.password = None
@@ -143,7 +147,7 @@ def loading_its_snapshot(scene):
                             "--loading-process-events-interval-bytes", "1024")
     starting = threading.Thread(target=scene.redis.start)
     starting.start()
-    scene.wait_for_error("LOADING")
+    scene.wait_for_loss("LOADING")
     starting.join()
 
 
