@@ -154,19 +154,23 @@ static bool is_linking(const struct live *live)
 		ledger_link(live->ledger)->claim[0] != '\0';
 }
 
-/* Nobody's: it is new to us, or was wiped. */
+/* Nobody's. Who has been linked before has had it wiped, or what stands there may be his
+ * own: it is not added again. */
 static void decide_unclaimed(struct live *live)
 {
-	const struct link_record *link = ledger_link(live->ledger);
-	bool does_adopt = live->config.take_over == TAKE_OVER_ADOPT &&
-		strcmp(link->claim, NOBODY) != 0;
-
-	if (link->at_ms == 0)
+	if (ledger_link(live->ledger)->at_ms == 0)
 		begin_linking(live, live->config.take_over != TAKE_OVER_OVERWRITE);
-	else if (does_adopt)
-		begin_linking(live, true);
 	else
 		link_claim(&live->link);
+}
+
+static void take_over(struct live *live)
+{
+	bool does_adopt = live->config.take_over == TAKE_OVER_ADOPT;
+
+	log_warn("taking over the Redis of another tallyd", "how=%s owner=%s",
+		does_adopt ? "adopt" : "overwrite", LOG_QUOTE(live->owner_id));
+	begin_linking(live, does_adopt);
 }
 
 /* A claim was left by a take-over that got no further than SQLite. */
@@ -175,7 +179,7 @@ static void decide_other(struct live *live)
 	if (strcmp(ledger_link(live->ledger)->claim, live->owner_id) == 0)
 		link_take_over(&live->link);
 	else if (live->config.take_over != TAKE_OVER_NOT)
-		begin_linking(live, live->config.take_over == TAKE_OVER_ADOPT);
+		take_over(live);
 	else
 		become_foreign(live);
 }
@@ -255,6 +259,9 @@ static void on_taken(void *arg)
 	struct live *live = arg;
 	const struct link_record *link = ledger_link(live->ledger);
 
+	if (live->config.take_over != TAKE_OVER_NOT)
+		log_info("nothing to take over: this Redis is ours already", "owner=%s",
+			LOG_QUOTE(live->config.instance_id));
 	live->config.take_over = TAKE_OVER_NOT;
 	if (link->at_ms == 0 || link->claim[0] != '\0')
 		record_link(live, "", false);

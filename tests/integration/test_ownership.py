@@ -103,9 +103,10 @@ def test_another_ones_redis_is_taken_over_when_asked_to(how, alice, redis, tally
     second.stop()
     second.options["redis_url"] = redis.url
     second.options["take_over_redis"] = how
-    for _ in range(3):  # asked for more than once, it is done once
+    for said in ("taking over the Redis", "nothing to take over", "nothing to take over"):
         second.start()
         wait_for_state(second, "up")
+        assert said in second.log()
         second.kill()
     del second.options["take_over_redis"]
     second.start()
@@ -177,6 +178,19 @@ def test_a_foreign_redis_that_appears_later_is_left_alone(make_redis, tallyd):
     redis.ask("DEL", "tallyd:instance")  # nobody's any more: looked at again, and adopted
     wait_for_state(daemon, "up")
     assert wait_for_view(redis, daemon) == {"alice": (6, 2, 4), "panel": (8, 1, 2)}
+
+
+@pytest.mark.parametrize("how", [None, "adopt", "overwrite"])
+def test_its_own_totals_are_not_added_when_only_the_owner_is_missing(how, redis, tallyd):
+    daemon = tallyd(redis_url=redis.url).start()
+    daemon.report(stats("alice", 1, 2))
+    daemon.stop()
+    redis.ask("DEL", "tallyd:instance")
+    daemon.options["take_over_redis"] = how
+    daemon.start()
+    wait_for_state(daemon, "up")
+    assert ("nothing to take over" in daemon.log()) == (how is not None)
+    assert wait_for_view(redis, daemon) == {"alice": (3, 1, 2)}
 
 
 def test_an_idle_owner_notices_that_it_is_the_owner_no_more(redis, tallyd):
