@@ -69,6 +69,11 @@ bool view_has_written(const struct view *view);
 
 void view_get_stats(const struct view *view, struct view_stats *ret_stats);
 
+/* The fields of a user's hash, in the order in which HMGET asks for them. */
+#define VIEW_USED "usedTraffic"
+#define VIEW_INPUT "inputBytes"
+#define VIEW_OUTPUT "outputBytes"
+
 /* The key of a user's hash. */
 struct view_key {
 	char text[1024]; /* prefix and id are each at most 255 bytes */
@@ -80,7 +85,11 @@ const char *view_make_key(
  * what was sent so far. */
 bool view_is_verified(const struct view *view, const struct user *user);
 
-/* Three totals as HMGET answers them. False if `reply` is anything else. */
+/* A field as Redis shows it: a whole number from 0 to 2^63-1. False if `reply` is
+ * anything else. */
+bool view_parse_total(const redisReply *reply, uint64_t *ret_total);
+
+/* Three of them, as HMGET answers. */
 bool view_parse_totals(const redisReply *reply, struct totals *ret_totals);
 bool view_is_same(const struct totals *a, const struct totals *b);
 

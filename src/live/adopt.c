@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "live/view.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -19,7 +20,7 @@
 #define PATTERN_BYTES 512 /* a prefix of at most 255 bytes, each escaped, and a star */
 #define CURSOR_BYTES 24
 
-static const char *const field_names[] = {"usedTraffic", "inputBytes", "outputBytes"};
+static const char *const field_names[] = {VIEW_USED, VIEW_INPUT, VIEW_OUTPUT};
 static const char not_a_number[] = "a field in Redis is not a whole number: left out";
 static const char not_an_id[] = "a key in Redis is no user's: left out";
 static const char no_room[] = "a user in Redis is beyond max_users: left out";
@@ -113,20 +114,6 @@ __attribute__((format(printf, 3, 4))) static void reject(
 	adopt->n_rejects += kept->event != NULL;
 }
 
-static bool parse_total(const char *text, uint64_t *ret_value)
-{
-	size_t len = strlen(text);
-	unsigned long long value;
-
-	if (len == 0 || len > 19 || strspn(text, "0123456789") != len)
-		return false;
-	value = strtoull(text, NULL, 10);
-	if (value > TOTAL_MAX)
-		return false;
-	*ret_value = value;
-	return true;
-}
-
 /* Why these totals cannot be taken over, or NULL. */
 static const char *why_not(struct adopt *adopt, const char *id, bool is_new)
 {
@@ -191,8 +178,7 @@ static void read_fields(struct adopt *adopt, const char *id, const redisReply *r
 
 		if (value->type != REDIS_REPLY_STRING)
 			continue;
-		if (strlen(value->str) == (size_t)value->len &&
-			parse_total(value->str, fields[i]))
+		if (view_parse_total(value, fields[i]))
 			has_total = true;
 		else
 			reject(adopt, not_a_number, "%s%s %s=%s", adopt->key_prefix, id,

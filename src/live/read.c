@@ -86,8 +86,8 @@ bool reader_ask(
 	struct reader *reader, const struct user *user, live_read_cb on_read, void *arg)
 {
 	struct view_key key;
-	const char *argv[] = {"HMGET", view_make_key(reader->view, user, &key),
-		"usedTraffic", "inputBytes", "outputBytes"};
+	const char *argv[] = {"HMGET", view_make_key(reader->view, user, &key), VIEW_USED,
+		VIEW_INPUT, VIEW_OUTPUT};
 	struct question *question;
 
 	if (!view_is_verified(reader->view, user) || is_late(reader))

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define TOTAL_DIGITS 19 /* of 2^63-1 */
 #define BATCH_USERS 1000
 #define MAX_BATCHES 2
 #define TICK_MS 100      /* how often the walk gets its allowance */
@@ -298,8 +299,8 @@ static void write_absolutely(struct view *view, struct batch *batch, struct user
 	struct write *write = add_write(view, batch, user, WRITE_SET);
 	struct view_key key;
 	char used[24], input[24], output[24];
-	const char *argv[] = {"HSET", view_make_key(view, user, &key), "usedTraffic",
-		used, "inputBytes", input, "outputBytes", output};
+	const char *argv[] = {"HSET", view_make_key(view, user, &key), VIEW_USED, used,
+		VIEW_INPUT, input, VIEW_OUTPUT, output};
 
 	(void)snprintf(used, sizeof(used), "%" PRIu64, user->total.used);
 	(void)snprintf(input, sizeof(input), "%" PRIu64, user->total.input);
@@ -327,8 +328,8 @@ static void increment(struct view *view, struct write *write, enum field bit,
 static void read_again(struct view *view, struct batch *batch, struct user *user)
 {
 	struct view_key key;
-	const char *argv[] = {"HMGET", view_make_key(view, user, &key), "usedTraffic",
-		"inputBytes", "outputBytes"};
+	const char *argv[] = {"HMGET", view_make_key(view, user, &key), VIEW_USED,
+		VIEW_INPUT, VIEW_OUTPUT};
 
 	send_for(view, add_write(view, batch, user, WRITE_READ), 5, argv);
 }
@@ -347,9 +348,9 @@ static void write_unsent(struct view *view, struct batch *batch, struct user *us
 		return;
 	}
 	write = add_write(view, batch, user, WRITE_ADD);
-	increment(view, write, FIELD_USED, "usedTraffic", unsent->used);
-	increment(view, write, FIELD_INPUT, "inputBytes", unsent->input);
-	increment(view, write, FIELD_OUTPUT, "outputBytes", unsent->output);
+	increment(view, write, FIELD_USED, VIEW_USED, unsent->used);
+	increment(view, write, FIELD_INPUT, VIEW_INPUT, unsent->input);
+	increment(view, write, FIELD_OUTPUT, VIEW_OUTPUT, unsent->output);
 }
 
 /* The walk */
@@ -543,23 +544,27 @@ void view_get_stats(const struct view *view, struct view_stats *ret_stats)
 		ret_stats->error[0] = '\0';
 }
 
-static bool parse_total(const redisReply *reply, uint64_t *ret_value)
+bool view_parse_total(const redisReply *reply, uint64_t *ret_total)
 {
-	char *end;
+	size_t len = reply->type == REDIS_REPLY_STRING ? (size_t)reply->len : 0;
 
-	if (reply->type != REDIS_REPLY_STRING || reply->str[0] < '0' ||
-		reply->str[0] > '9')
+	uint64_t value;
+
+	if (len == 0 || len > TOTAL_DIGITS || strspn(reply->str, "0123456789") != len)
 		return false;
-	*ret_value = strtoull(reply->str, &end, 10);
-	return *end == '\0' && *ret_value <= TOTAL_MAX;
+	value = strtoull(reply->str, NULL, 10); /* 19 digits fit */
+	if (value > TOTAL_MAX)
+		return false;
+	*ret_total = value;
+	return true;
 }
 
 bool view_parse_totals(const redisReply *reply, struct totals *ret_totals)
 {
 	return reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 &&
-		parse_total(reply->element[0], &ret_totals->used) &&
-		parse_total(reply->element[1], &ret_totals->input) &&
-		parse_total(reply->element[2], &ret_totals->output);
+		view_parse_total(reply->element[0], &ret_totals->used) &&
+		view_parse_total(reply->element[1], &ret_totals->input) &&
+		view_parse_total(reply->element[2], &ret_totals->output);
 }
 
 bool view_is_same(const struct totals *a, const struct totals *b)

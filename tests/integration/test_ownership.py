@@ -39,7 +39,8 @@ def test_what_is_no_total_is_left_and_reported(redis, tallyd):
            "blank": " 5", "huge": "9223372036854775808", "long": "1" * 400}
     for user, value in odd.items():
         redis.ask("HSET", f"user:{user}", "usedTraffic", value)
-    redis.ask("HSET", "user:half", "usedTraffic", "7", "inputBytes", "x")
+    redis.ask("HSET", "user:half", "usedTraffic", "7", "inputBytes", "x",
+              "outputBytes", str(2**63))
     redis.ask("HSET", b"user:a\x01b", "usedTraffic", "7")
     redis.ask("HSET", b"user:\xff", "usedTraffic", "7")
     redis.ask("HSET", "user:" + "n" * 256, "usedTraffic", "7")
@@ -58,7 +59,7 @@ def test_what_is_no_total_is_left_and_reported(redis, tallyd):
     for user, value in odd.items():
         assert f"user:{user} usedTraffic={value}" in events, (user, events)
     assert "user:half inputBytes=x" in events
-    assert len(rejects) == len(odd) + 5, events
+    assert len(rejects) == len(odd) + 6, events
     assert redis.ask("GET", "user:string") == "x"
     assert "total in Redis not taken over" in daemon.log()
 
