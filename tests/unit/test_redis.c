@@ -1,0 +1,258 @@
+/*
+ * The connection itself: how it begins, what ends it, and what Redis says of itself on
+ * it. Each test has a peer, a ledger and a loop of its own.
+ */
+#include "lib/test.h"
+#include "lib/live_rig.h"
+#include "lib/loop.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct live_rig rig;
+
+static bool is_settled(const void *arg)
+{
+	return live_is_settled(((const struct live_rig *)arg)->live);
+}
+
+/* Ann and bob are shown, and nothing is written but what is booked. */
+static void begin_quiet(void)
+{
+	rig_begin_linked(&rig);
+	rig.config.repair_rate = 0;
+	rig_book(&rig, "ann", 1, 2);
+	rig_book(&rig, "bob", 3, 4);
+	rig_start(&rig);
+	rig_until_shown(&rig);
+	peer_forget(rig.peer);
+}
+
+/* The survey */
+
+TEST(what_redis_says_of_itself_is_told)
+{
+	static const struct {
+		const char *info, *version, *policy, *append_only;
+	} rows[] = {
+		{"# Server\r\nredis_version:7.0.15\r\nredis_mode:x\r\n# Memory\r\n"
+		 "maxmemory_policy:noeviction\r\naof_enabled:1\r\n",
+			"7.0.15", "noeviction", "yes"},
+		{"redis_version:6.2.1\naof_enabled:0\nmaxmemory_policy:allkeys-lru",
+			"6.2.1", "allkeys-lru", "no"},
+		{"x_redis_version:1\r\nredis_versions:2\r\n", "", "", ""},
+		{"redis_version:0123456789012345678901234567890123456789\r\n",
+			"0123456789012345678901234567890", "", ""},
+		{"", "", "", ""},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct live_stats stats;
+
+		rig_begin_linked(&rig);
+		peer_set_info(rig.peer, rows[i].info);
+		rig_start(&rig);
+		rig_until_state(&rig, LIVE_UP);
+		stats = rig_stats(&rig);
+		AT_ROW(i, strcmp(stats.survey.version, rows[i].version) == 0);
+		AT_ROW(i, strcmp(stats.survey.maxmemory_policy, rows[i].policy) == 0);
+		AT_ROW(i, strcmp(stats.survey.append_only, rows[i].append_only) == 0);
+		rig_end(&rig);
+	}
+}
+
+TEST(a_redis_that_does_not_say_how_it_is_set_up_is_used_all_the_same)
+{
+	static const char *const rows[] = {
+		"-NOPERM no INFO\r\n", "$-1\r\n", ":7\r\n", "*0\r\n"};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		rig_begin_linked(&rig);
+		peer_answer(rig.peer, "INFO", 1, rows[i]);
+		rig_start(&rig);
+		rig_until_state(&rig, LIVE_UP);
+		AT_ROW(i, rig_stats(&rig).survey.version[0] == '\0');
+		AT_ROW(i, rig_stats(&rig).error[0] == '\0');
+		AT_ROW(i, peer_count(rig.peer, "(connection)") == 1);
+		rig_end(&rig);
+	}
+}
+
+/* The connection */
+
+TEST(a_connection_is_authenticated_and_selected_before_anything_else)
+{
+	rig_begin_linked(&rig);
+	rig.address.user = strdup("tallyd");
+	rig.address.password = strdup("secret");
+	rig.address.db = 3;
+	peer_hold(rig.peer, "SELECT");
+	rig_start(&rig);
+	rig_until_seen(&rig, "SELECT 3\n", 1);
+	loop_run_for(&rig.loop, RIG_A_WHILE_MS);
+	assert_string_equal(
+		peer_seen(rig.peer), "(connection)\nAUTH tallyd secret\nSELECT 3\n");
+	peer_release(rig.peer);
+	rig_until_state(&rig, LIVE_UP);
+	rig_end(&rig);
+}
+
+TEST(a_password_that_is_refused_is_told_and_tried_again)
+{
+	rig_begin_linked(&rig);
+	rig.address.password = strdup("secret");
+	peer_answer(rig.peer, "AUTH secret\n", 1, "-WRONGPASS not that\r\n");
+	rig_start(&rig);
+	rig_until(&rig, is_settled);
+	assert_int_equal(live_get_state(rig.live), LIVE_DOWN);
+	assert_string_equal(rig_stats(&rig).error, "WRONGPASS not that");
+	rig_until_state(&rig, LIVE_UP);
+	rig_end(&rig);
+}
+
+TEST(where_nobody_listens_it_is_down_and_says_why)
+{
+	rig_begin_linked(&rig);
+	(void)strcat(strcpy(rig.address.path, rig.dir.path), "/none");
+	rig_start(&rig);
+	assert_false(live_is_settled(rig.live));
+	rig_until(&rig, is_settled);
+	assert_int_equal(live_get_state(rig.live), LIVE_DOWN);
+	assert_string_not_equal(rig_stats(&rig).error, "");
+	rig_end(&rig);
+}
+
+/* Bound, so that nobody else listens there. */
+static int bind_port(int *ret_port)
+{
+	struct sockaddr_in address = {
+		.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	assert_true(fd >= 0);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+	*ret_port = ntohs(address.sin_port);
+	return fd;
+}
+
+TEST(a_host_where_nobody_listens_is_tried_again_and_again)
+{
+	int fd;
+
+	rig_begin_linked(&rig);
+	free(rig.address.path);
+	rig.address.path = NULL;
+	rig.address.host = strdup("127.0.0.1");
+	fd = bind_port(&rig.address.port);
+	rig_start(&rig);
+	rig_until_state(&rig, LIVE_DOWN);
+	rig_until(&rig, is_settled);
+	loop_run_for(&rig.loop, 250); /* at least one more attempt */
+	assert_int_equal(live_get_state(rig.live), LIVE_DOWN);
+	assert_string_not_equal(rig_stats(&rig).error, "");
+	rig_stop(&rig);
+	rig_start(&rig); /* closed while it is resolved */
+	rig_end(&rig);
+	assert_int_equal(close(fd), 0);
+}
+
+TEST(a_redis_that_falls_silent_is_given_up_and_tried_again)
+{
+	static const char *const heads[] = {"GET", "CLIENT", "SCAN", "HMGET", "HSET"};
+
+	for (size_t i = 0; i < COUNT_OF(heads); i++) {
+		rig_begin(&rig);
+		rig.config.timeout_ms = 100;
+		rig_hash(&rig, "ann", "5");
+		peer_hold(rig.peer, heads[i]);
+		rig_start(&rig);
+		rig_until_seen(&rig, "(connection)", 2);
+		AT_ROW(i, strcmp(rig_stats(&rig).error, "timeout") == 0);
+		peer_release(rig.peer);
+		rig_until_shown(&rig);
+		AT_ROW(i, rig_total(&rig, "ann").used == 5);
+		rig_end(&rig);
+	}
+}
+
+TEST(a_reply_that_nobody_asked_for_ends_the_connection_and_not_the_process)
+{
+	static const char *const rows[] = {":1\r\n", "+OK\r\n", "*0\r\n"};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		begin_quiet();
+		live_set_repair_rate(rig.live, 1000000);
+		peer_say(rig.peer, rows[i]);
+		rig_until_seen(&rig, "(connection)", 1);
+		rig_until_shown(&rig);
+		rig_end(&rig);
+	}
+}
+
+TEST(without_an_address_there_is_nothing_to_wait_for)
+{
+	const struct user *user;
+
+	rig_begin(&rig);
+	rig.config.address = NULL;
+	rig_book(&rig, "ann", 1, 2);
+	user = ledger_find_user(rig.ledger, "ann");
+	rig_start(&rig);
+	assert_int_equal(live_get_state(rig.live), LIVE_NONE);
+	assert_true(live_is_settled(rig.live));
+	live_poke(rig.live);
+	live_set_repair_rate(rig.live, 1);
+	live_link_saved(rig.live);
+	assert_false(live_read(rig.live, user, NULL, NULL));
+	assert_int_equal(live_shown_index(rig.live), 0);
+	assert_string_equal(rig_stats(&rig).error, "");
+	rig_end(&rig);
+}
+
+TEST(a_close_ends_well_whatever_is_under_way)
+{
+	static const char *const heads[] = {"INFO", "GET", "CLIENT SETNAME",
+		"CLIENT LIST", "CLIENT KILL", "SCAN", "HMGET", "SET ", "SETRANGE", "HSET",
+		"AUTH"};
+
+	for (size_t i = 0; i < COUNT_OF(heads); i++) {
+		rig_begin(&rig);
+		rig.address.password = strdup("secret");
+		rig_hash(&rig, "ann", "5");
+		rig_book(&rig, "bob", 1, 0);
+		peer_hold(rig.peer, heads[i]);
+		rig_start(&rig);
+		rig_until_seen(&rig, heads[i], 1);
+		rig_end(&rig);
+	}
+	rig_begin(&rig);
+	rig_start(&rig);
+	rig_end(&rig);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_redis_says_of_itself_is_told),
+		cmocka_unit_test(
+			a_redis_that_does_not_say_how_it_is_set_up_is_used_all_the_same),
+		cmocka_unit_test(
+			a_connection_is_authenticated_and_selected_before_anything_else),
+		cmocka_unit_test(a_password_that_is_refused_is_told_and_tried_again),
+		cmocka_unit_test(where_nobody_listens_it_is_down_and_says_why),
+		cmocka_unit_test(a_host_where_nobody_listens_is_tried_again_and_again),
+		cmocka_unit_test(a_redis_that_falls_silent_is_given_up_and_tried_again),
+		cmocka_unit_test(
+			a_reply_that_nobody_asked_for_ends_the_connection_and_not_the_process),
+		cmocka_unit_test(without_an_address_there_is_nothing_to_wait_for),
+		cmocka_unit_test(a_close_ends_well_whatever_is_under_way),
+	};
+
+	return RUN_TESTS(tests);
+}
