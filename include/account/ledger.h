@@ -193,6 +193,9 @@ void ledger_set_applied_seq(struct ledger *ledger, uint64_t seq);
  */
 uint64_t ledger_unsent_index(const struct ledger *ledger);
 
+/* Puts the user into the queue although it may have no new bytes: it is shown wrong. */
+void ledger_mark_unsent(struct ledger *ledger, const struct user *user);
+
 /* Takes the next user out of the queue and its unsent bytes with it; NULL if there is
  * none. */
 struct user *ledger_take_unsent(struct ledger *ledger, struct totals *ret_unsent);

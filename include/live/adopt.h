@@ -10,14 +10,20 @@
 #include "account/ledger.h"
 #include "live/redis.h"
 
-/* `list` is borrowed for the call. */
-typedef void (*adopt_done_cb)(void *arg, const struct adopted *list, size_t n);
+/* Borrowed for the call. */
+struct adopt_result {
+	const struct adopted *users;
+	const struct reject *rejects; /* LEDGER_MAX_REJECTS at most */
+	size_t n_users, n_rejects;
+};
+
+typedef void (*adopt_done_cb)(void *arg, const struct adopt_result *result);
 
 struct adopt;
 
-/* Borrows all. The ledger is asked whether there is room, and given the rejects. NULL if
- * memory is short. */
-struct adopt *adopt_new(struct redis *redis, struct ledger *ledger,
+/* Borrows all. The ledger is only asked whether there is room. NULL if memory is short.
+ */
+struct adopt *adopt_new(struct redis *redis, const struct ledger *ledger,
 	const char *key_prefix, adopt_done_cb on_done, void *arg);
 
 /* Begins anew; on_done fires once, unless the connection is lost. */

@@ -6,7 +6,8 @@
  * user merged; at most two batches are outstanding, so what comes meanwhile merges in the
  * ledger instead of in memory. Each reply has to be the total that the ledger expects. A
  * user is *verified* once it was written absolutely (HSET) in the current view; a new
- * connection, or a reply that differs, begins a new one, in which nobody is verified.
+ * connection, or a reply that differs, begins a new one, in which nobody is verified. A
+ * batch of an earlier view shows nothing.
  *
  * Behind the unsent users a walk goes round over all: at repair_rate it writes those who
  * are not verified; once all are, it reads them again, slower, so that an edit of a user
@@ -64,9 +65,6 @@ void view_set_repair_rate(struct view *view, uint64_t users_per_second);
 /* Every user that joined the ledger's unsent queue up to this index has been shown. */
 uint64_t view_shown_index(const struct view *view);
 
-/* True once a batch was answered on this connection. */
-bool view_has_written(const struct view *view);
-
 void view_get_stats(const struct view *view, struct view_stats *ret_stats);
 
 /* The fields of a user's hash, in the order in which HMGET asks for them. */
@@ -94,7 +92,7 @@ bool view_parse_totals(const redisReply *reply, struct totals *ret_totals);
 bool view_is_same(const struct totals *a, const struct totals *b);
 
 /* A reply to a question that was asked in view `number` (view_number()) showed something
- * else than the ledger's total. */
+ * else than the ledger's total: this user is written first of all. */
 uint64_t view_number(const struct view *view);
 void view_note_difference(struct view *view, uint64_t number, const struct user *user);
 

@@ -603,6 +603,11 @@ uint64_t ledger_unsent_index(const struct ledger *ledger)
 	return ledger->unsent_index;
 }
 
+void ledger_mark_unsent(struct ledger *ledger, const struct user *user)
+{
+	mark_user_unsent(ledger, (struct user *)user); /* the ledger's own */
+}
+
 struct user *ledger_take_unsent(struct ledger *ledger, struct totals *ret_unsent)
 {
 	struct user *user = TAILQ_FIRST(&ledger->unsent_users);

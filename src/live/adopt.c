@@ -1,11 +1,10 @@
 /*
  * scan() asks for a page of keys; on_page() asks for the fields of each; behind the last
  * answer, the next page. SCAN may name a key more than once: each id is kept once, as it
- * was read last. Rejects are kept only when all is read, so that a scan which is cut off
- * and begun again leaves them once.
+ * was read last. A scan that is cut off is forgotten, with its rejects.
  */
 #include "live/adopt.h"
-#include "base/clock.h"
+
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -33,7 +32,7 @@ struct found {
 
 struct adopt {
 	struct redis *redis;
-	struct ledger *ledger;
+	const struct ledger *ledger;
 	const char *key_prefix;
 	adopt_done_cb on_done;
 	void *arg;
@@ -192,7 +191,7 @@ static void finish(struct adopt *adopt)
 {
 	size_t n = HASH_COUNT(adopt->found), i = 0;
 	struct adopted *list = malloc((n + 1) * sizeof(*list));
-	uint64_t now = clock_wall_ms();
+	struct adopt_result result = {list, adopt->rejects, n, adopt->n_rejects};
 
 	if (list == NULL) {
 		give_up(adopt, err_text(ERR_NOMEM));
@@ -200,11 +199,9 @@ static void finish(struct adopt *adopt)
 	}
 	for (struct found *found = adopt->found; found != NULL; found = found->hh.next)
 		list[i++] = found->adopted;
-	for (i = 0; i < adopt->n_rejects; i++)
-		ledger_keep_reject(adopt->ledger, "redis", &adopt->rejects[i], now);
 	log_info("Redis was looked through", "hashes=%zu not_taken_over=%zu", n,
 		adopt->n_rejected);
-	adopt->on_done(adopt->arg, list, n);
+	adopt->on_done(adopt->arg, &result);
 	free(list);
 	free_found(adopt);
 	free_rejects(adopt);
@@ -242,9 +239,12 @@ static int ask_for(struct adopt *adopt, const redisReply *key)
 	size_t prefix_len = strlen(adopt->key_prefix);
 	char *id;
 
-	if (key->type != REDIS_REPLY_STRING || (size_t)key->len < prefix_len ||
-		strlen(key->str) != (size_t)key->len)
-		return 0; /* a NUL is in no name */
+	if (key->type != REDIS_REPLY_STRING || (size_t)key->len < prefix_len)
+		return 0;
+	if (strlen(key->str) != (size_t)key->len) { /* a NUL, which is in no name */
+		reject(adopt, not_an_id, "%s", key->str);
+		return 0;
+	}
 	id = strdup(key->str + prefix_len);
 	if (id == NULL)
 		return ERR_NOMEM;
@@ -305,7 +305,7 @@ static void scan(struct adopt *adopt)
 		give_up(adopt, err_text(ERR_NOMEM));
 }
 
-struct adopt *adopt_new(struct redis *redis, struct ledger *ledger,
+struct adopt *adopt_new(struct redis *redis, const struct ledger *ledger,
 	const char *key_prefix, adopt_done_cb on_done, void *arg)
 {
 	struct adopt *adopt = calloc(1, sizeof(*adopt));

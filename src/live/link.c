@@ -1,7 +1,8 @@
 /*
  * Each way of taking ends in keep(): SETRANGE of nothing changes nothing, but Redis
  * refuses it whenever it would refuse to be written (read-only, out of memory, failing
- * snapshots), so nothing is called up that is not.
+ * snapshots), so nothing is called up that is not. The key is read behind it, as late as
+ * can be before the first write.
  */
 #include "live/link.h"
 
@@ -60,6 +61,12 @@ void link_ask(struct link *link)
 	ask(link, on_owner, 2, argv);
 }
 
+static void on_probed(void *arg, void *item, const redisReply *reply)
+{
+	(void)arg;
+	(void)usable(item, reply);
+}
+
 static void on_kept(void *arg, void *item, const redisReply *reply)
 {
 	struct link *link = item;
@@ -68,8 +75,8 @@ static void on_kept(void *arg, void *item, const redisReply *reply)
 	reply = usable(link, reply);
 	if (reply == NULL)
 		return;
-	if (reply->type == REDIS_REPLY_INTEGER &&
-		reply->integer == (long long)strlen(link->instance_id))
+	if (reply->type == REDIS_REPLY_STRING &&
+		strcmp(reply->str, link->instance_id) == 0)
 		link->on_taken(link->arg);
 	else
 		link_ask(link); /* it has changed meanwhile */
@@ -77,9 +84,11 @@ static void on_kept(void *arg, void *item, const redisReply *reply)
 
 void link_keep(struct link *link)
 {
-	const char *argv[] = {"SETRANGE", INSTANCE_KEY, "0", ""};
+	const char *probe[] = {"SETRANGE", INSTANCE_KEY, "0", ""};
+	const char *get[] = {"GET", INSTANCE_KEY};
 
-	ask(link, on_kept, 4, argv);
+	ask(link, on_probed, 4, probe);
+	ask(link, on_kept, 2, get);
 }
 
 static void on_set(void *arg, void *item, const redisReply *reply)

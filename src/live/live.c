@@ -43,11 +43,13 @@ struct live {
 
 	enum live_state state;
 	bool is_settled;
+	bool awaits_record;        /* of a link, by SQLite */
 	bool is_fenced, has_owner; /* what is known on this connection */
 	enum link_owner owner;
 	char owner_id[CLAIM_BYTES];
 	bool has_told_unfenced;
-	uint64_t reconnect_ms;
+	uint64_t reconnect_ms; /* the wait before the next attempt */
+	uint64_t up_since_ms;
 	char error[LIVE_ERROR_BYTES];
 
 	uv_timer_t reconnect, unfenced, owner_again;
@@ -99,19 +101,24 @@ static void wait_for_record(struct live *live)
 {
 	live->config.take_over = TAKE_OVER_NOT; /* it was asked for once */
 	record_link(live, live->owner == OWNER_OTHER ? live->owner_id : NOBODY, true);
+	live->awaits_record = true;
 	live->hooks.on_link(live->hooks.arg);
 }
 
-static void on_adopted(void *arg, const struct adopted *list, size_t n)
+static void on_adopted(void *arg, const struct adopt_result *result)
 {
 	struct live *live = arg;
+	uint64_t now = clock_wall_ms();
 
-	if (ledger_adopt(live->ledger, list, n, clock_wall_ms()) != 0) {
+	if (ledger_adopt(live->ledger, result->users, result->n_users, now) != 0) {
 		redis_disconnect(live->redis, err_text(ERR_NOMEM));
 		return;
 	}
-	if (n > 0)
-		log_info("the totals in Redis were added to the ledger", "users=%zu", n);
+	for (size_t i = 0; i < result->n_rejects; i++)
+		ledger_keep_reject(live->ledger, "redis", &result->rejects[i], now);
+	if (result->n_users > 0)
+		log_info("the totals in Redis were added to the ledger", "users=%zu",
+			result->n_users);
 	wait_for_record(live);
 }
 
@@ -126,8 +133,11 @@ static void begin_linking(struct live *live, bool does_adopt)
 
 void live_link_saved(struct live *live)
 {
-	if (live->state != LIVE_LINKING || !ledger_is_link_saved(live->ledger))
+	if (!live->awaits_record || !ledger_is_link_saved(live->ledger))
 		return;
+	live->awaits_record = false;
+	if (live->state != LIVE_LINKING)
+		return;          /* there is no connection that is known enough */
 	live->has_owner = false; /* that was some time ago */
 	link_ask(&live->link);
 }
@@ -145,13 +155,6 @@ static void become_foreign(struct live *live)
 	note_error(live, why);
 	set_state(live, LIVE_FOREIGN);
 	redis_disconnect(live->redis, why);
-}
-
-/* It was adopted from somebody, and that is not in SQLite yet. */
-static bool is_linking(const struct live *live)
-{
-	return !ledger_is_link_saved(live->ledger) &&
-		ledger_link(live->ledger)->claim[0] != '\0';
 }
 
 /* Nobody's. Who has been linked before has had it wiped, or what stands there may be his
@@ -191,7 +194,7 @@ static void maybe_decide(struct live *live)
 		return;
 	if (live->owner == OWNER_SELF)
 		link_keep(&live->link);
-	else if (is_linking(live))
+	else if (live->awaits_record)
 		set_state(live, LIVE_LINKING);
 	else if (live->owner == OWNER_NOBODY)
 		decide_unclaimed(live);
@@ -251,6 +254,7 @@ static void up(struct live *live)
 		stats.users);
 	set_state(live, LIVE_UP);
 	view_begin(live->view);
+	live->up_since_ms = clock_ms();
 	start_timer(&live->owner_again, on_owner_again, OWNER_AGAIN_MS);
 }
 
@@ -275,8 +279,6 @@ static void on_progress(void *arg)
 {
 	struct live *live = arg;
 
-	if (view_has_written(live->view))
-		live->reconnect_ms = RECONNECT_MIN_MS;
 	live->hooks.on_progress(live->hooks.arg);
 }
 
@@ -357,6 +359,8 @@ static void on_lost(void *arg, const char *error)
 	struct live *live = arg;
 
 	view_end(live->view);
+	if (live->state == LIVE_UP && clock_ms() - live->up_since_ms >= RECONNECT_MAX_MS)
+		live->reconnect_ms = RECONNECT_MIN_MS;
 	(void)uv_timer_stop(&live->owner_again);
 	(void)uv_timer_stop(&live->unfenced);
 	if (live->state == LIVE_FOREIGN)

@@ -46,6 +46,8 @@ struct redis {
 	bool wants_write, is_polling_write;
 	struct call *calls; /* a ring: replies come in the order of commands */
 	size_t calls_cap, calls_head, n_calls;
+	bool is_doomed;       /* to be dropped as soon as that can be */
+	bool is_in_connect;   /* inside hiredis's callback, which goes on to use ac */
 	unsigned n_handshake; /* replies to AUTH and SELECT that are to come */
 	uint64_t
 		progress_ms; /* when the last reply came, or the first command was sent */
@@ -76,6 +78,7 @@ static void finish(struct redis *redis)
 	redis->error[0] = '\0';
 	redis->state = STATE_CLOSED;
 	redis->n_handshake = 0;
+	redis->is_doomed = false;
 	(void)uv_timer_stop(&redis->deadline);
 	if (redis->on_closed != NULL)
 		return;
@@ -85,14 +88,21 @@ static void finish(struct redis *redis)
 		redis->on_ready(redis->arg, error);
 }
 
+static void start_deadline(struct redis *redis, uint64_t ms);
+
 static void drop(struct redis *redis, const char *reason)
 {
+	if (redis->state == STATE_CLOSED)
+		return;
 	note_error(redis, reason);
-	if (redis->ac != NULL)
-		redisAsyncFree(
-			redis->ac); /* now, or behind the callback that we are in */
-	else if (redis->state != STATE_CLOSED)
+	if (redis->is_in_connect) {
+		redis->is_doomed = true;
+		start_deadline(redis, 0);
+	} else if (redis->ac != NULL) {
+		redisAsyncFree(redis->ac); /* now, or behind the reply that we are in */
+	} else {
 		finish(redis);
+	}
 }
 
 static void free_poll(uv_handle_t *handle)
@@ -132,7 +142,7 @@ static bool has_unasked_socket(const struct redis *redis)
 {
 	char first;
 
-	return redis->n_calls == 0 &&
+	return redis->n_calls == 0 && (redis->ac->c.flags & REDIS_CONNECTED) != 0 &&
 		recv(redis->ac->c.fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1 &&
 		first != '-';
 }
@@ -225,9 +235,11 @@ static void on_deadline(uv_timer_t *timer)
 	struct redis *redis = timer->data;
 	uint64_t idle = clock_ms() - redis->progress_ms;
 
-	if (redis->state == STATE_READY && redis->n_calls == 0)
+	if (redis->state == STATE_READY && redis->n_calls == 0 && !redis->is_doomed)
 		return;
-	if (redis->state == STATE_CLOSED) {
+	if (redis->is_doomed) {
+		drop(redis, "doomed"); /* the reason is noted already */
+	} else if (redis->state == STATE_CLOSED) {
 		finish(redis); /* an attempt that failed inside redis_connect() */
 	} else if (idle < redis->timeout_ms) {
 		(void)uv_timer_start(timer, on_deadline, redis->timeout_ms - idle, 0);
@@ -311,7 +323,7 @@ static int send_command(struct redis *redis, struct call call, int argc,
 int redis_send(struct redis *redis, redis_reply_cb on_reply, void *item, int argc,
 	const char **argv, const size_t *argv_len)
 {
-	if (redis->state != STATE_READY || redis->ac == NULL)
+	if (redis->state != STATE_READY || redis->ac == NULL || redis->is_doomed)
 		return ERR_NOMEM;
 	return send_command(redis, (struct call){on_reply, item}, argc, argv, argv_len);
 }
@@ -385,11 +397,13 @@ static void on_connect(const redisAsyncContext *ac, int status)
 {
 	struct redis *redis = ac->data;
 
+	redis->is_in_connect = true;
 	if (status == REDIS_OK)
 		shake_hands(redis);
 	else
 		note_error(
 			redis, ac->c.errstr[0] != '\0' ? ac->c.errstr : "cannot connect");
+	redis->is_in_connect = false;
 }
 
 static void on_disconnect(const redisAsyncContext *ac, int status)

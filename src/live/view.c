@@ -47,6 +47,7 @@ struct write {
 struct batch {
 	struct write *writes; /* BATCH_USERS of them */
 	size_t n;
+	uint64_t number;      /* of the view it was sent in */
 	uint64_t end_command; /* done when that many commands were answered */
 	uint64_t taken_index; /* of the ledger's queue, when it was sent */
 };
@@ -150,16 +151,28 @@ static void maybe_repaired(struct view *view)
 		view->n_refused, clock_ms() - view->repairing_ms);
 }
 
+/* Of an earlier view: that user was not right either, unless it was written since. */
+static void note_old_difference(struct view *view, const struct user *user)
+{
+	if (user->view != view->number && !is_refused(view, user))
+		ledger_mark_unsent(view->ledger, user);
+}
+
 void view_note_difference(struct view *view, uint64_t number, const struct user *user)
 {
-	if (number != view->number || !view->is_up)
+	if (!view->is_up || is_refused(view, user))
 		return;
+	if (number != view->number) {
+		note_old_difference(view, user);
+		return;
+	}
 	view->stats.n_differences++;
 	log_limited(LOG_WARN,
 		"somebody else has written to Redis: every user is written again",
 		"user=%s", LOG_QUOTE(user->id));
 	view->is_held = true;
 	begin_repair(view);
+	ledger_mark_unsent(view->ledger, user);
 	view->hooks.on_difference(view->hooks.arg);
 }
 
@@ -190,14 +203,9 @@ static void note_refusal(struct view *view, const struct write *write, const cha
 
 static void judge_error(struct view *view, const struct write *write, const char *error)
 {
-	view->stats.n_refused++;
-	if (!is_of_one_key(error))
-		redis_disconnect(view->redis, error);
-	else if (write->number != view->number)
-		return;
-	else if (write->kind == WRITE_SET)
+	if (write->kind == WRITE_SET && write->number == view->number)
 		note_refusal(view, write, error);
-	else
+	else if (write->kind != WRITE_SET)
 		view_note_difference(view, write->number, write->user);
 }
 
@@ -212,28 +220,36 @@ static uint64_t take_expected(struct write *write)
 				       : write->expected.output;
 }
 
-/* Whether the reply is what Redis answers to such a command at all, and, if it is, the
- * expected total. */
-static bool judge_reply(
-	struct write *write, const redisReply *reply, bool *ret_is_expected)
+/* Why the connection is good for nothing after this reply, or NULL. */
+static const char *why_unusable(const struct write *write, const redisReply *reply)
+{
+	if (reply->type == REDIS_REPLY_ERROR)
+		return is_of_one_key(reply->str) ? NULL : reply->str;
+	return reply->type ==
+			(write->kind == WRITE_READ ? REDIS_REPLY_ARRAY
+						   : REDIS_REPLY_INTEGER)
+		? NULL
+		: "a reply to something else";
+}
+
+static bool is_expected(struct write *write, const redisReply *reply)
 {
 	struct totals totals;
 
-	*ret_is_expected = true;
-	if (write->kind == WRITE_READ) {
-		*ret_is_expected = view_parse_totals(reply, &totals) &&
+	if (write->kind == WRITE_SET)
+		return true;
+	if (write->kind == WRITE_READ)
+		return view_parse_totals(reply, &totals) &&
 			view_is_same(&totals, &write->expected);
-		return reply->type == REDIS_REPLY_ARRAY;
-	}
-	if (reply->type == REDIS_REPLY_INTEGER && write->kind == WRITE_ADD)
-		*ret_is_expected = reply->integer >= 0 &&
-			(uint64_t)reply->integer == take_expected(write);
-	return reply->type == REDIS_REPLY_INTEGER;
+	return reply->integer >= 0 && (uint64_t)reply->integer == take_expected(write);
 }
 
 static void finish_batch(struct view *view)
 {
-	view->shown_index = view->batches[view->first_batch].taken_index;
+	const struct batch *batch = &view->batches[view->first_batch];
+
+	if (batch->number == view->number)
+		view->shown_index = batch->taken_index;
 	view->first_batch = (view->first_batch + 1) % MAX_BATCHES;
 	view->n_batches--;
 	maybe_repaired(view);
@@ -245,16 +261,20 @@ static void on_written(void *arg, void *item, const redisReply *reply)
 {
 	struct write *write = item;
 	struct view *view = write->view;
-	bool is_expected;
+	const char *why;
 
 	(void)arg;
 	if (reply == NULL)
 		return; /* the connection is lost, and with it all that was sent */
+	view->stats.n_refused += reply->type == REDIS_REPLY_ERROR;
+	why = why_unusable(write, reply);
+	if (why != NULL) {
+		redis_disconnect(view->redis, why);
+		return;
+	}
 	if (reply->type == REDIS_REPLY_ERROR)
 		judge_error(view, write, reply->str);
-	else if (!judge_reply(write, reply, &is_expected))
-		redis_disconnect(view->redis, "a reply to something else");
-	else if (!is_expected)
+	else if (!is_expected(write, reply))
 		view_note_difference(view, write->number, write->user);
 	view->n_answered++;
 	if (view->n_batches > 0 &&
@@ -431,6 +451,18 @@ static void on_tick(uv_timer_t *timer)
 
 /* Batches */
 
+/* Who was taken had nothing but zeros, or is refused: shown with all that was sent. */
+static void note_nothing_sent(struct view *view)
+{
+	size_t last =
+		(view->first_batch + view->n_batches + MAX_BATCHES - 1) % MAX_BATCHES;
+
+	if (view->n_batches > 0)
+		view->batches[last].taken_index = view->taken_index;
+	else
+		view->shown_index = view->taken_index;
+}
+
 static void send_batch(struct view *view)
 {
 	size_t slot = (view->first_batch + view->n_batches) % MAX_BATCHES;
@@ -448,12 +480,14 @@ static void send_batch(struct view *view)
 	walk(view, batch);
 	if (!view->is_up)
 		return;
-	batch->end_command = view->n_sent;
-	batch->taken_index = view->taken_index;
-	if (view->n_sent > before)
+	if (view->n_sent > before) {
+		batch->number = view->number;
+		batch->end_command = view->n_sent;
+		batch->taken_index = view->taken_index;
 		view->n_batches++;
-	else if (view->n_batches == 0)
-		view->shown_index = view->taken_index; /* nothing but zeros */
+	} else {
+		note_nothing_sent(view);
+	}
 }
 
 static bool can_send(const struct view *view)
@@ -523,11 +557,6 @@ void view_set_repair_rate(struct view *view, uint64_t users_per_second)
 uint64_t view_shown_index(const struct view *view)
 {
 	return view->shown_index;
-}
-
-bool view_has_written(const struct view *view)
-{
-	return view->n_answered > 0;
 }
 
 uint64_t view_number(const struct view *view)

@@ -683,6 +683,50 @@ TEST(whichever_allocation_fails_totals_are_added_once_and_redis_shows_them)
 	assert_true(n_ended < 5);
 }
 
+TEST(a_commit_while_redis_is_being_looked_through_begins_nothing_again)
+{
+	rig_begin(&rig);
+	rig.saves_links = false;
+	rig_hash(&rig, "ann", "5");
+	peer_hold(rig.peer, "SCAN");
+	rig_start(&rig);
+	rig_until_seen(&rig, "SCAN", 1);
+	rig_book(&rig, "bob", 1, 0);
+	rig_save(&rig);
+	loop_run_for(&rig.loop, RIG_A_WHILE_MS);
+	peer_release(rig.peer);
+	rig_until(&rig, has_link);
+	loop_run_for(&rig.loop, RIG_A_WHILE_MS);
+	assert_int_equal(rig_total(&rig, "ann").used, 5);
+	assert_int_equal(rig.n_links, 1);
+	assert_int_equal(peer_count(rig.peer, "SCAN"), 1);
+	rig_end(&rig);
+}
+
+TEST(a_key_that_names_another_of_the_same_length_is_not_kept)
+{
+	rig_begin_linked(&rig);
+	rig_load(&rig, "ann", (struct totals){1, 1, 0});
+	peer_set(rig.peer, "tallyd:instance", "zz");
+	peer_answer(rig.peer, "GET", 1, "$2\r\nme\r\n");
+	rig_start(&rig);
+	rig_until_seen(&rig, "SETRANGE", 1);
+	loop_run_for(&rig.loop, 300);
+	assert_int_equal(peer_count(rig.peer, "HSET"), 0);
+	rig_end(&rig);
+}
+
+TEST(a_server_that_answers_errors_is_tried_less_and_less)
+{
+	rig_begin_linked(&rig);
+	rig_load(&rig, "ann", (struct totals){3, 1, 2});
+	peer_answer(rig.peer, "HSET", 0, "-NOPERM no HSET\r\n");
+	rig_start(&rig);
+	loop_run_for(&rig.loop, 3000);
+	assert_true(peer_count(rig.peer, "(connection)") < 10); /* 0.1 0.2 0.4 .. */
+	rig_end(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -733,6 +777,10 @@ int main(void)
 		cmocka_unit_test(without_memory_for_all_its_parts_there_is_no_live),
 		cmocka_unit_test(
 			whichever_allocation_fails_totals_are_added_once_and_redis_shows_them),
+		cmocka_unit_test(
+			a_commit_while_redis_is_being_looked_through_begins_nothing_again),
+		cmocka_unit_test(a_key_that_names_another_of_the_same_length_is_not_kept),
+		cmocka_unit_test(a_server_that_answers_errors_is_tried_less_and_less),
 	};
 
 	return RUN_TESTS(tests);

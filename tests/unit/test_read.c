@@ -264,6 +264,22 @@ TEST(a_read_for_which_memory_is_short_is_not_asked)
 	rig_end(&rig);
 }
 
+TEST(a_read_of_a_user_that_is_being_refused_concerns_that_user_alone)
+{
+	struct answer answer;
+
+	begin(RIG_PATIENCE_MS);
+	peer_set(rig.peer, "user:cid", "mine");
+	peer_hold(rig.peer, "HSET");
+	rig_book(&rig, "cid", 5, 0);
+	rig_until_seen(&rig, "HSET user:cid", 1);
+	assert_true(ask("cid", &answer));
+	peer_release(rig.peer);
+	until_answered(&answer);
+	assert_int_equal(rig_stats(&rig).view.n_differences, 0);
+	rig_end(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -280,6 +296,8 @@ int main(void)
 		cmocka_unit_test(a_close_answers_each_read_with_nothing),
 		cmocka_unit_test(a_late_reply_is_still_compared),
 		cmocka_unit_test(a_read_for_which_memory_is_short_is_not_asked),
+		cmocka_unit_test(
+			a_read_of_a_user_that_is_being_refused_concerns_that_user_alone),
 	};
 
 	return RUN_TESTS(tests);

@@ -3,10 +3,13 @@
  * it. Each test has a peer, a ledger and a loop of its own.
  */
 #include "lib/test.h"
+#include "lib/faults.h"
 #include "lib/live_rig.h"
 #include "lib/loop.h"
+#include "lib/sample.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
@@ -236,6 +239,44 @@ TEST(a_close_ends_well_whatever_is_under_way)
 	rig_end(&rig);
 }
 
+TEST(the_reason_of_one_loss_is_not_told_of_the_next)
+{
+	rig_begin_linked(&rig);
+	rig.address.password = strdup("secret");
+	rig.config.repair_rate = 0;
+	for (unsigned i = 0; i < 30; i++)
+		rig_book(&rig, sample_name(i), 1, 1);
+	rig_start(&rig);
+	rig_until_shown(&rig);
+	peer_forget(rig.peer);
+	peer_answer(rig.peer, "AUTH", 1, "-WRONGPASS no\r\n");
+	for (unsigned i = 0; i < 30; i++)
+		rig_book(&rig, sample_name(i), 1, 1);
+	faults_fail_nth(FAULT_MEMORY, 1, ENOMEM);
+	rig_until_state(&rig, LIVE_DOWN);
+	rig_until_seen(&rig, "AUTH", 1);
+	loop_run_for(&rig.loop, RIG_A_WHILE_MS);
+	assert_string_equal(rig_stats(&rig).error, "WRONGPASS no");
+	rig_end(&rig);
+}
+
+TEST(a_host_where_nobody_listens_says_so)
+{
+	int fd;
+
+	rig_begin_linked(&rig);
+	free(rig.address.path);
+	rig.address.path = NULL;
+	rig.address.host = strdup("127.0.0.1");
+	fd = bind_port(&rig.address.port);
+	rig_start(&rig);
+	rig_until(&rig, is_settled);
+	assert_int_equal(live_get_state(rig.live), LIVE_DOWN);
+	assert_string_equal(rig_stats(&rig).error, "Connection refused");
+	rig_end(&rig);
+	assert_int_equal(close(fd), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -252,6 +293,8 @@ int main(void)
 			a_reply_that_nobody_asked_for_ends_the_connection_and_not_the_process),
 		cmocka_unit_test(without_an_address_there_is_nothing_to_wait_for),
 		cmocka_unit_test(a_close_ends_well_whatever_is_under_way),
+		cmocka_unit_test(the_reason_of_one_loss_is_not_told_of_the_next),
+		cmocka_unit_test(a_host_where_nobody_listens_says_so),
 	};
 
 	return RUN_TESTS(tests);

@@ -531,6 +531,82 @@ TEST(the_longest_name_is_written_whole)
 	rig_end(&rig);
 }
 
+TEST(traffic_of_a_user_that_is_being_refused_concerns_that_user_alone)
+{
+	begin_quiet();
+	live_set_repair_rate(rig.live, 0);
+	peer_set(rig.peer, "user:cid", "mine");
+	peer_hold(rig.peer, "HSET");
+	rig_book(&rig, "cid", 5, 0);
+	rig_until_seen(&rig, "HSET user:cid", 1);
+	rig_book(&rig, "cid", 5, 0);
+	rig_until_seen(&rig, "HINCRBY user:cid", 2);
+	peer_release(rig.peer);
+	rig_until(&rig, is_refused);
+	loop_run_for(&rig.loop, RIG_A_WHILE_MS);
+	assert_int_equal(rig_stats(&rig).view.n_differences, 0);
+	assert_int_equal(rig_stats(&rig).view.unverified_users, 0);
+	rig_end(&rig);
+}
+
+TEST(a_busy_user_that_is_refused_is_no_reason_to_write_the_others)
+{
+	begin_quiet();
+	live_set_repair_rate(rig.live, FAST);
+	peer_set(rig.peer, "user:cid", "mine");
+	peer_hold(rig.peer, "HSET");
+	for (unsigned i = 0; i < 100; i++) {
+		rig_book(&rig, "cid", 5, 0);
+		loop_run_for(&rig.loop, 4);
+		peer_release(rig.peer);
+		peer_hold(rig.peer, "HSET");
+	}
+	assert_int_equal(rig_stats(&rig).view.n_differences, 0);
+	peer_release(rig.peer);
+	rig_end(&rig);
+}
+
+TEST(what_the_server_refused_is_not_shown)
+{
+	uint64_t before;
+
+	begin_quiet();
+	before = live_shown_index(rig.live);
+	peer_answer(rig.peer, "HSET user:cid", 1, "-OOM full\r\n");
+	rig_book(&rig, "cid", 5, 0);
+	rig_until_state(&rig, LIVE_DOWN);
+	assert_int_equal(live_shown_index(rig.live), before);
+	rig_end(&rig);
+}
+
+TEST(a_reply_that_differs_shows_nothing)
+{
+	uint64_t before;
+
+	begin_quiet();
+	before = live_shown_index(rig.live);
+	rig_hash(&rig, "ann", "999");
+	peer_hold(rig.peer, "GET");
+	rig_book(&rig, "ann", 5, 0);
+	rig_until_seen(&rig, "GET", 1);
+	assert_int_equal(live_shown_index(rig.live), before);
+	rig_end(&rig);
+}
+
+TEST(a_report_of_nothing_behind_a_batch_is_shown_with_it)
+{
+	begin_quiet();
+	peer_hold(rig.peer, "HINCRBY");
+	rig_book(&rig, "ann", 1, 0);
+	rig_until_seen(&rig, "HINCRBY", 2);
+	rig_book(&rig, "bob", 0, 0);
+	loop_run_for(&rig.loop, RIG_A_WHILE_MS);
+	peer_release(rig.peer);
+	loop_run_for(&rig.loop, 300);
+	assert_int_equal(live_shown_index(rig.live), ledger_unsent_index(rig.ledger));
+	rig_end(&rig);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -571,6 +647,13 @@ int main(void)
 		cmocka_unit_test(a_repair_writes_no_more_users_than_its_rate_allows),
 		cmocka_unit_test(who_has_traffic_does_not_wait_for_the_walk),
 		cmocka_unit_test(the_longest_name_is_written_whole),
+		cmocka_unit_test(
+			traffic_of_a_user_that_is_being_refused_concerns_that_user_alone),
+		cmocka_unit_test(
+			a_busy_user_that_is_refused_is_no_reason_to_write_the_others),
+		cmocka_unit_test(what_the_server_refused_is_not_shown),
+		cmocka_unit_test(a_reply_that_differs_shows_nothing),
+		cmocka_unit_test(a_report_of_nothing_behind_a_batch_is_shown_with_it),
 	};
 
 	return RUN_TESTS(tests);
