@@ -65,6 +65,9 @@ void view_set_repair_rate(struct view *view, uint64_t users_per_second);
 /* Every user that joined the ledger's unsent queue up to this index has been shown. */
 uint64_t view_shown_index(const struct view *view);
 
+/* True once every user was written, but for those whom Redis refuses. */
+bool view_is_repaired(const struct view *view);
+
 void view_get_stats(const struct view *view, struct view_stats *ret_stats);
 
 /* The fields of a user's hash, in the order in which HMGET asks for them. */

@@ -49,7 +49,7 @@ struct live {
 	char owner_id[CLAIM_BYTES];
 	bool has_told_unfenced;
 	uint64_t reconnect_ms; /* the wait before the next attempt */
-	uint64_t up_since_ms;
+	
 	char error[LIVE_ERROR_BYTES];
 
 	uv_timer_t reconnect, unfenced, owner_again;
@@ -253,8 +253,7 @@ static void up(struct live *live)
 	log_info("Redis is up", "version=%s users=%zu", LOG_QUOTE(live->survey.version),
 		stats.users);
 	set_state(live, LIVE_UP);
-	view_begin(live->view);
-	live->up_since_ms = clock_ms();
+		view_begin(live->view);
 	start_timer(&live->owner_again, on_owner_again, OWNER_AGAIN_MS);
 }
 
@@ -358,9 +357,9 @@ static void on_lost(void *arg, const char *error)
 {
 	struct live *live = arg;
 
-	view_end(live->view);
-	if (live->state == LIVE_UP && clock_ms() - live->up_since_ms >= RECONNECT_MAX_MS)
+		if (live->state == LIVE_UP && view_is_repaired(live->view))
 		live->reconnect_ms = RECONNECT_MIN_MS;
+	view_end(live->view);
 	(void)uv_timer_stop(&live->owner_again);
 	(void)uv_timer_stop(&live->unfenced);
 	if (live->state == LIVE_FOREIGN)

@@ -559,6 +559,11 @@ uint64_t view_shown_index(const struct view *view)
 	return view->shown_index;
 }
 
+bool view_is_repaired(const struct view *view)
+{
+	return !view->is_repairing;
+}
+
 uint64_t view_number(const struct view *view)
 {
 	return view->number;
