@@ -119,12 +119,11 @@ int ledger_adopt(struct ledger *ledger, const struct adopted *list, size_t n,
 	uint64_t now_ms) MUST_CHECK;
 
 /*
- * The link. A change goes with the next cut, in the same transaction as what was adopted.
- * `is_urgent`: it is worth a cut of its own.
+ * The link. A change makes the ledger dirty, and is in the next cut, with what was
+ * adopted.
  */
 void ledger_load_link(struct ledger *ledger, const struct link_record *link);
-void ledger_set_link(
-	struct ledger *ledger, const struct link_record *link, bool is_urgent);
+void ledger_set_link(struct ledger *ledger, const struct link_record *link);
 const struct link_record *ledger_link(const struct ledger *ledger);
 bool ledger_is_link_saved(const struct ledger *ledger);
 

@@ -50,7 +50,7 @@ struct live_config {
 	enum live_take_over take_over;
 };
 
-#define LIVE_ERROR_BYTES 160
+#define LIVE_ERROR_BYTES 256
 
 struct live_stats {
 	enum live_state state;

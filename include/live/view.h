@@ -28,11 +28,12 @@ struct view_config {
 };
 
 struct view_stats {
-	uint64_t n_absolute;    /* users written absolutely: repairs */
-	uint64_t n_refused;     /* commands that Redis answered with an error */
-	uint64_t n_differences; /* replies that were not what the ledger expects */
-	size_t unverified_users, refused_users;
-	char error[128]; /* the last of one key, "" if no user is refused */
+	uint64_t n_absolute;     /* users that were written absolutely */
+	uint64_t n_refused;      /* commands that Redis answered with an error */
+	uint64_t n_differences;  /* replies that were not what the ledger expects */
+	size_t unverified_users; /* all of them while there is no connection */
+	size_t refused_users;
+	char error[256]; /* the last of one key, "" if no user is refused */
 };
 
 struct view_hooks {

@@ -25,7 +25,7 @@ struct ledger {
 	uint64_t seq, applied_seq, unsent_index;
 	struct link_record link;
 	uint64_t link_version, saved_link_version;
-	bool is_link_urgent;
+
 	bool has_view;
 };
 
@@ -389,12 +389,10 @@ void ledger_load_link(struct ledger *ledger, const struct link_record *link)
 	ledger->link = *link;
 }
 
-void ledger_set_link(
-	struct ledger *ledger, const struct link_record *link, bool is_urgent)
+void ledger_set_link(struct ledger *ledger, const struct link_record *link)
 {
 	ledger->link = *link;
 	ledger->link_version++;
-	ledger->is_link_urgent = is_urgent;
 }
 
 const struct link_record *ledger_link(const struct ledger *ledger)
@@ -461,8 +459,7 @@ void ledger_get_stats(const struct ledger *ledger, struct ledger_stats *ret_stat
 bool ledger_is_dirty(const struct ledger *ledger)
 {
 	return ledger->n_dirty_users > 0 || ledger->n_dirty_services > 0 ||
-		ledger->n_rejects > 0 ||
-		(ledger->is_link_urgent && !ledger_is_link_saved(ledger));
+		ledger->n_rejects > 0 || !ledger_is_link_saved(ledger);
 }
 
 static void free_cut(struct cut *cut)

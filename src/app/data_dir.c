@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -56,6 +57,26 @@ static int open_journal_dir(
 	return 0;
 }
 
+/* What root would make there, the owner could not open afterwards. */
+static int check_owner(int dir_fd, const char *path, struct errmsg *msg)
+{
+	const struct passwd *owner;
+	struct stat st;
+
+	if (fstat(dir_fd, &st) != 0)
+		return err_set(msg, ERR_DATA_DIR, "%s: %m", path);
+	if (geteuid() != 0 || st.st_uid == 0)
+		return 0;
+	owner = getpwuid(st.st_uid);
+	if (owner == NULL)
+		return err_set(msg, ERR_DATA_DIR,
+			"%s belongs to user %u: run tallyd as that user, not as root",
+			path, (unsigned)st.st_uid);
+	return err_set(msg, ERR_DATA_DIR,
+		"%s belongs to %s: run tallyd as that user, as with sudo -u %s", path,
+		owner->pw_name, owner->pw_name);
+}
+
 int data_dir_open(const char *path, bool must_lock, struct data_dir *ret_dir,
 	struct errmsg *ret_msg)
 {
@@ -68,6 +89,8 @@ int data_dir_open(const char *path, bool must_lock, struct data_dir *ret_dir,
 	if (dir_fd < 0)
 		return err_set(ret_msg, ERR_DATA_DIR, "%s: %m", path);
 	if (must_lock)
+		code = check_owner(dir_fd, path, ret_msg);
+	if (code == 0 && must_lock)
 		code = take_lock(dir_fd, path, &dir.lock_fd, ret_msg);
 	if (code == 0)
 		code = open_journal_dir(

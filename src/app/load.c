@@ -378,6 +378,16 @@ static void set_arguments(struct loader *loader, const struct arguments *argumen
 }
 
 /* What only shows when all values are there. */
+static void check_take_over(struct loader *loader)
+{
+	struct origin origin = {.where = "command line"};
+
+	if (loader->config->take_over != TAKE_OVER_NOT &&
+		strcmp(loader->config->redis_url, "none") == 0)
+		mistake(loader, &origin, "take-over-redis",
+			"redis_url is none: there is no Redis");
+}
+
 static void check_together(struct loader *loader)
 {
 	const struct config *config = loader->config;
@@ -393,6 +403,7 @@ static void check_together(struct loader *loader)
 			"listen on "
 			"127.0.0.1, [::1] or a unix socket, or set allow_anonymous = yes",
 			config->listen);
+	check_take_over(loader);
 }
 
 int config_load(struct config *config, int argc, char **argv, char *const *environment,

@@ -138,8 +138,9 @@ static void on_reload_signal(uv_signal_t *handle, int number)
 	} else {
 		config_reload(app->config, &fresh, &restart);
 		apply_reload(app);
-		log_info("configuration reloaded", "sync_interval_ms=%" PRIu64,
-			app->config->sync_interval);
+		log_info("configuration reloaded",
+			"sync_interval_ms=%" PRIu64 " redis_repair_rate=%" PRIu64,
+			app->config->sync_interval, app->config->redis_repair_rate);
 		if (restart.text[0] != '\0')
 			log_warn("some options change only with a restart", "options=%s",
 				restart.text);

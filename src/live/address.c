@@ -145,6 +145,17 @@ int redis_address_parse(
 	return code;
 }
 
+void redis_address_text(
+	const struct redis_address *address, char text[static REDIS_ADDRESS_BYTES])
+{
+	if (address->path != NULL)
+		(void)snprintf(text, REDIS_ADDRESS_BYTES, "unix:%s?db=%d", address->path,
+			address->db);
+	else
+		(void)snprintf(text, REDIS_ADDRESS_BYTES, "%s:%d/%d", address->host,
+			address->port, address->db);
+}
+
 void redis_address_done(struct redis_address *address)
 {
 	free(address->host);

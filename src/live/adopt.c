@@ -20,7 +20,8 @@
 #define CURSOR_BYTES 24
 
 static const char *const field_names[] = {VIEW_USED, VIEW_INPUT, VIEW_OUTPUT};
-static const char not_a_number[] = "a field in Redis is not a whole number: left out";
+static const char not_a_number[] =
+	"a field in Redis is no whole number from 0 to 2^63-1: left out";
 static const char not_an_id[] = "a key in Redis is no user's: left out";
 static const char no_room[] = "a user in Redis is beyond max_users: left out";
 
@@ -199,8 +200,9 @@ static void finish(struct adopt *adopt)
 	}
 	for (struct found *found = adopt->found; found != NULL; found = found->hh.next)
 		list[i++] = found->adopted;
-	log_info("Redis was looked through", "hashes=%zu not_taken_over=%zu", n,
-		adopt->n_rejected);
+	log_info("Redis was looked through; see the table rejects for what was not "
+		 "taken over",
+		"hashes=%zu not_taken_over=%zu", n, adopt->n_rejected);
 	adopt->on_done(adopt->arg, &result);
 	free(list);
 	free_found(adopt);

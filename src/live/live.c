@@ -43,14 +43,17 @@ struct live {
 
 	enum live_state state;
 	bool is_settled;
+	bool has_met_other;        /* this process has seen that it is another's */
 	bool awaits_record;        /* of a link, by SQLite */
 	bool is_fenced, has_owner; /* what is known on this connection */
 	enum link_owner owner;
 	char owner_id[CLAIM_BYTES];
 	bool has_told_unfenced;
 	uint64_t reconnect_ms; /* the wait before the next attempt */
-	
+
 	char error[LIVE_ERROR_BYTES];
+	char told_error[LIVE_ERROR_BYTES]; /* in the log; "" since it was all right */
+	char name[REDIS_ADDRESS_BYTES];    /* where it is, for the log */
 
 	uv_timer_t reconnect, unfenced, owner_again;
 	unsigned n_open_handles;
@@ -84,25 +87,24 @@ static void note_error(struct live *live, const char *text)
 
 /* Linking */
 
-static void record_link(struct live *live, const char *claim, bool is_urgent)
+static void record_link(struct live *live, const char *claim)
 {
 	const struct link_record *before = ledger_link(live->ledger);
-	struct link_record link = {.at_ms = before->at_ms};
+	struct link_record link;
 	uint64_t now = clock_wall_ms();
 
-	if (is_urgent || link.at_ms == 0)
-		link.at_ms = now > before->at_ms ? now : before->at_ms + 1;
+	link.at_ms = now > before->at_ms ? now : before->at_ms + 1;
 	(void)snprintf(link.claim, sizeof(link.claim), "%s", claim);
-	ledger_set_link(live->ledger, &link, is_urgent);
+	ledger_set_link(live->ledger, &link);
+	live->hooks.on_link(live->hooks.arg);
 }
 
 /* In the next cut are what was adopted, and that it was. */
 static void wait_for_record(struct live *live)
 {
 	live->config.take_over = TAKE_OVER_NOT; /* it was asked for once */
-	record_link(live, live->owner == OWNER_OTHER ? live->owner_id : NOBODY, true);
 	live->awaits_record = true;
-	live->hooks.on_link(live->hooks.arg);
+	record_link(live, live->owner == OWNER_OTHER ? live->owner_id : NOBODY);
 }
 
 static void on_adopted(void *arg, const struct adopt_result *result)
@@ -146,34 +148,55 @@ static void become_foreign(struct live *live)
 {
 	char why[sizeof(live->error)];
 
-	(void)snprintf(why, sizeof(why), INSTANCE_KEY " names another data directory: %s",
-		live->owner_id);
+	if (live->owner == OWNER_OTHER)
+		(void)snprintf(why, sizeof(why),
+			INSTANCE_KEY " names another data directory: %s", live->owner_id);
+	else
+		(void)snprintf(why, sizeof(why),
+			INSTANCE_KEY " named another data directory, and is missing now");
 	if (live->state != LIVE_FOREIGN)
 		log_error("this Redis belongs to another tallyd: nothing is written "
-			  "there; --take-over-redis would make it ours",
-			"reason=%s", LOG_QUOTE(why));
+			  "there; to take it over, stop that one, and start this one "
+			  "once with --take-over-redis=adopt or =overwrite",
+			"redis=%s reason=%s", LOG_QUOTE(live->name), LOG_QUOTE(why));
+	live->has_met_other = true;
 	note_error(live, why);
 	set_state(live, LIVE_FOREIGN);
 	redis_disconnect(live->redis, why);
-}
-
-/* Nobody's. Who has been linked before has had it wiped, or what stands there may be his
- * own: it is not added again. */
-static void decide_unclaimed(struct live *live)
-{
-	if (ledger_link(live->ledger)->at_ms == 0)
-		begin_linking(live, live->config.take_over != TAKE_OVER_OVERWRITE);
-	else
-		link_claim(&live->link);
 }
 
 static void take_over(struct live *live)
 {
 	bool does_adopt = live->config.take_over == TAKE_OVER_ADOPT;
 
-	log_warn("taking over the Redis of another tallyd", "how=%s owner=%s",
-		does_adopt ? "adopt" : "overwrite", LOG_QUOTE(live->owner_id));
+	log_warn("taking over this Redis, once", "redis=%s how=%s owner=%s",
+		LOG_QUOTE(live->name), does_adopt ? "adopt" : "overwrite",
+		LOG_QUOTE(live->owner_id));
 	begin_linking(live, does_adopt);
+}
+
+/*
+ * Nobody's. A claim was left by a linking that got no further than SQLite. Who has been
+ * linked before has had it wiped, or what stands there may be his own: it is not added
+ * again unless that was asked for.
+ */
+static void decide_unclaimed(struct live *live)
+{
+	const struct link_record *link = ledger_link(live->ledger);
+
+	if (link->claim[0] != '\0') {
+		link_claim(&live->link);
+	} else if (live->config.take_over != TAKE_OVER_NOT) {
+		take_over(live);
+	} else if (live->has_met_other) { /* who may be about to come back to it */
+		become_foreign(live);
+	} else if (link->at_ms == 0) {
+		begin_linking(live, true);
+	} else {
+		log_warn("this Redis names no owner: it is set to the ledger",
+			"redis=%s missing=%s", LOG_QUOTE(live->name), INSTANCE_KEY);
+		link_claim(&live->link);
+	}
 }
 
 /* A claim was left by a take-over that got no further than SQLite. */
@@ -250,10 +273,11 @@ static void up(struct live *live)
 
 	ledger_get_stats(live->ledger, &stats);
 	live->error[0] = '\0';
-	log_info("Redis is up", "version=%s users=%zu", LOG_QUOTE(live->survey.version),
-		stats.users);
+	log_line(live->told_error[0] == '\0' ? LOG_INFO : LOG_DEBUG, "Redis is up",
+		"redis=%s version=%s users=%zu", LOG_QUOTE(live->name),
+		LOG_QUOTE(live->survey.version), stats.users);
 	set_state(live, LIVE_UP);
-		view_begin(live->view);
+	view_begin(live->view);
 	start_timer(&live->owner_again, on_owner_again, OWNER_AGAIN_MS);
 }
 
@@ -267,7 +291,7 @@ static void on_taken(void *arg)
 			LOG_QUOTE(live->config.instance_id));
 	live->config.take_over = TAKE_OVER_NOT;
 	if (link->at_ms == 0 || link->claim[0] != '\0')
-		record_link(live, "", false);
+		record_link(live, "");
 	if (live->state == LIVE_UP)
 		view_renew(live->view);
 	else
@@ -278,6 +302,8 @@ static void on_progress(void *arg)
 {
 	struct live *live = arg;
 
+	if (view_is_repaired(live->view))
+		live->told_error[0] = '\0';
 	live->hooks.on_progress(live->hooks.arg);
 }
 
@@ -321,14 +347,11 @@ static void on_reconnect(uv_timer_t *timer)
 
 static void down(struct live *live, const char *error)
 {
-	bool was_up = live->state == LIVE_UP || !live->is_settled;
-
 	note_error(live, error);
-	if (was_up)
-		log_warn("Redis is down: accounting goes on", "error=%s",
-			LOG_QUOTE(error));
-	else
-		log_debug("Redis is still down", "error=%s", LOG_QUOTE(error));
+	if (strcmp(live->error, live->told_error) != 0)
+		log_limited(LOG_WARN, "Redis is down: accounting goes on",
+			"redis=%s error=%s", LOG_QUOTE(live->name), LOG_QUOTE(error));
+	(void)strcpy(live->told_error, live->error);
 	start_timer(&live->reconnect, on_reconnect, live->reconnect_ms);
 	live->reconnect_ms = live->reconnect_ms * 2 < RECONNECT_MAX_MS
 		? live->reconnect_ms * 2
@@ -357,7 +380,7 @@ static void on_lost(void *arg, const char *error)
 {
 	struct live *live = arg;
 
-		if (live->state == LIVE_UP && view_is_repaired(live->view))
+	if (live->state == LIVE_UP && view_is_repaired(live->view))
 		live->reconnect_ms = RECONNECT_MIN_MS;
 	view_end(live->view);
 	(void)uv_timer_stop(&live->owner_again);
@@ -481,6 +504,7 @@ struct live *live_new(struct ledger *ledger, const struct live_config *config,
 		return NULL;
 	}
 	live->state = LIVE_DOWN;
+	redis_address_text(config->address, live->name);
 	return live;
 }
 

@@ -51,7 +51,7 @@ struct redis {
 	unsigned n_handshake; /* replies to AUTH and SELECT that are to come */
 	uint64_t
 		progress_ms; /* when the last reply came, or the first command was sent */
-	char error[128];
+	char error[256];
 
 	uv_getaddrinfo_t resolving;
 	bool is_resolving;

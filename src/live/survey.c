@@ -41,7 +41,8 @@ static void on_info(void *arg, void *item, const redisReply *reply)
 	if (reply == NULL)
 		return;
 	if (reply->type != REDIS_REPLY_STRING) {
-		log_debug("Redis does not let us look at its settings", "error=%s",
+		log_limited(LOG_INFO, "Redis does not let us look at its settings",
+			"error=%s",
 			LOG_QUOTE(reply->type == REDIS_REPLY_ERROR ? reply->str : ""));
 		return;
 	}

@@ -109,13 +109,18 @@ static void place(struct view *view, struct user *user, uint64_t where)
 	view->n_refused += is_refused(view, user);
 }
 
-/* Neither verified nor refused. */
-static size_t count_unverified(const struct view *view)
+static size_t count_users(const struct view *view)
 {
 	struct ledger_stats stats;
 
 	ledger_get_stats(view->ledger, &stats);
-	return stats.users - view->n_verified - view->n_refused;
+	return stats.users;
+}
+
+/* Neither verified nor refused. */
+static size_t count_unverified(const struct view *view)
+{
+	return count_users(view) - view->n_verified - view->n_refused;
 }
 
 static size_t count_unsent(const struct view *view)
@@ -167,9 +172,8 @@ void view_note_difference(struct view *view, uint64_t number, const struct user 
 		return;
 	}
 	view->stats.n_differences++;
-	log_limited(LOG_WARN,
-		"somebody else has written to Redis: every user is written again",
-		"user=%s", LOG_QUOTE(user->id));
+	log_limited(LOG_WARN, "somebody else has written to Redis", "user=%s",
+		LOG_QUOTE(user->id));
 	view->is_held = true;
 	begin_repair(view);
 	ledger_mark_unsent(view->ledger, user);
@@ -236,8 +240,6 @@ static bool is_expected(struct write *write, const redisReply *reply)
 {
 	struct totals totals;
 
-	if (write->kind == WRITE_SET)
-		return true;
 	if (write->kind == WRITE_READ)
 		return view_parse_totals(reply, &totals) &&
 			view_is_same(&totals, &write->expected);
@@ -274,6 +276,8 @@ static void on_written(void *arg, void *item, const redisReply *reply)
 	}
 	if (reply->type == REDIS_REPLY_ERROR)
 		judge_error(view, write, reply->str);
+	else if (write->kind == WRITE_SET)
+		view->stats.n_absolute++;
 	else if (!is_expected(write, reply))
 		view_note_difference(view, write->number, write->user);
 	view->n_answered++;
@@ -326,7 +330,7 @@ static void write_absolutely(struct view *view, struct batch *batch, struct user
 	(void)snprintf(input, sizeof(input), "%" PRIu64, user->total.input);
 	(void)snprintf(output, sizeof(output), "%" PRIu64, user->total.output);
 	place(view, user, view->number);
-	view->stats.n_absolute++;
+
 	send_for(view, write, 8, argv);
 }
 
@@ -446,6 +450,7 @@ static void on_tick(uv_timer_t *timer)
 		is_busy = view->round_left > 0;
 	}
 	start_timer(timer, on_tick, is_busy ? TICK_MS : ROUND_MS - since);
+	maybe_repaired(view); /* if there is nobody */
 	view_poke(view);
 }
 
@@ -572,7 +577,8 @@ uint64_t view_number(const struct view *view)
 void view_get_stats(const struct view *view, struct view_stats *ret_stats)
 {
 	*ret_stats = view->stats;
-	ret_stats->unverified_users = count_unverified(view);
+	ret_stats->unverified_users =
+		view->is_up ? count_unverified(view) : count_users(view);
 	ret_stats->refused_users = view->n_refused;
 	if (view->n_refused == 0)
 		ret_stats->error[0] = '\0';

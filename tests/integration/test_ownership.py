@@ -104,7 +104,7 @@ def test_another_ones_redis_is_taken_over_when_asked_to(how, alice, redis, tally
     second.stop()
     second.options["redis_url"] = redis.url
     second.options["take_over_redis"] = how
-    for said in ("taking over the Redis", "nothing to take over", "nothing to take over"):
+    for said in ("taking over this Redis", "nothing to take over", "nothing to take over"):
         second.start()
         wait_for_state(second, "up")
         assert said in second.log()
@@ -128,6 +128,9 @@ def test_taking_over_can_be_asked_for_in_no_other_way(redis, tallyd):
     daemon = tallyd(redis_url=redis.url, config="take_over_redis = adopt\n")
     code, said = daemon.start_and_fail()
     assert code == 78 and "no such option" in said, said
+    daemon = tallyd(redis_url="none", take_over_redis="adopt")
+    code, said = daemon.start_and_fail()
+    assert code == 78 and "there is no Redis" in said, said
 
 
 @pytest.mark.parametrize("value", ["", "x" * 500, "a\nb"])
@@ -176,22 +179,54 @@ def test_a_foreign_redis_that_appears_later_is_left_alone(make_redis, tallyd):
     assert redis.ask("DBSIZE") == 2
     assert daemon.traffic("alice") == {"id": "alice", "usedTraffic": 6, "inputBytes": 2,
                                        "outputBytes": 4, "source": "ledger"}
-    redis.ask("DEL", "tallyd:instance")  # nobody's any more: looked at again, and adopted
-    wait_for_state(daemon, "up")
-    assert wait_for_view(redis, daemon) == {"alice": (6, 2, 4), "panel": (8, 1, 2)}
-
-
-@pytest.mark.parametrize("how", [None, "adopt", "overwrite"])
-def test_its_own_totals_are_not_added_when_only_the_owner_is_missing(how, redis, tallyd):
-    daemon = tallyd(redis_url=redis.url).start()
-    daemon.report(stats("alice", 1, 2))
-    daemon.stop()
-    redis.ask("DEL", "tallyd:instance")
-    daemon.options["take_over_redis"] = how
+    redis.ask("FLUSHALL")  # nobody's for a moment: the other one may be about to come back
+    redis.ask("SAVE")
+    redis.kill()
+    redis.start()
+    wait_for(lambda: "is missing now" in str(daemon.status()["redis"]["error"]), "it is looked at")
+    assert daemon.status()["redis"]["state"] == "foreign"
+    assert redis.ask("DBSIZE") == 0
+    daemon.kill()
     daemon.start()
     wait_for_state(daemon, "up")
-    assert ("nothing to take over" in daemon.log()) == (how is not None)
-    assert wait_for_view(redis, daemon) == {"alice": (3, 1, 2)}
+    assert wait_for_view(redis, daemon) == {"alice": (6, 2, 4), "panel": (3, 1, 2)}
+
+
+@pytest.mark.parametrize("how, used", [(None, 3), ("overwrite", 3), ("adopt", 1003)])
+def test_a_redis_that_has_lost_its_owner_is_added_only_when_asked_for(how, used, redis, tallyd):
+    daemon = tallyd(redis_url=redis.url).start()
+    wait_for_state(daemon, "up")
+    daemon.report(stats("alice", 1, 2))
+    daemon.stop()
+    redis.ask("FLUSHALL")
+    redis.ask("HSET", "user:alice", "usedTraffic", "1000")
+    daemon.options["take_over_redis"] = how
+    for n in range(3):
+        daemon.start()
+        wait_for_state(daemon, "up")
+        assert wait_for_view(redis, daemon) == {"alice": (used, 1, 2)}
+        assert ("taking over this Redis" in daemon.log()) == (how is not None and n == 0)
+        assert ("nothing to take over" in daemon.log()) == (how is not None and n > 0)
+        assert ("names no owner" in daemon.log()) == (how is None and n == 0)
+        daemon.kill()
+
+
+def test_totals_can_be_adopted_from_the_same_owner_a_second_time(redis, tallyd):
+    first = tallyd(redis_url=redis.url)
+    second = tallyd(redis_url=redis.url, take_over_redis="adopt")
+    expected = 0
+    for n in range(1, 4):
+        del first.options["redis_url"]
+        first.options.update(redis_url=redis.url, take_over_redis="overwrite")
+        first.start()
+        first.report(stats("alice", 1, 0))
+        wait_for_view(redis, first)
+        first.stop()
+        expected += n
+        second.start()
+        wait_for_state(second, "up")
+        assert wait_for_view(redis, second) == {"alice": (expected, expected, 0)}
+        second.stop()
 
 
 def test_an_idle_owner_notices_that_it_is_the_owner_no_more(redis, tallyd):

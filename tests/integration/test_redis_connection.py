@@ -6,6 +6,7 @@ import pytest
 
 from deadline import IS_RELEASE, ROOT, wait_for
 from fake_redis import FakeRedis, Free
+from ports import free_port
 from tallyd import stats
 from view import wait_for_state
 
@@ -202,6 +203,26 @@ def test_an_error_of_the_whole_is_said_and_tried_again(path, error, make_redis, 
     if path != "/99":
         redis.password = None
         wait_for_state(daemon, "up")
+
+
+def test_a_redis_that_refuses_again_and_again_is_told_of_once(redis, tallyd):
+    daemon = tallyd(redis_url=with_rights(redis, RIGHTS), redis_key_prefix="u:").start()
+    daemon.report(stats("alice", 1, 2))
+    wait_for(lambda: len(redis.ask("ACL", "LOG")) > 0 and
+             redis.ask("ACL", "LOG")[0][1] >= 5, "it was tried again")
+    log = daemon.log()
+    assert log.count("Redis is down") == 1 and "NOPERM" in log, log
+    assert "shows the ledger" not in log.split("Redis is down")[1], log
+    data = daemon.status()["redis"]
+    assert (data["unverifiedUsers"], data["repairs"]) == (1, 0), data
+
+
+def test_where_nobody_listens_is_said(tallyd):
+    port = free_port()
+    daemon = tallyd(redis_url=f"redis://someone:hunter2@127.0.0.1:{port}/3").start()
+    assert daemon.status()["redis"]["error"] == "Connection refused"
+    assert f'redis="127.0.0.1:{port}/3" error="Connection refused"' in daemon.log()
+    assert "hunter2" not in daemon.log() and "someone" not in daemon.log()
 
 
 @pytest.mark.parametrize("policy", ["noeviction", "allkeys-lru"])

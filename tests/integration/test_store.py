@@ -188,6 +188,17 @@ def open_directory():
     shutil.rmtree(path)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can leave files that others cannot open")
+def test_root_leaves_nothing_in_a_data_dir_of_somebody_else(tmp_path, tallyd):
+    for owner, name in ((65534, "nobody"), (54321, "54321")):
+        data_dir = tmp_path / name
+        data_dir.mkdir()
+        os.chown(data_dir, owner, owner)
+        code, said = tallyd(directory=tmp_path / f"run-{name}", data_dir=data_dir).start_and_fail()
+        assert code == 74 and f"{data_dir} belongs to" in said and name in said, said
+        assert list(data_dir.iterdir()) == []
+
+
 def test_a_read_only_database_is_said_to_be_so(open_directory, tallyd):
     wrapper, binary = (), BIN
     data_dir = open_directory / "data"

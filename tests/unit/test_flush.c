@@ -959,11 +959,11 @@ TEST(a_stop_tries_an_unknown_cut_again_and_then_the_rest)
 	end(&f);
 }
 
-static void set_link(struct fixture *f, uint64_t at_ms, bool is_urgent)
+static void set_link(struct fixture *f, uint64_t at_ms)
 {
 	struct link_record link = {at_ms, "somebody"};
 
-	ledger_set_link(f->ledger, &link, is_urgent);
+	ledger_set_link(f->ledger, &link);
 }
 
 static bool is_running(const void *arg)
@@ -1011,13 +1011,13 @@ static void expect_uncounted(const struct fixture *f, int error)
 	assert_int_equal(stats.last.error, error);
 }
 
-TEST(a_flush_of_an_urgent_link_alone_is_made_and_not_counted)
+TEST(a_flush_of_a_link_alone_is_made_and_not_counted)
 {
 	struct waiter waiter;
 	struct fixture f;
 
 	begin(&f, &quiet);
-	set_link(&f, 1000, true);
+	set_link(&f, 1000);
 	request(&f, &waiter);
 	run_until_done(&f, &waiter, 0);
 	assert_int_equal(f.n_cuts, 1);
@@ -1040,7 +1040,7 @@ TEST(a_flush_of_an_urgent_link_alone_is_made_and_not_counted)
 	end(&f);
 }
 
-TEST(the_interval_and_a_stop_write_an_urgent_link_too)
+TEST(the_interval_and_a_stop_write_a_link_too)
 {
 	struct flush_config config = quiet;
 	struct waiter stopped;
@@ -1048,37 +1048,14 @@ TEST(the_interval_and_a_stop_write_an_urgent_link_too)
 
 	config.interval_ms = 2;
 	begin(&f, &config);
-	set_link(&f, 1000, true);
+	set_link(&f, 1000);
 	assert_true(loop_run_until(&f.loop, has_saved_link, &f, DEADLINE_MS));
 	expect_link_saved(&f, 1000);
-	set_link(&f, 2000, true);
+	set_link(&f, 2000);
 	stop(&f, DEADLINE_MS, &stopped);
 	run_until_done(&f, &stopped, 0);
 	expect_link_saved(&f, 2000);
 	expect_uncounted(&f, 0);
-	end(&f);
-}
-
-TEST(a_link_that_is_not_urgent_waits_for_a_flush_of_something_else)
-{
-	struct flush_config config = quiet;
-	struct waiter waiter;
-	struct fixture f;
-
-	config.interval_ms = 1;
-	begin(&f, &config);
-	set_link(&f, 1000, false);
-	request(&f, &waiter);
-	run_until_done(&f, &waiter, 0);
-	loop_run_for(&f.loop, A_WHILE_MS);
-	assert_int_equal(f.n_cuts, 0);
-	assert_int_equal(link_in_file(&f), 0);
-	book_users(&f, 0, 7);
-	request(&f, &waiter);
-	run_until_done(&f, &waiter, 0);
-	expect_flushed(&f, 7);
-	expect_link_saved(&f, 1000);
-	assert_int_equal(stats_of(&f).n_succeeded, 1);
 	end(&f);
 }
 
@@ -1090,7 +1067,7 @@ TEST(a_failed_flush_of_the_link_says_so_and_is_tried_again)
 
 	begin(&f, &config);
 	lock(&f);
-	set_link(&f, 1000, true);
+	set_link(&f, 1000);
 	request(&f, &waiter);
 	run_until_done(&f, &waiter, ERR_STORE_BUSY);
 	assert_int_equal(stats_of(&f).last.error, ERR_STORE_BUSY);
@@ -1115,10 +1092,10 @@ TEST(a_link_that_is_set_during_a_flush_of_the_link_is_written_by_another)
 
 	begin_waiting(&f, &quiet, DEADLINE_MS);
 	lock(&f);
-	set_link(&f, 1000, true);
+	set_link(&f, 1000);
 	request(&f, &first);
 	run_until(&f, is_running, 0);
-	set_link(&f, 2000, true);
+	set_link(&f, 2000);
 	request(&f, &second);
 	unlock(&f);
 	run_until_done(&f, &second, 0);
@@ -1143,7 +1120,7 @@ static void begin_with_unknown_link(struct fixture *f, const char *adopted_id)
 	(void)snprintf(id, sizeof(id), "%s", adopted_id);
 	if (id[0] != '\0')
 		assert_int_equal(ledger_adopt(f->ledger, &adopted, 1, 1000), 0);
-	set_link(f, 1000, true);
+	set_link(f, 1000);
 	request(f, &waiter);
 	fail_commit();
 	run_until_done(f, &waiter, ERR_STORE_UNKNOWN);
@@ -1343,10 +1320,8 @@ int main(void)
 			a_cut_of_unknown_outcome_is_handed_in_again_before_any_other),
 		cmocka_unit_test(a_commit_that_was_made_after_all_is_not_made_twice),
 		cmocka_unit_test(a_stop_tries_an_unknown_cut_again_and_then_the_rest),
-		cmocka_unit_test(a_flush_of_an_urgent_link_alone_is_made_and_not_counted),
-		cmocka_unit_test(the_interval_and_a_stop_write_an_urgent_link_too),
-		cmocka_unit_test(
-			a_link_that_is_not_urgent_waits_for_a_flush_of_something_else),
+		cmocka_unit_test(a_flush_of_a_link_alone_is_made_and_not_counted),
+		cmocka_unit_test(the_interval_and_a_stop_write_a_link_too),
 		cmocka_unit_test(a_failed_flush_of_the_link_says_so_and_is_tried_again),
 		cmocka_unit_test(
 			a_link_that_is_set_during_a_flush_of_the_link_is_written_by_another),

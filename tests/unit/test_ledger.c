@@ -794,11 +794,11 @@ TEST(short_memory_while_adopting_changes_nothing)
 	ledger_free(ledger);
 }
 
-static void set_link(struct ledger *ledger, uint64_t at_ms, bool is_urgent)
+static void set_link(struct ledger *ledger, uint64_t at_ms)
 {
 	struct link_record link = {at_ms, "somebody"};
 
-	ledger_set_link(ledger, &link, is_urgent);
+	ledger_set_link(ledger, &link);
 	assert_int_equal(ledger_link(ledger)->at_ms, at_ms);
 	assert_string_equal(ledger_link(ledger)->claim, "somebody");
 }
@@ -818,7 +818,7 @@ static struct cut *cut_with_link(struct ledger *ledger, uint64_t at_ms)
 	return cut;
 }
 
-TEST(an_urgent_link_makes_the_ledger_dirty_until_it_is_committed)
+TEST(a_link_makes_the_ledger_dirty_until_it_is_committed)
 {
 	struct ledger *ledger = new_ledger();
 	struct cut *cut;
@@ -826,7 +826,7 @@ TEST(an_urgent_link_makes_the_ledger_dirty_until_it_is_committed)
 	assert_int_equal(ledger_link(ledger)->at_ms, 0);
 	assert_string_equal(ledger_link(ledger)->claim, "");
 	assert_true(ledger_is_link_saved(ledger));
-	set_link(ledger, 5000, true);
+	set_link(ledger, 5000);
 	assert_true(ledger_is_dirty(ledger));
 	assert_false(ledger_is_link_saved(ledger));
 	assert_int_equal(stats_of(ledger).dirty_users, 0);
@@ -843,39 +843,20 @@ TEST(an_urgent_link_makes_the_ledger_dirty_until_it_is_committed)
 	ledger_free(ledger);
 }
 
-TEST(a_link_that_is_not_urgent_makes_nothing_dirty_and_goes_with_the_next_cut)
+TEST(the_link_of_a_failed_cut_is_unsaved_and_goes_with_the_next_one)
 {
 	struct ledger *ledger = new_ledger();
 
-	set_link(ledger, 5000, false);
-	assert_false(ledger_is_dirty(ledger));
-	assert_false(ledger_is_link_saved(ledger));
-	sample_book(ledger, "a", 1, 0);
+	set_link(ledger, 5000);
+	for (unsigned i = 0; i < 3; i++) {
+		ledger_cut_failed(ledger, cut_with_link(ledger, 5000));
+		assert_false(ledger_is_link_saved(ledger));
+		assert_true(ledger_is_dirty(ledger));
+	}
 	ledger_cut_committed(ledger, cut_with_link(ledger, 5000));
 	assert_true(ledger_is_link_saved(ledger));
-	set_link(ledger, 6000, true);
-	ledger_cut_committed(ledger, cut_with_link(ledger, 6000));
-	set_link(ledger, 7000, false); /* each change anew */
 	assert_false(ledger_is_dirty(ledger));
 	ledger_free(ledger);
-}
-
-TEST(the_link_of_a_failed_cut_is_unsaved_and_goes_with_the_next_one)
-{
-	for (int is_urgent = 0; is_urgent < 2; is_urgent++) {
-		struct ledger *ledger = new_ledger();
-
-		set_link(ledger, 5000, is_urgent != 0);
-		for (unsigned i = 0; i < 3; i++) {
-			ledger_cut_failed(ledger, cut_with_link(ledger, 5000));
-			assert_false(ledger_is_link_saved(ledger));
-			assert_int_equal(ledger_is_dirty(ledger), is_urgent);
-		}
-		ledger_cut_committed(ledger, cut_with_link(ledger, 5000));
-		assert_true(ledger_is_link_saved(ledger));
-		assert_false(ledger_is_dirty(ledger));
-		ledger_free(ledger);
-	}
 }
 
 /* Whether the cut that is out has an older link, and whether it is committed. */
@@ -888,9 +869,9 @@ TEST(a_link_that_is_set_while_a_cut_is_out_stays_unsaved_whatever_becomes_of_it)
 
 		sample_book(ledger, "a", 1, 0);
 		if (has_older)
-			set_link(ledger, 5000, true);
+			set_link(ledger, 5000);
 		cut = cut_with_link(ledger, has_older ? 5000 : 0);
-		set_link(ledger, 6000, true);
+		set_link(ledger, 6000);
 		assert_int_equal(cut->link.at_ms, has_older ? 5000 : 0);
 		if (is_committed)
 			ledger_cut_committed(ledger, cut);
@@ -918,7 +899,7 @@ TEST(a_loaded_link_is_saved_already)
 	assert_true(ledger_is_link_saved(ledger));
 	assert_false(ledger_is_dirty(ledger));
 	ledger_cut_committed(ledger, cut_with_link(ledger, 0));
-	set_link(ledger, 6000, true);
+	set_link(ledger, 6000);
 	ledger_cut_committed(ledger, cut_with_link(ledger, 6000));
 	assert_true(ledger_is_link_saved(ledger));
 	ledger_free(ledger);
@@ -929,7 +910,7 @@ TEST(short_memory_while_cutting_leaves_the_link_unsaved)
 	struct ledger *ledger = new_ledger();
 
 	adopt(ledger, adopted("a", 10, 0, 0));
-	set_link(ledger, 5000, true);
+	set_link(ledger, 5000);
 	for (unsigned n = 1; n <= 4; n++) {
 		faults_fail_nth(FAULT_MEMORY, n, ENOMEM);
 		AT_ROW(n, ledger_cut(ledger) == NULL);
@@ -986,10 +967,7 @@ int main(void)
 		cmocka_unit_test(nothing_is_unsent_because_of_an_adoption),
 		cmocka_unit_test(what_is_adopted_while_a_cut_is_out_is_for_the_next_one),
 		cmocka_unit_test(short_memory_while_adopting_changes_nothing),
-		cmocka_unit_test(
-			an_urgent_link_makes_the_ledger_dirty_until_it_is_committed),
-		cmocka_unit_test(
-			a_link_that_is_not_urgent_makes_nothing_dirty_and_goes_with_the_next_cut),
+		cmocka_unit_test(a_link_makes_the_ledger_dirty_until_it_is_committed),
 		cmocka_unit_test(
 			the_link_of_a_failed_cut_is_unsaved_and_goes_with_the_next_one),
 		cmocka_unit_test(

@@ -777,7 +777,7 @@ static void set_link(struct fixture *f, uint64_t at_ms, const char *claim)
 	struct link_record link = {.at_ms = at_ms};
 
 	(void)snprintf(link.claim, sizeof(link.claim), "%s", claim);
-	ledger_set_link(f->ledger, &link, true);
+	ledger_set_link(f->ledger, &link);
 }
 
 /* A cut of no record: adopted totals, and the link that says so. */
