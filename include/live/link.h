@@ -39,7 +39,7 @@ void link_ask(struct link *link);
 
 /*
  * Makes the key ours: only if it is ours already, only if there is none, or whoever is
- * named there. Then on_taken fires; or on_owner, if somebody was faster.
+ * named there. Then on_taken fires; or the connection is dropped, if somebody was faster.
  */
 void link_keep(struct link *link);
 void link_claim(struct link *link);

@@ -124,8 +124,33 @@ static uint64_t at_most(uint64_t ms, uint64_t limit_ms)
 	return ms < limit_ms ? ms : limit_ms;
 }
 
+static void on_settle_end(uv_timer_t *timer)
+{
+	*(bool *)timer->data = true;
+}
+
+static void on_settle_closed(uv_handle_t *handle)
+{
+	*(bool *)handle->data = false;
+}
+
 /* Waits until the view can be written, or it is known why not; not for ever: a large
  * Redis takes its time to be looked through, and counting can begin meanwhile. */
+static void settle_live(struct app *app)
+{
+	bool is_over = false;
+	uv_timer_t end;
+
+	(void)uv_timer_init(&app->loop, &end); /* always 0 */
+	end.data = &is_over;
+	(void)uv_timer_start(&end, on_settle_end, SETTLE_MS, 0);
+	while (!live_is_settled(app->live) && !is_over)
+		(void)uv_run(&app->loop, UV_RUN_ONCE);
+	is_over = true; /* until it is closed */
+	uv_close((uv_handle_t *)&end, on_settle_closed);
+	while (is_over)
+		(void)uv_run(&app->loop, UV_RUN_NOWAIT);
+}
 static int open_live(struct app *app, struct errmsg *msg)
 {
 	const struct config *config = app->config;
@@ -136,7 +161,6 @@ static int open_live(struct app *app, struct errmsg *msg)
 		.repair_rate = config->redis_repair_rate,
 		.take_over = config->take_over};
 	struct live_hooks hooks = {on_progress, on_link, app};
-	uint64_t settle_by_ms = clock_ms() + SETTLE_MS;
 
 	if (strcmp(config->redis_url, "none") != 0) {
 		int code = redis_address_parse(config->redis_url, &app->redis, msg);
@@ -149,8 +173,7 @@ static int open_live(struct app *app, struct errmsg *msg)
 	if (app->live == NULL)
 		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
 	live_start(app->live, &app->loop);
-	while (!live_is_settled(app->live) && clock_ms() < settle_by_ms)
-		(void)uv_run(&app->loop, UV_RUN_ONCE);
+	settle_live(app);
 	return 0;
 }
 

@@ -114,21 +114,30 @@ __attribute__((format(printf, 3, 4))) static void reject(
 	adopt->n_rejects += kept->event != NULL;
 }
 
-/* Why these totals cannot be taken over, or NULL. */
-static const char *why_not(struct adopt *adopt, const char *id, bool is_new)
+static void reject_user(
+	struct adopt *adopt, const char *reason, const struct adopted *adopted)
 {
-	if (id[0] == '\0' || !text_is_name(id))
-		return not_an_id;
-	if (is_new && !ledger_has_room_for_users(adopt->ledger, adopt->n_new + 1))
-		return no_room;
-	return NULL;
+	reject(adopt, reason, "%s%s %s=%" PRIu64, adopt->key_prefix, adopted->id,
+		field_names[0], adopted->total.used);
+}
+
+/* Takes the room, or rejects the user. */
+static bool has_room_for(struct adopt *adopt, const struct adopted *adopted)
+{
+	if (ledger_find_user(adopt->ledger, adopted->id) != NULL)
+		return true;
+	if (!ledger_has_room_for_users(adopt->ledger, adopt->n_new + 1)) {
+		reject_user(adopt, no_room, adopted);
+		return false;
+	}
+	adopt->n_new++;
+	return true;
 }
 
 static void keep(struct adopt *adopt, const char *id, const struct totals *total)
 {
+	struct adopted adopted = {(char *)id, *total};
 	size_t len = strlen(id);
-	bool is_new = ledger_find_user(adopt->ledger, id) == NULL;
-	const char *reason;
 	struct found *found;
 
 	HASH_FIND(hh, adopt->found, id, len, found);
@@ -136,12 +145,12 @@ static void keep(struct adopt *adopt, const char *id, const struct totals *total
 		found->adopted.total = *total;
 		return;
 	}
-	reason = why_not(adopt, id, is_new);
-	if (reason != NULL) {
-		reject(adopt, reason, "%s%s %s=%" PRIu64, adopt->key_prefix, id,
-			field_names[0], total->used);
+	if (id[0] == '\0' || !text_is_name(id)) {
+		reject_user(adopt, not_an_id, &adopted);
 		return;
 	}
+	if (!has_room_for(adopt, &adopted))
+		return;
 	found = calloc(1, sizeof(*found) + len + 1);
 	if (found == NULL) {
 		give_up(adopt, err_text(ERR_NOMEM));
@@ -150,7 +159,6 @@ static void keep(struct adopt *adopt, const char *id, const struct totals *total
 	memcpy(found->id, id, len);
 	found->adopted = (struct adopted){found->id, *total};
 	HASH_ADD_KEYPTR(hh, adopt->found, found->id, len, found);
-	adopt->n_new += is_new;
 }
 
 /* A key that is no hash holds no total. With any other error it is not known what stands
@@ -190,19 +198,22 @@ static void read_fields(struct adopt *adopt, const char *id, const redisReply *r
 
 static void finish(struct adopt *adopt)
 {
-	size_t n = HASH_COUNT(adopt->found), i = 0;
-	struct adopted *list = malloc((n + 1) * sizeof(*list));
-	struct adopt_result result = {list, adopt->rejects, n, adopt->n_rejects};
+	struct adopted *list = malloc((HASH_COUNT(adopt->found) + 1) * sizeof(*list));
+	struct adopt_result result;
+	size_t n = 0;
 
 	if (list == NULL) {
 		give_up(adopt, err_text(ERR_NOMEM));
 		return;
 	}
+	adopt->n_new = 0; /* anew: others may have come meanwhile */
 	for (struct found *found = adopt->found; found != NULL; found = found->hh.next)
-		list[i++] = found->adopted;
+		if (has_room_for(adopt, &found->adopted))
+			list[n++] = found->adopted;
 	log_info("Redis was looked through; see the table rejects for what was not "
 		 "taken over",
 		"hashes=%zu not_taken_over=%zu", n, adopt->n_rejected);
+	result = (struct adopt_result){list, adopt->rejects, n, adopt->n_rejects};
 	adopt->on_done(adopt->arg, &result);
 	free(list);
 	free_found(adopt);

@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+static const char has_changed[] = INSTANCE_KEY " was changed meanwhile";
+
 /* The reply if the connection is good for more, else NULL. */
 static const redisReply *usable(struct link *link, const redisReply *reply)
 {
@@ -79,7 +81,7 @@ static void on_kept(void *arg, void *item, const redisReply *reply)
 		strcmp(reply->str, link->instance_id) == 0)
 		link->on_taken(link->arg);
 	else
-		link_ask(link); /* it has changed meanwhile */
+		redis_disconnect(link->redis, has_changed);
 }
 
 void link_keep(struct link *link)
@@ -100,7 +102,7 @@ static void on_set(void *arg, void *item, const redisReply *reply)
 	if (reply == NULL)
 		return;
 	if (reply->type == REDIS_REPLY_NIL)
-		link_ask(link); /* somebody was faster */
+		redis_disconnect(link->redis, has_changed); /* somebody was faster */
 	else
 		link_keep(link);
 }

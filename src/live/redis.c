@@ -40,9 +40,10 @@ struct redis {
 
 	enum state state;
 	redisAsyncContext *ac;
-	redisReplyObjectFunctions functions; /* of ac's reader: hiredis's, but for one */
-	void *(*create_array)(const redisReadTask *task, int elements); /* hiredis's */
-	uv_poll_t *poll; /* of ac's socket; frees itself */
+	redisReplyObjectFunctions functions; /* of ac's reader: hiredis's, bounded */
+	redisReplyObjectFunctions *hiredis;
+	size_t n_elements, n_bytes; /* of the reply that is being read */
+	uv_poll_t *poll;            /* of ac's socket; frees itself */
 	bool wants_write, is_polling_write;
 	struct call *calls; /* a ring: replies come in the order of commands */
 	size_t calls_cap, calls_head, n_calls;
@@ -53,6 +54,7 @@ struct redis {
 		progress_ms; /* when the last reply came, or the first command was sent */
 	char error[256];
 
+	unsigned n_failed; /* attempts: each tries the next address of a name */
 	uv_getaddrinfo_t resolving;
 	bool is_resolving;
 	uv_timer_t deadline;
@@ -82,6 +84,7 @@ static void finish(struct redis *redis)
 	(void)uv_timer_stop(&redis->deadline);
 	if (redis->on_closed != NULL)
 		return;
+	redis->n_failed += !was_ready;
 	if (was_ready)
 		redis->on_lost(redis->arg, error);
 	else
@@ -129,6 +132,8 @@ static void on_cleanup(void *privdata)
  * error. Such a thing comes with the last reply that was asked for, in its buffer, or by
  * itself, on the socket.
  */
+static const char too_large[] = "a reply that is too large";
+
 #define UNASKED "a reply came that was not asked for"
 
 static bool has_unasked_bytes(const struct redis *redis)
@@ -147,23 +152,47 @@ static bool has_unasked_socket(const struct redis *redis)
 		first != '-';
 }
 
-static void *create_bounded_array(const redisReadTask *task, int elements)
+/* hiredis takes what an array promises at once, and knows no bound for what is parsed. */
+static bool is_within_bounds(const redisReadTask *task, size_t n_elements, size_t n_bytes)
 {
 	struct redis *redis = task->privdata;
 
-	if (elements <= MAX_ELEMENTS)
-		return redis->create_array(task, elements);
-	note_error(redis, "a reply with too many elements");
-	return NULL;
+	if (task->parent == NULL)
+		redis->n_elements = redis->n_bytes = 0;
+	redis->n_elements += n_elements;
+	redis->n_bytes += n_bytes;
+	if (redis->n_elements <= MAX_ELEMENTS && redis->n_bytes <= MAX_REPLY_BYTES)
+		return true;
+	note_error(redis, too_large);
+	return false;
+}
+
+static void *create_array(const redisReadTask *task, int elements)
+{
+	const struct redis *redis = task->privdata;
+
+	return is_within_bounds(task, elements > 0 ? (size_t)elements : 0, 0)
+		? redis->hiredis->createArray(task, elements)
+		: NULL;
+}
+
+static void *create_string(const redisReadTask *task, char *text, size_t len)
+{
+	const struct redis *redis = task->privdata;
+
+	return is_within_bounds(task, 0, len)
+		? redis->hiredis->createString(task, text, len)
+		: NULL;
 }
 
 static void bound_replies(struct redis *redis)
 {
 	redisReader *reader = redis->ac->c.reader;
 
+	redis->hiredis = reader->fn;
 	redis->functions = *reader->fn;
-	redis->create_array = redis->functions.createArray;
-	redis->functions.createArray = create_bounded_array;
+	redis->functions.createArray = create_array;
+	redis->functions.createString = create_string;
 	reader->fn = &redis->functions;
 	reader->privdata = redis;
 }
@@ -185,7 +214,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 	if (redis != NULL && redis->ac != NULL && (events & UV_READABLE) != 0)
 		redisAsyncHandleRead(redis->ac);
 	if (redis != NULL && redis->ac != NULL && is_reply_too_large(redis))
-		drop(redis, "a reply that is too large");
+		drop(redis, too_large);
 	if (redis != NULL && redis->ac != NULL && (events & UV_WRITABLE) != 0)
 		redisAsyncHandleWrite(redis->ac);
 }
@@ -469,18 +498,32 @@ static void maybe_closed(struct redis *redis)
 		redis->on_closed(redis->on_closed_arg);
 }
 
+/* A name may have an address where nobody listens, as localhost often has. */
+static void choose_address(
+	const struct redis *redis, const struct addrinfo *list, char *ip, size_t size)
+{
+	unsigned n = 0, nth;
+
+	for (const struct addrinfo *at = list; at != NULL; at = at->ai_next)
+		n++;
+	for (nth = redis->n_failed % n; nth > 0; nth--)
+		list = list->ai_next;
+	if (list->ai_family == AF_INET)
+		(void)uv_ip4_name(
+			(const struct sockaddr_in *)(void *)list->ai_addr, ip, size);
+	else if (list->ai_family == AF_INET6)
+		(void)uv_ip6_name(
+			(const struct sockaddr_in6 *)(void *)list->ai_addr, ip, size);
+}
+
 static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *list)
 {
 	struct redis *redis = request->data;
 	char ip[64] = "";
 
 	redis->is_resolving = false;
-	if (status == 0 && list->ai_family == AF_INET)
-		(void)uv_ip4_name((const struct sockaddr_in *)(void *)list->ai_addr, ip,
-			sizeof(ip));
-	else if (status == 0 && list->ai_family == AF_INET6)
-		(void)uv_ip6_name((const struct sockaddr_in6 *)(void *)list->ai_addr, ip,
-			sizeof(ip));
+	if (status == 0)
+		choose_address(redis, list, ip, sizeof(ip));
 	uv_freeaddrinfo(list);
 	if (redis->on_closed != NULL) {
 		maybe_closed(redis);

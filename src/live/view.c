@@ -11,6 +11,7 @@
 #include "live/view.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "live/link.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -195,20 +196,21 @@ static bool is_of_one_key(const char *error)
 			!starts_with(error, "ERR wrong number of arguments"));
 }
 
-static void note_refusal(struct view *view, const struct write *write, const char *error)
+static void refuse(
+	struct view *view, struct user *user, bool was_refused, const char *error)
 {
 	(void)snprintf(view->stats.error, sizeof(view->stats.error), "%s", error);
-	place(view, write->user, view->number + 1);
-	if (!write->was_refused)
+	place(view, user, view->number + 1);
+	if (!was_refused)
 		log_limited(LOG_WARN,
 			"Redis refuses a user: it is not shown, and tried again",
-			"user=%s error=%s", LOG_QUOTE(write->user->id), LOG_QUOTE(error));
+			"user=%s error=%s", LOG_QUOTE(user->id), LOG_QUOTE(error));
 }
 
 static void judge_error(struct view *view, const struct write *write, const char *error)
 {
 	if (write->kind == WRITE_SET && write->number == view->number)
-		note_refusal(view, write, error);
+		refuse(view, write->user, write->was_refused, error);
 	else if (write->kind != WRITE_SET)
 		view_note_difference(view, write->number, write->user);
 }
@@ -320,12 +322,17 @@ static struct write *add_write(
 
 static void write_absolutely(struct view *view, struct batch *batch, struct user *user)
 {
-	struct write *write = add_write(view, batch, user, WRITE_SET);
+	struct write *write;
 	struct view_key key;
 	char used[24], input[24], output[24];
 	const char *argv[] = {"HSET", view_make_key(view, user, &key), VIEW_USED, used,
 		VIEW_INPUT, input, VIEW_OUTPUT, output};
 
+	if (strcmp(key.text, INSTANCE_KEY) == 0) { /* an odd prefix, and an odd name */
+		refuse(view, user, is_refused(view, user), INSTANCE_KEY " is no user's");
+		return;
+	}
+	write = add_write(view, batch, user, WRITE_SET);
 	(void)snprintf(used, sizeof(used), "%" PRIu64, user->total.used);
 	(void)snprintf(input, sizeof(input), "%" PRIu64, user->total.input);
 	(void)snprintf(output, sizeof(output), "%" PRIu64, user->total.output);

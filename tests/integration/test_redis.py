@@ -178,6 +178,20 @@ def test_the_key_prefix_is_an_option(redis, tallyd):
     assert redis.hash("user:panel") == {"usedTraffic": "5"}
 
 
+@pytest.mark.parametrize("prefix, user", [("tallyd:", "instance"), ("", "tallyd:instance")])
+def test_no_user_can_take_the_place_of_the_owner(prefix, user, redis, tallyd):
+    daemon = tallyd(redis_url=redis.url, redis_key_prefix=prefix).start()
+    wait_for_state(daemon, "up")
+    for _ in range(5):
+        daemon.report(stats(user, 1, 2), stats("alice", 1, 2))
+        redis.ask("FLUSHALL")
+    wait_for(lambda: redis.hash(f"{prefix}alice").get("usedTraffic") == "15", "alice is shown")
+    assert redis.ask("TYPE", "tallyd:instance") == "string"
+    data = daemon.status()["redis"]
+    assert data["refusedUsers"] == 1 and "no user's" in data["error"], data
+    assert daemon.traffic(user)["usedTraffic"] == 15
+
+
 # Somebody else writes.
 
 EDITS = [

@@ -98,9 +98,15 @@ def test_a_redis_that_takes_long_to_look_through_does_not_hold_up_the_start(tall
     peer.close()
 
 
-@pytest.mark.parametrize("header", [b"*2147483647\r\n", b"*100000000\r\n", b"$536870912\r\n"])
-def test_a_peer_that_promises_a_lot_gets_no_memory_for_it(header, tallyd):
-    peer = FakeRedis(Free(header + b"$1\r\nx\r\n" * 1000))
+NESTED = b"*60000\r\n" + (b"*60000\r\n" + b":1\r\n" * 60000) * 50
+LONG = b"*60\r\n" + (b"$2000000\r\n" + b"x" * 2000000 + b"\r\n") * 60
+
+
+@pytest.mark.parametrize("reply", [
+    b"*2147483647\r\n", b"*100000000\r\n", b"$536870912\r\n" + b"x" * 10**8, NESTED, LONG],
+    ids=["array", "large array", "string", "nested", "many strings"])
+def test_a_peer_that_promises_a_lot_gets_no_memory_for_it(reply, tallyd):
+    peer = FakeRedis(Free(reply))
     daemon = tallyd(redis_url=peer.url, redis_timeout=100).start()
     for _ in range(20):
         daemon.report(stats("alice", 1, 2))
@@ -215,6 +221,20 @@ def test_a_redis_that_refuses_again_and_again_is_told_of_once(redis, tallyd):
     assert "shows the ledger" not in log.split("Redis is down")[1], log
     data = daemon.status()["redis"]
     assert (data["unverifiedUsers"], data["repairs"]) == (1, 0), data
+
+
+def test_each_address_of_a_name_is_tried(redis, tallyd):
+    """Redis listens on 127.0.0.1 only; localhost may be ::1 as well, and that first."""
+    daemon = tallyd(redis_url=f"redis://localhost:{redis.port}").start()
+    wait_for_state(daemon, "up")
+
+
+def test_a_long_redis_timeout_does_not_hold_up_the_start(tallyd):
+    peer = FakeRedis(lambda words: b"")
+    daemon = tallyd(redis_url=peer.url, redis_timeout="60s").start()
+    assert daemon.status()["redis"]["state"] == "checking"
+    daemon.report(stats("alice", 1, 2))
+    peer.close()
 
 
 def test_where_nobody_listens_is_said(tallyd):

@@ -168,9 +168,9 @@ def for_some_replies(scene, change, ends=False):
         n += 1
         return (change(data), ends) if n % 40 == 0 else (data, False)
 
-    before = scene.daemon.log().count("Redis is down")
+    before = scene.proxy.n_accepted
     scene.proxy.on_reply = on_reply
-    wait_for(lambda: scene.daemon.log().count("Redis is down") >= before + 3, "losses")
+    wait_for(lambda: scene.proxy.n_accepted >= before + 3, "losses")
     scene.proxy.on_reply = None
 
 

@@ -27,6 +27,7 @@ class Proxy:
         self.delay = 0
         self.on_reply = None
         self.on_command = None
+        self.n_accepted = 0
         self.n_open = 0  # connections whose commands are passed on
         self.lock = threading.Lock()
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -42,6 +43,7 @@ class Proxy:
                 client, _ = self.listener.accept()
             except OSError:
                 return
+            self.n_accepted += 1
             try:
                 server = socket.create_connection(self.upstream)
             except OSError:

@@ -603,6 +603,23 @@ TEST(each_state_has_a_name)
 	assert_string_not_equal(live_library_version(), "");
 }
 
+TEST(a_key_that_cannot_be_had_is_tried_for_less_and_less)
+{
+	static const char *const heads[] = {CLAIM_OWN, "SETRANGE"};
+
+	for (size_t i = 0; i < COUNT_OF(heads); i++) {
+		rig_begin_linked(&rig);
+		peer_answer(rig.peer, heads[i], 0, i == 0 ? "$-1\r\n" : ":2\r\n");
+		if (i > 0)
+			peer_answer(rig.peer, "GET", 0, "$-1\r\n");
+		rig_start(&rig);
+		loop_run_for(&rig.loop, 1000);
+		AT_ROW(i, peer_count(rig.peer, "GET") < 20);
+		AT_ROW(i, peer_count(rig.peer, "HSET") == 0);
+		rig_end(&rig);
+	}
+}
+
 /* Memory */
 
 TEST(without_memory_for_all_its_parts_there_is_no_live)
@@ -778,6 +795,7 @@ int main(void)
 		cmocka_unit_test(
 			a_redis_that_does_not_let_us_fence_is_written_after_a_while),
 		cmocka_unit_test(each_state_has_a_name),
+		cmocka_unit_test(a_key_that_cannot_be_had_is_tried_for_less_and_less),
 		cmocka_unit_test(without_memory_for_all_its_parts_there_is_no_live),
 		cmocka_unit_test(
 			whichever_allocation_fails_totals_are_added_once_and_redis_shows_them),
