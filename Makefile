@@ -109,7 +109,7 @@ valgrind: $(UNIT_TESTS) $(PROGRAM) ## unit tests and a smoke run under valgrind
 
 coverage: ## line coverage of src/ by all tests; fails under 85 %
 	find build/coverage -name '*.gcda' -delete 2>/dev/null || true
-	$(MAKE) VARIANT=coverage check
+	$(MAKE) VARIANT=coverage check PYTEST_ARGS='-m "not long" $(PYTEST_ARGS)'
 	gcovr -r . --object-directory build/coverage -f src/ -s --fail-under-line 85
 
 .PHONY: lint format format-check

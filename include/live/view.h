@@ -91,7 +91,7 @@ bool view_is_verified(const struct view *view, const struct user *user);
  * anything else. */
 bool view_parse_total(const redisReply *reply, uint64_t *ret_total);
 
-/* Three of them, as HMGET answers. */
+/* Three of them, as HMGET answers; just as this view writes them. */
 bool view_parse_totals(const redisReply *reply, struct totals *ret_totals);
 bool view_is_same(const struct totals *a, const struct totals *b);
 

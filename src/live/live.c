@@ -153,7 +153,8 @@ static void become_foreign(struct live *live)
 			INSTANCE_KEY " names another data directory: %s", live->owner_id);
 	else
 		(void)snprintf(why, sizeof(why),
-			INSTANCE_KEY " named another data directory, and is missing now");
+			INSTANCE_KEY " named another data directory and is missing now: "
+				     "a restart would link it");
 	if (live->state != LIVE_FOREIGN)
 		log_error("this Redis belongs to another tallyd: nothing is written "
 			  "there; to take it over, stop that one, and start this one "

@@ -599,6 +599,7 @@ bool view_parse_total(const redisReply *reply, uint64_t *ret_total)
 
 	if (len == 0 || len > TOTAL_DIGITS || strspn(reply->str, "0123456789") != len)
 		return false;
+
 	value = strtoull(reply->str, NULL, 10); /* 19 digits fit */
 	if (value > TOTAL_MAX)
 		return false;
@@ -606,12 +607,19 @@ bool view_parse_total(const redisReply *reply, uint64_t *ret_total)
 	return true;
 }
 
+/* As we write it, without a zero in front, which Redis could not add to. */
+static bool parse_written(const redisReply *reply, uint64_t *ret_total)
+{
+	return view_parse_total(reply, ret_total) &&
+		(reply->str[0] != '0' || reply->len == 1);
+}
+
 bool view_parse_totals(const redisReply *reply, struct totals *ret_totals)
 {
 	return reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 &&
-		view_parse_total(reply->element[0], &ret_totals->used) &&
-		view_parse_total(reply->element[1], &ret_totals->input) &&
-		view_parse_total(reply->element[2], &ret_totals->output);
+		parse_written(reply->element[0], &ret_totals->used) &&
+		parse_written(reply->element[1], &ret_totals->input) &&
+		parse_written(reply->element[2], &ret_totals->output);
 }
 
 bool view_is_same(const struct totals *a, const struct totals *b)

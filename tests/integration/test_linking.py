@@ -11,6 +11,8 @@ from deadline import wait_for
 from proxy import Proxy
 from tallyd import report, stats
 
+pytestmark = pytest.mark.long
+
 N_HASHES = 1000
 POINTS = int(os.environ.get("LINK_POINTS", 6))  # of each kind; 0: all there are
 SEED = int(os.environ.get("CRASH_SEED", time.time_ns() % 10**6))

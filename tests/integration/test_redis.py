@@ -195,15 +195,15 @@ def test_no_user_can_take_the_place_of_the_owner(prefix, user, redis, tallyd):
 # Somebody else writes.
 
 EDITS = [
-    ("DEL", "user:bob"), ("HDEL", "user:bob", "outputBytes"),
-    ("HSET", "user:bob", "usedTraffic", "1"), ("HSET", "user:bob", "inputBytes", "9" * 18),
+    ("HSET", "user:bob", "usedTraffic", "03"), ("DEL", "user:bob"), ("HDEL", "user:bob", "outputBytes"),
+    ("HSET", "user:bob", "inputBytes", "9" * 18),
     ("HSET", "user:bob", "outputBytes", "x"), ("HSET", "user:bob", "usedTraffic", ""),
     ("HSET", "user:bob", "usedTraffic", str(2**63 - 1)), ("RENAME", "user:bob", "user:eve"),
     ("EXPIRE", "user:bob", "0"), ("SET", "user:bob", "x", "EX", "1"), ("FLUSHDB",)]
 
 
 @pytest.mark.parametrize("words, is_idle", [
-    *((words, False) for words in EDITS), *((words, True) for words in EDITS[:3])],
+    *((words, False) for words in EDITS), *((words, True) for words in EDITS[:4])],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "idle" if value else "active")
 def test_what_somebody_else_wrote_is_found_and_mended(words, is_idle, redis, tallyd):
     daemon = tallyd(redis_url=redis.url).start()

@@ -11,6 +11,8 @@ from deadline import IS_RELEASE, seconds, wait_for
 from proxy import Proxy
 from resp import RedisError
 
+pytestmark = pytest.mark.long
+
 N_USERS = 10_000
 # Seconds within which the view has to be right again. The promise is 5; a machine that tests
 # may be a slow one.
