@@ -195,8 +195,9 @@ def test_no_user_can_take_the_place_of_the_owner(prefix, user, redis, tallyd):
 # Somebody else writes.
 
 EDITS = [
-    ("HSET", "user:bob", "usedTraffic", "03"), ("DEL", "user:bob"), ("HDEL", "user:bob", "outputBytes"),
-    ("HSET", "user:bob", "inputBytes", "9" * 18),
+    ("HSET", "user:bob", "usedTraffic", "03"), ("DEL", "user:bob"),
+    ("HDEL", "user:bob", "outputBytes"),
+    ("HSET", "user:bob", "usedTraffic", "1"), ("HSET", "user:bob", "inputBytes", "9" * 18),
     ("HSET", "user:bob", "outputBytes", "x"), ("HSET", "user:bob", "usedTraffic", ""),
     ("HSET", "user:bob", "usedTraffic", str(2**63 - 1)), ("RENAME", "user:bob", "user:eve"),
     ("EXPIRE", "user:bob", "0"), ("SET", "user:bob", "x", "EX", "1"), ("FLUSHDB",)]
