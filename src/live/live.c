@@ -43,7 +43,7 @@ struct live {
 
 	enum live_state state;
 	bool is_settled;
-	bool has_met_other;        /* this process has seen that it is another's */
+	bool has_met_other;        /* when it was last looked at, it was another's */
 	bool awaits_record;        /* of a link, by SQLite */
 	bool is_fenced, has_owner; /* what is known on this connection */
 	enum link_owner owner;
@@ -153,14 +153,15 @@ static void become_foreign(struct live *live)
 			INSTANCE_KEY " names another data directory: %s", live->owner_id);
 	else
 		(void)snprintf(why, sizeof(why),
-			INSTANCE_KEY " named another data directory and is missing now: "
-				     "a restart would link it");
+			INSTANCE_KEY
+			" named another data directory and is missing now: "
+			"if it still is at the next look, this Redis is ours");
 	if (live->state != LIVE_FOREIGN)
 		log_error("this Redis belongs to another tallyd: nothing is written "
 			  "there; to take it over, stop that one, and start this one "
 			  "once with --take-over-redis=adopt or =overwrite",
 			"redis=%s reason=%s", LOG_QUOTE(live->name), LOG_QUOTE(why));
-	live->has_met_other = true;
+	live->has_met_other = live->owner == OWNER_OTHER;
 	note_error(live, why);
 	set_state(live, LIVE_FOREIGN);
 	redis_disconnect(live->redis, why);
@@ -291,6 +292,7 @@ static void on_taken(void *arg)
 		log_info("nothing to take over: this Redis is ours already", "owner=%s",
 			LOG_QUOTE(live->config.instance_id));
 	live->config.take_over = TAKE_OVER_NOT;
+	live->has_met_other = false;
 	if (link->at_ms == 0 || link->claim[0] != '\0')
 		record_link(live, "");
 	if (live->state == LIVE_UP)

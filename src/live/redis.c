@@ -502,9 +502,9 @@ static void maybe_closed(struct redis *redis)
 static void choose_address(
 	const struct redis *redis, const struct addrinfo *list, char *ip, size_t size)
 {
-	unsigned n = 0, nth;
+	unsigned n = 1, nth;
 
-	for (const struct addrinfo *at = list; at != NULL; at = at->ai_next)
+	for (const struct addrinfo *at = list->ai_next; at != NULL; at = at->ai_next)
 		n++;
 	for (nth = redis->n_failed % n; nth > 0; nth--)
 		list = list->ai_next;

@@ -186,9 +186,7 @@ def test_a_foreign_redis_that_appears_later_is_left_alone(make_redis, tallyd):
     wait_for(lambda: "is missing now" in str(daemon.status()["redis"]["error"]), "it is looked at")
     assert daemon.status()["redis"]["state"] == "foreign"
     assert redis.ask("DBSIZE") == 0
-    daemon.kill()
-    daemon.start()
-    wait_for_state(daemon, "up")
+    wait_for_state(daemon, "up")  # the next look: nobody has come
     assert wait_for_view(redis, daemon) == {"alice": (6, 2, 4), "panel": (3, 1, 2)}
 
 
@@ -238,6 +236,13 @@ def test_an_idle_owner_notices_that_it_is_the_owner_no_more(redis, tallyd):
     wait_for_state(daemon, "foreign")
     daemon.report(stats("alice", 1, 2))
     assert redis.ask("DBSIZE") == 1
+    owner = daemon.sql("select value from meta where key = 'instance_id'")[0][0]
+    redis.ask("SET", "tallyd:instance", owner)  # and the owner again
+    wait_for_state(daemon, "up")
+    assert wait_for_view(redis, daemon) == {"alice": (3, 1, 2)}
+    redis.kill()
+    redis.start()
+    assert wait_for_view(redis, daemon) == {"alice": (3, 1, 2)}
 
 
 def test_other_keys_do_not_make_a_redis_foreign(redis, tallyd):
