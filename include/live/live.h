@@ -65,8 +65,8 @@ struct live_hooks {
 	/* The shown index has grown, or the state has changed: whoever waits may look
 	 * again. */
 	void (*on_progress)(void *arg);
-	/* The ledger holds a link that has to be in SQLite before anything is written:
-	 * flush it, and call live_link_saved(). */
+	/* The ledger holds a link that is to be in SQLite, before anything is written or
+	 * just soon: flush it, and call live_link_saved(). Asked again until it is. */
 	void (*on_link)(void *arg);
 	void *arg;
 };

@@ -23,7 +23,8 @@
 #define FOREIGN_AGAIN_MS 10000
 #define UNFENCED_WAIT_MS 2000
 #define OWNER_AGAIN_MS 1000
-#define N_HANDLES 6 /* redis, view, reader and three timers */
+#define RECORD_AGAIN_MS 2000
+#define N_HANDLES 7 /* redis, view, reader and four timers */
 
 /* The claim of a Redis that nobody had claimed. */
 #define NOBODY "-"
@@ -55,7 +56,7 @@ struct live {
 	char told_error[LIVE_ERROR_BYTES]; /* in the log; "" since it was all right */
 	char name[REDIS_ADDRESS_BYTES];    /* where it is, for the log */
 
-	uv_timer_t reconnect, unfenced, owner_again;
+	uv_timer_t reconnect, unfenced, owner_again, record_again;
 	unsigned n_open_handles;
 	void (*on_closed)(void *arg);
 	void *on_closed_arg;
@@ -99,12 +100,24 @@ static void record_link(struct live *live, const char *claim)
 	live->hooks.on_link(live->hooks.arg);
 }
 
+/* A flush that fails is tried again by itself, but not for ever, and then late. */
+static void on_record_again(uv_timer_t *timer)
+{
+	struct live *live = timer->data;
+
+	if (!live->awaits_record)
+		return;
+	live->hooks.on_link(live->hooks.arg);
+	start_timer(timer, on_record_again, RECORD_AGAIN_MS);
+}
+
 /* In the next cut are what was adopted, and that it was. */
 static void wait_for_record(struct live *live)
 {
 	live->config.take_over = TAKE_OVER_NOT; /* it was asked for once */
 	live->awaits_record = true;
 	record_link(live, live->owner == OWNER_OTHER ? live->owner_id : NOBODY);
+	start_timer(&live->record_again, on_record_again, RECORD_AGAIN_MS);
 }
 
 static void on_adopted(void *arg, const struct adopt_result *result)
@@ -521,7 +534,9 @@ void live_start(struct live *live, uv_loop_t *loop)
 	(void)uv_timer_init(loop, &live->reconnect); /* always 0 */
 	(void)uv_timer_init(loop, &live->unfenced);
 	(void)uv_timer_init(loop, &live->owner_again);
-	live->reconnect.data = live->unfenced.data = live->owner_again.data = live;
+	(void)uv_timer_init(loop, &live->record_again);
+	live->reconnect.data = live->unfenced.data = live;
+	live->owner_again.data = live->record_again.data = live;
 	redis_connect(live->redis);
 }
 
@@ -555,6 +570,7 @@ void live_close(struct live *live, void (*on_closed)(void *arg), void *arg)
 	uv_close((uv_handle_t *)&live->reconnect, finish_close);
 	uv_close((uv_handle_t *)&live->unfenced, finish_close);
 	uv_close((uv_handle_t *)&live->owner_again, finish_close);
+	uv_close((uv_handle_t *)&live->record_again, finish_close);
 }
 
 void live_free(struct live *live)

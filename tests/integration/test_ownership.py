@@ -1,4 +1,7 @@
 """Whose Redis it is: a panel's totals, another tallyd's, and our own."""
+import contextlib
+import sqlite3
+
 import pytest
 
 from deadline import wait_for
@@ -32,6 +35,21 @@ def test_totals_are_added_to_what_was_counted_without_redis(make_redis, tallyd):
     redis.start()
     wait_for_state(daemon, "up")
     assert wait_for_view(redis, daemon) == {"alice": (5003, 1, 2), "bob": (3, 1, 2)}
+
+
+def test_a_database_that_is_locked_for_long_delays_linking_no_further(redis, tallyd):
+    redis.ask("HSET", "user:panel", "usedTraffic", "5000")
+    daemon = tallyd(redis_url=redis.url, busy_timeout=50, max_retries=1, retry_delay=10)
+    redis.pause()
+    daemon.start()  # without Redis, so that the database is there
+    with contextlib.closing(sqlite3.connect(daemon.database, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        redis.resume()
+        wait_for_state(daemon, "linking")
+        wait_for(lambda: daemon.log().count("flush failed") >= 3, "no quick retry is left")
+        assert redis.view() == {"panel": (5000, 0, 0)}
+    wait_for_state(daemon, "up")  # sync_interval is longer than that waits
+    assert wait_for_view(redis, daemon) == {"panel": (5000, 0, 0)}
 
 
 def test_what_is_no_total_is_left_and_reported(redis, tallyd):
