@@ -86,13 +86,21 @@ def small_disk(tmp_path):
         disk.close()
 
 
-@pytest.fixture(scope="session")
-def kill_point(tmp_path_factory):
-    """The library that ends a process at an exact call, for LD_PRELOAD."""
+def build_preload(name, directory):
+    """A library of tests/preload, for LD_PRELOAD."""
     if IS_ASAN or VALGRIND:
         pytest.skip("their own library has to be the first that is loaded")
-    path = tmp_path_factory.mktemp("preload") / "kill_point.so"
-    source = pathlib.Path(__file__).resolve().parents[1] / "preload" / "kill_point.c"
+    source = pathlib.Path(__file__).resolve().parents[1] / "preload" / f"{name}.c"
     subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-D_GNU_SOURCE",
-                    "-o", str(path), str(source), "-ldl"], check=True)
-    return path
+                    "-o", str(directory / f"{name}.so"), str(source), "-ldl"], check=True)
+    return directory / f"{name}.so"
+
+
+@pytest.fixture(scope="session")
+def kill_point(tmp_path_factory):
+    return build_preload("kill_point", tmp_path_factory.mktemp("preload"))
+
+
+@pytest.fixture
+def two_addresses(tmp_path):
+    return build_preload("two_addresses", tmp_path)

@@ -223,10 +223,12 @@ def test_a_redis_that_refuses_again_and_again_is_told_of_once(redis, tallyd):
     assert (data["unverifiedUsers"], data["repairs"]) == (1, 0), data
 
 
-def test_each_address_of_a_name_is_tried(redis, tallyd):
-    """Redis listens on 127.0.0.1 only; localhost may be ::1 as well, and that first."""
-    daemon = tallyd(redis_url=f"redis://localhost:{redis.port}").start()
+def test_each_address_of_a_name_is_tried(two_addresses, redis, tallyd):
+    """Redis listens on the second only."""
+    daemon = tallyd(redis_url=f"redis://two-addresses:{redis.port}",
+                    env={"LD_PRELOAD": str(two_addresses)}).start()
     wait_for_state(daemon, "up")
+    assert daemon.log().count("Redis is down") == 1
 
 
 def test_a_long_redis_timeout_does_not_hold_up_the_start(tallyd):

@@ -593,6 +593,24 @@ TEST(a_reply_that_differs_shows_nothing)
 	rig_end(&rig);
 }
 
+/* The walk writes nobody here. */
+TEST(who_was_found_to_differ_is_written_first)
+{
+	begin_quiet();
+	rig_load(&rig, "zoe", (struct totals){3, 1, 2});
+	rig_hash(&rig, "ann", "999");
+	rig_hash(&rig, "bob", "999");
+	rig_book(&rig, "ann", 5, 0);
+	rig_book(&rig, "bob", 5, 0);
+	rig_until_seen(&rig, "HSET user:ann", 1);
+	rig_until_seen(&rig, "HSET user:bob", 1);
+	loop_run_for(&rig.loop, RIG_A_WHILE_MS);
+	assert_int_equal(rig_stats(&rig).view.n_differences, 1);
+	assert_int_equal(peer_count(rig.peer, "HSET user:zoe"), 0);
+	assert_true(rig_is_shown(&rig, "ann") && rig_is_shown(&rig, "bob"));
+	rig_end(&rig);
+}
+
 TEST(a_report_of_nothing_behind_a_batch_is_shown_with_it)
 {
 	begin_quiet();
@@ -653,6 +671,7 @@ int main(void)
 			a_busy_user_that_is_refused_is_no_reason_to_write_the_others),
 		cmocka_unit_test(what_the_server_refused_is_not_shown),
 		cmocka_unit_test(a_reply_that_differs_shows_nothing),
+		cmocka_unit_test(who_was_found_to_differ_is_written_first),
 		cmocka_unit_test(a_report_of_nothing_behind_a_batch_is_shown_with_it),
 	};
 
