@@ -45,6 +45,9 @@ uint64_t *option_number(const struct config *config, const struct option_row *ro
 int option_set(struct config *config, const struct option_row *row, const char *text,
 	struct errmsg *ret_msg) MUST_CHECK;
 
+/* Which of `words`, as in a|b|c, `text` is, from 0 on. False if none. */
+bool option_parse_word(const char *text, const char *words, uint64_t *ret_index);
+
 /* A number as it is written in the file; `buf` may be used for it. */
 const char *option_format(const struct option_row *row, uint64_t value, char buf[64]);
 

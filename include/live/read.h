@@ -14,7 +14,7 @@ typedef void (*live_read_cb)(void *arg, const struct totals *totals);
 struct reader;
 
 /* Borrows all. NULL if memory is short. */
-struct reader *reader_new(struct redis *redis, struct view *view, uint64_t timeout_ms);
+struct reader *reader_new(struct view *view, uint64_t timeout_ms);
 void reader_start(struct reader *reader, uv_loop_t *loop);
 
 /*

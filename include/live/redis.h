@@ -56,17 +56,17 @@ void redis_start(struct redis *redis, uv_loop_t *loop);
 void redis_connect(struct redis *redis);
 
 /*
- * Sends one command of `argc` binary-safe words, copied. `on_reply` (may be NULL) gets
- * `item` back. Written at the end of the loop turn, with all others of that turn. 0, or
- * ERR_NOMEM if not sent.
+ * Sends one command of `argc` words, REDIS_MAX_WORDS at most, copied. `on_reply` (may be
+ * NULL) gets `item` back. Written at the end of the loop turn, with all others of that
+ * turn. 0, or ERR_NOMEM if not sent.
  */
-int redis_send(struct redis *redis, redis_reply_cb on_reply, void *item, int argc,
-	const char **argv, const size_t *argv_len) MUST_CHECK;
-
-/* The same for words that are strings; at most REDIS_MAX_WORDS. */
 #define REDIS_MAX_WORDS 10
-int redis_send_words(struct redis *redis, redis_reply_cb on_reply, void *item, int argc,
+int redis_send(struct redis *redis, redis_reply_cb on_reply, void *item, int argc,
 	const char **argv) MUST_CHECK;
+
+/* The same; what cannot be sent drops the connection. */
+void redis_ask(struct redis *redis, redis_reply_cb on_reply, void *item, int argc,
+	const char **argv);
 
 /* Drops the connection now; callbacks fire as for a lost one. */
 void redis_disconnect(struct redis *redis, const char *reason);

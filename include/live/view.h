@@ -76,13 +76,6 @@ void view_get_stats(const struct view *view, struct view_stats *ret_stats);
 #define VIEW_INPUT "inputBytes"
 #define VIEW_OUTPUT "outputBytes"
 
-/* The key of a user's hash. */
-struct view_key {
-	char text[1024]; /* prefix and id are each at most 255 bytes */
-};
-const char *view_make_key(
-	const struct view *view, const struct user *user, struct view_key *key);
-
 /* Whether Redis is to show just the ledger's total for this user, once it has executed
  * what was sent so far. */
 bool view_is_verified(const struct view *view, const struct user *user);
@@ -91,9 +84,12 @@ bool view_is_verified(const struct view *view, const struct user *user);
  * anything else. */
 bool view_parse_total(const redisReply *reply, uint64_t *ret_total);
 
-/* Three of them, as HMGET answers; just as this view writes them. */
-bool view_parse_totals(const redisReply *reply, struct totals *ret_totals);
-bool view_is_same(const struct totals *a, const struct totals *b);
+/* Asks for a user's three fields (HMGET). As redis_send(). */
+int view_ask(struct view *view, const struct user *user, redis_reply_cb on_reply,
+	void *item) MUST_CHECK;
+
+/* Whether that was answered with these totals, just as this view writes them. */
+bool view_is_as_expected(const redisReply *reply, const struct totals *expected);
 
 /* A reply to a question that was asked in view `number` (view_number()) showed something
  * else than the ledger's total: this user is written first of all. */

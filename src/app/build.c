@@ -5,6 +5,7 @@
 #include "app/tree.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/timer.h"
 #include "pipeline/recover.h"
 
 #include <stdio.h>
@@ -111,10 +112,10 @@ static int recover_state(struct app *app, struct errmsg *msg)
 static int open_flush(struct app *app, struct errmsg *msg)
 {
 	struct flush_hooks hooks = {on_cut, on_committed, on_fatal, app};
-	struct flush_config flush;
+	struct flush_config *config = &app->api.flush_config;
 
-	config_to_flush(app->config, &flush);
-	app->flush = flush_new(&app->loop, app->store, app->ledger, &flush, &hooks);
+	config_to_flush(app->config, config);
+	app->flush = flush_new(&app->loop, app->store, app->ledger, config, &hooks);
 	return app->flush != NULL ? 0
 				  : err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
 }
@@ -131,24 +132,24 @@ static void on_settle_end(uv_timer_t *timer)
 
 static void on_settle_closed(uv_handle_t *handle)
 {
-	*(bool *)handle->data = false;
+	*(bool *)handle->data = true;
 }
 
 /* Waits until the view can be written, or it is known why not; not for ever: a large
  * Redis takes its time to be looked through, and counting can begin meanwhile. */
 static void settle_live(struct app *app)
 {
-	bool is_over = false;
+	bool is_over = false, is_closed = false;
 	uv_timer_t end;
 
 	(void)uv_timer_init(&app->loop, &end); /* always 0 */
 	end.data = &is_over;
-	(void)uv_timer_start(&end, on_settle_end, SETTLE_MS, 0);
+	timer_start(&end, on_settle_end, SETTLE_MS);
 	while (!live_is_settled(app->live) && !is_over)
 		(void)uv_run(&app->loop, UV_RUN_ONCE);
-	is_over = true; /* until it is closed */
+	end.data = &is_closed;
 	uv_close((uv_handle_t *)&end, on_settle_closed);
-	while (is_over)
+	while (!is_closed)
 		(void)uv_run(&app->loop, UV_RUN_NOWAIT);
 }
 static int open_live(struct app *app, struct errmsg *msg)
@@ -179,17 +180,15 @@ static int open_live(struct app *app, struct errmsg *msg)
 
 static int open_pipeline(struct app *app, struct errmsg *msg)
 {
-	struct flush_config flush;
 	struct accept_parts parts = {app->ledger, app->journal, app->live, app->flush,
 		at_most(app->config->redis_timeout, MAX_SHOWN_MS)};
 
-	config_to_flush(app->config, &flush);
 	app->accept = accept_new(&app->loop, &parts);
 	if (app->accept == NULL)
 		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
 	app->api = (struct api){app->accept, app->ledger, app->journal, app->live,
-		app->flush, flush, (unsigned)app->config->sync_batch_size, clock_ms(),
-		false};
+		app->flush, app->api.flush_config, (unsigned)app->config->sync_batch_size,
+		clock_ms(), false};
 	return 0;
 }
 

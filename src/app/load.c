@@ -349,18 +349,19 @@ static void read_arguments(
 
 static void set_take_over(struct loader *loader, const char *how)
 {
+	static const enum live_take_over hows[] = {TAKE_OVER_ADOPT, TAKE_OVER_OVERWRITE};
+	static const char words[] = "adopt|overwrite";
 	struct origin origin = {.where = "command line"};
+	uint64_t index;
 
 	if (how == NULL)
 		return;
-	if (strcmp(how, "adopt") == 0) {
-		loader->config->take_over = TAKE_OVER_ADOPT;
-	} else if (strcmp(how, "overwrite") == 0) {
-		loader->config->take_over = TAKE_OVER_OVERWRITE;
+	if (option_parse_word(how, words, &index)) {
+		loader->config->take_over = hows[index];
 	} else {
 		loader->is_command_line_wrong = true;
-		mistake(loader, &origin, "take-over-redis",
-			"`%s` is none of adopt|overwrite", how);
+		mistake(loader, &origin, "take-over-redis", "`%s` is none of %s", how,
+			words);
 	}
 }
 

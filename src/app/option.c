@@ -260,7 +260,7 @@ static const char *expected(enum option_type type)
 	return "a whole number is expected";
 }
 
-static bool parse_word(const char *text, const char *words, uint64_t *ret_value)
+bool option_parse_word(const char *text, const char *words, uint64_t *ret_index)
 {
 	uint64_t index = 0;
 
@@ -268,7 +268,7 @@ static bool parse_word(const char *text, const char *words, uint64_t *ret_value)
 		size_t len = strcspn(word, "|");
 
 		if (strlen(text) == len && strncmp(text, word, len) == 0) {
-			*ret_value = index;
+			*ret_index = index;
 			return true;
 		}
 		word = word[len] == '|' ? word + len + 1 : NULL;
@@ -337,7 +337,7 @@ int option_set(struct config *config, const struct option_row *row, const char *
 		return set_text(config, row, text, ret_msg);
 	if (row->type != TYPE_WORD)
 		return set_number(config, row, text, ret_msg);
-	if (!parse_word(text, row->words, option_number(config, row)))
+	if (!option_parse_word(text, row->words, option_number(config, row)))
 		return err_set(
 			ret_msg, ERR_CONFIG, "`%s` is none of %s", text, row->words);
 	return 0;

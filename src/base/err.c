@@ -32,7 +32,6 @@ static const struct entry entries[] = {
 		EXIT_STORAGE},
 	[-ERR_STORE_FOREIGN] = {"another program moved applied_seq", 500, EXIT_STORAGE},
 	[-ERR_LOCKED] = {"another instance holds data_dir", 500, EXIT_HELD},
-
 	[-ERR_LISTEN] = {"an address cannot be listened on", 500, EXIT_CONFIG},
 	[-ERR_CONFIG] = {"the configuration is wrong", 500, EXIT_CONFIG},
 	[-ERR_DATA_DIR] = {"data_dir cannot be used", 500, EXIT_STORAGE},

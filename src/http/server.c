@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/timer.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -36,7 +37,7 @@ static void run(struct http_server *server)
 
 	(void)MHD_run(server->daemon); /* fails only in modes that we do not use */
 	if (MHD_get_timeout(server->daemon, &timeout) == MHD_YES)
-		(void)uv_timer_start(&server->timer, on_timer, timeout, 0);
+		timer_start(&server->timer, on_timer, timeout);
 	else
 		(void)uv_timer_stop(&server->timer);
 }
@@ -55,8 +56,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 
 void server_run_soon(struct http_server *server)
 {
-	(void)uv_timer_start(
-		&server->timer, on_timer, 0, 0); /* fails only for a NULL callback */
+	timer_start(&server->timer, on_timer, 0);
 }
 
 static void give_way(struct connection *connection)

@@ -262,7 +262,7 @@ static int ask_for(struct adopt *adopt, const redisReply *key)
 	if (id == NULL)
 		return ERR_NOMEM;
 	adopt->page[adopt->n_page++] = id;
-	return redis_send_words(adopt->redis, on_fields, adopt, 5, argv);
+	return redis_send(adopt->redis, on_fields, adopt, 5, argv);
 }
 
 static bool is_page(const redisReply *reply)
@@ -314,7 +314,7 @@ static void scan(struct adopt *adopt)
 		*out++ = *at;
 	}
 	(void)strcpy(out, "*");
-	if (redis_send_words(adopt->redis, on_page, adopt, 6, argv) != 0)
+	if (redis_send(adopt->redis, on_page, adopt, 6, argv) != 0)
 		give_up(adopt, err_text(ERR_NOMEM));
 }
 

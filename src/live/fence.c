@@ -12,8 +12,7 @@
 static void ask(struct fence *fence, redis_reply_cb on_reply, int argc, const char **argv)
 {
 	fence->n_pending++;
-	if (redis_send_words(fence->redis, on_reply, fence, argc, argv) != 0)
-		redis_disconnect(fence->redis, err_text(ERR_NOMEM));
+	redis_ask(fence->redis, on_reply, fence, argc, argv);
 }
 
 static void note_refusal(struct fence *fence, const redisReply *reply)

@@ -22,12 +22,6 @@ static const redisReply *usable(struct link *link, const redisReply *reply)
 	return reply;
 }
 
-static void ask(struct link *link, redis_reply_cb on_reply, int argc, const char **argv)
-{
-	if (redis_send_words(link->redis, on_reply, link, argc, argv) != 0)
-		redis_disconnect(link->redis, err_text(ERR_NOMEM));
-}
-
 static void on_owner(void *arg, void *item, const redisReply *reply)
 {
 	struct link *link = item;
@@ -60,7 +54,7 @@ void link_ask(struct link *link)
 	if (link->is_asking)
 		return;
 	link->is_asking = true;
-	ask(link, on_owner, 2, argv);
+	redis_ask(link->redis, on_owner, link, 2, argv);
 }
 
 static void on_probed(void *arg, void *item, const redisReply *reply)
@@ -89,8 +83,8 @@ void link_keep(struct link *link)
 	const char *probe[] = {"SETRANGE", INSTANCE_KEY, "0", ""};
 	const char *get[] = {"GET", INSTANCE_KEY};
 
-	ask(link, on_probed, 4, probe);
-	ask(link, on_kept, 2, get);
+	redis_ask(link->redis, on_probed, link, 4, probe);
+	redis_ask(link->redis, on_kept, link, 2, get);
 }
 
 static void on_set(void *arg, void *item, const redisReply *reply)
@@ -111,12 +105,12 @@ void link_claim(struct link *link)
 {
 	const char *argv[] = {"SET", INSTANCE_KEY, link->instance_id, "NX"};
 
-	ask(link, on_set, 4, argv);
+	redis_ask(link->redis, on_set, link, 4, argv);
 }
 
 void link_take_over(struct link *link)
 {
 	const char *argv[] = {"SET", INSTANCE_KEY, link->instance_id};
 
-	ask(link, on_set, 3, argv);
+	redis_ask(link->redis, on_set, link, 3, argv);
 }

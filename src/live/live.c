@@ -9,6 +9,7 @@
 #include "live/live.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/timer.h"
 #include "live/adopt.h"
 #include "live/fence.h"
 #include "live/link.h"
@@ -62,11 +63,6 @@ struct live {
 	void *on_closed_arg;
 };
 
-static void start_timer(uv_timer_t *timer, uv_timer_cb callback, uint64_t ms)
-{
-	(void)uv_timer_start(timer, callback, ms, 0); /* fails only for a NULL callback */
-}
-
 static void settle(struct live *live)
 {
 	live->is_settled = true;
@@ -108,7 +104,7 @@ static void on_record_again(uv_timer_t *timer)
 	if (!live->awaits_record)
 		return;
 	live->hooks.on_link(live->hooks.arg);
-	start_timer(timer, on_record_again, RECORD_AGAIN_MS);
+	timer_start(timer, on_record_again, RECORD_AGAIN_MS);
 }
 
 /* In the next cut are what was adopted, and that it was. */
@@ -117,7 +113,7 @@ static void wait_for_record(struct live *live)
 	live->config.take_over = TAKE_OVER_NOT; /* it was asked for once */
 	live->awaits_record = true;
 	record_link(live, live->owner == OWNER_OTHER ? live->owner_id : NOBODY);
-	start_timer(&live->record_again, on_record_again, RECORD_AGAIN_MS);
+	timer_start(&live->record_again, on_record_again, RECORD_AGAIN_MS);
 }
 
 static void on_adopted(void *arg, const struct adopt_result *result)
@@ -247,7 +243,7 @@ static void on_owner_again(uv_timer_t *timer)
 	struct live *live = timer->data;
 
 	link_ask(&live->link);
-	start_timer(timer, on_owner_again, OWNER_AGAIN_MS);
+	timer_start(timer, on_owner_again, OWNER_AGAIN_MS);
 }
 
 static void heed_owner(struct live *live)
@@ -293,7 +289,7 @@ static void up(struct live *live)
 		LOG_QUOTE(live->survey.version), stats.users);
 	set_state(live, LIVE_UP);
 	view_begin(live->view);
-	start_timer(&live->owner_again, on_owner_again, OWNER_AGAIN_MS);
+	timer_start(&live->owner_again, on_owner_again, OWNER_AGAIN_MS);
 }
 
 static void on_taken(void *arg)
@@ -352,7 +348,7 @@ static void on_fenced(void *arg, const char *why_unsure)
 			 "loss nothing is written for a while",
 			"error=%s wait_ms=%d", LOG_QUOTE(why_unsure), UNFENCED_WAIT_MS);
 	live->has_told_unfenced = true;
-	start_timer(&live->unfenced, on_unfenced, UNFENCED_WAIT_MS);
+	timer_start(&live->unfenced, on_unfenced, UNFENCED_WAIT_MS);
 	settle(live);
 }
 
@@ -368,7 +364,7 @@ static void down(struct live *live, const char *error)
 		log_limited(LOG_WARN, "Redis is down: accounting goes on",
 			"redis=%s error=%s", LOG_QUOTE(live->name), LOG_QUOTE(error));
 	(void)strcpy(live->told_error, live->error);
-	start_timer(&live->reconnect, on_reconnect, live->reconnect_ms);
+	timer_start(&live->reconnect, on_reconnect, live->reconnect_ms);
 	live->reconnect_ms = live->reconnect_ms * 2 < RECONNECT_MAX_MS
 		? live->reconnect_ms * 2
 		: RECONNECT_MAX_MS;
@@ -402,7 +398,7 @@ static void on_lost(void *arg, const char *error)
 	(void)uv_timer_stop(&live->owner_again);
 	(void)uv_timer_stop(&live->unfenced);
 	if (live->state == LIVE_FOREIGN)
-		start_timer(&live->reconnect, on_reconnect, FOREIGN_AGAIN_MS);
+		timer_start(&live->reconnect, on_reconnect, FOREIGN_AGAIN_MS);
 	else
 		down(live, error);
 }
@@ -483,8 +479,7 @@ static bool build_parts(struct live *live)
 	if (live->redis != NULL)
 		live->view = view_new(live->ledger, live->redis, &view, &hooks);
 	if (live->view != NULL)
-		live->reader =
-			reader_new(live->redis, live->view, config->read_timeout_ms);
+		live->reader = reader_new(live->view, config->read_timeout_ms);
 	if (live->reader != NULL)
 		live->adopt = adopt_new(
 			live->redis, live->ledger, config->key_prefix, on_adopted, live);

@@ -5,6 +5,7 @@
  */
 #include "live/read.h"
 #include "base/clock.h"
+#include "base/timer.h"
 
 #include <stdlib.h>
 #include <sys/queue.h>
@@ -21,7 +22,6 @@ struct question {
 };
 
 struct reader {
-	struct redis *redis;
 	struct view *view;
 	uint64_t timeout_ms;
 	TAILQ_HEAD(, question) questions;
@@ -47,8 +47,7 @@ static void on_deadline(uv_timer_t *timer)
 
 	TAILQ_FOREACH (question, &reader->questions, link) {
 		if (question->deadline_ms > now) {
-			(void)uv_timer_start(/* fails only for a NULL callback */
-				timer, on_deadline, question->deadline_ms - now, 0);
+			timer_start(timer, on_deadline, question->deadline_ms - now);
 			return;
 		}
 		tell(question, NULL);
@@ -59,15 +58,13 @@ static void on_reply(void *arg, void *item, const redisReply *reply)
 {
 	struct question *question = item;
 	struct reader *reader = question->reader;
-	struct totals totals;
 
 	(void)arg;
 	TAILQ_REMOVE(&reader->questions, question, link);
 	if (reply == NULL) {
 		tell(question, NULL);
-	} else if (view_parse_totals(reply, &totals) &&
-		view_is_same(&totals, &question->expected)) {
-		tell(question, &totals);
+	} else if (view_is_as_expected(reply, &question->expected)) {
+		tell(question, &question->expected);
 	} else {
 		tell(question, NULL);
 		view_note_difference(reader->view, question->number, question->user);
@@ -85,9 +82,6 @@ static bool is_late(const struct reader *reader)
 bool reader_ask(
 	struct reader *reader, const struct user *user, live_read_cb on_read, void *arg)
 {
-	struct view_key key;
-	const char *argv[] = {"HMGET", view_make_key(reader->view, user, &key), VIEW_USED,
-		VIEW_INPUT, VIEW_OUTPUT};
 	struct question *question;
 
 	if (!view_is_verified(reader->view, user) || is_late(reader))
@@ -102,24 +96,23 @@ bool reader_ask(
 		.deadline_ms = clock_ms() + reader->timeout_ms,
 		.on_read = on_read,
 		.arg = arg};
-	if (redis_send_words(reader->redis, on_reply, question, 5, argv) != 0) {
+	if (view_ask(reader->view, user, on_reply, question) != 0) {
 		free(question);
 		return false;
 	}
 	TAILQ_INSERT_TAIL(&reader->questions, question, link);
 	if (!uv_is_active((uv_handle_t *)&reader->deadline))
-		(void)uv_timer_start(
-			&reader->deadline, on_deadline, reader->timeout_ms, 0);
+		timer_start(&reader->deadline, on_deadline, reader->timeout_ms);
 	return true;
 }
 
-struct reader *reader_new(struct redis *redis, struct view *view, uint64_t timeout_ms)
+struct reader *reader_new(struct view *view, uint64_t timeout_ms)
 {
 	struct reader *reader = calloc(1, sizeof(*reader));
 
 	if (reader == NULL)
 		return NULL;
-	reader->redis = redis;
+
 	reader->view = view;
 	reader->timeout_ms = timeout_ms;
 	TAILQ_INIT(&reader->questions);

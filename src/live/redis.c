@@ -9,6 +9,7 @@
  */
 #include "live/redis.h"
 #include "base/clock.h"
+#include "base/timer.h"
 
 #include <assert.h>
 #include <hiredis/async.h>
@@ -271,7 +272,7 @@ static void on_deadline(uv_timer_t *timer)
 	} else if (redis->state == STATE_CLOSED) {
 		finish(redis); /* an attempt that failed inside redis_connect() */
 	} else if (idle < redis->timeout_ms) {
-		(void)uv_timer_start(timer, on_deadline, redis->timeout_ms - idle, 0);
+		timer_start(timer, on_deadline, redis->timeout_ms - idle);
 	} else {
 		if (redis->is_resolving)
 			(void)uv_cancel(
@@ -283,8 +284,7 @@ static void on_deadline(uv_timer_t *timer)
 static void start_deadline(struct redis *redis, uint64_t ms)
 {
 	redis->progress_ms = clock_ms();
-	(void)uv_timer_start(
-		&redis->deadline, on_deadline, ms, 0); /* fails only for NULL */
+	timer_start(&redis->deadline, on_deadline, ms);
 }
 
 static struct call pop_call(struct redis *redis)
@@ -332,15 +332,18 @@ static int reserve_call(struct redis *redis)
 	return 0;
 }
 
-static int send_command(struct redis *redis, struct call call, int argc,
-	const char **argv, const size_t *argv_len)
+static int send_command(
+	struct redis *redis, struct call call, int argc, const char **argv)
 {
+	size_t lengths[REDIS_MAX_WORDS];
 	int code = reserve_call(redis);
 
 	if (code != 0)
 		return code;
+	for (int i = 0; i < argc; i++)
+		lengths[i] = strlen(argv[i]);
 	if (redisAsyncCommandArgv(
-		    redis->ac, on_hiredis_reply, NULL, argc, argv, argv_len) != REDIS_OK)
+		    redis->ac, on_hiredis_reply, NULL, argc, argv, lengths) != REDIS_OK)
 		return ERR_NOMEM;
 	if (redis->n_calls == 0)
 		start_deadline(redis, redis->timeout_ms);
@@ -350,21 +353,20 @@ static int send_command(struct redis *redis, struct call call, int argc,
 }
 
 int redis_send(struct redis *redis, redis_reply_cb on_reply, void *item, int argc,
-	const char **argv, const size_t *argv_len)
+	const char **argv)
 {
 	if (redis->state != STATE_READY || redis->ac == NULL || redis->is_doomed)
 		return ERR_NOMEM;
-	return send_command(redis, (struct call){on_reply, item}, argc, argv, argv_len);
+	return send_command(redis, (struct call){on_reply, item}, argc, argv);
 }
 
-int redis_send_words(struct redis *redis, redis_reply_cb on_reply, void *item, int argc,
+void redis_ask(struct redis *redis, redis_reply_cb on_reply, void *item, int argc,
 	const char **argv)
 {
-	size_t lengths[REDIS_MAX_WORDS];
+	int code = redis_send(redis, on_reply, item, argc, argv);
 
-	for (int i = 0; i < argc; i++)
-		lengths[i] = strlen(argv[i]);
-	return redis_send(redis, on_reply, item, argc, argv, lengths);
+	if (code != 0)
+		redis_disconnect(redis, err_text(code));
 }
 
 static void become_ready(struct redis *redis)
@@ -391,13 +393,8 @@ static void on_handshake(void *arg, void *item, const redisReply *reply)
 
 static int send_handshake(struct redis *redis, int argc, const char **argv)
 {
-	size_t lengths[3];
-
-	for (int i = 0; i < argc; i++)
-		lengths[i] = strlen(argv[i]);
 	redis->n_handshake++;
-	return send_command(
-		redis, (struct call){on_handshake, redis}, argc, argv, lengths);
+	return send_command(redis, (struct call){on_handshake, redis}, argc, argv);
 }
 
 static void shake_hands(struct redis *redis)

@@ -60,6 +60,5 @@ void survey_begin(struct redis *redis, struct survey *survey)
 {
 	const char *argv[] = {"INFO"};
 
-	if (redis_send_words(redis, on_info, survey, 1, argv) != 0)
-		redis_disconnect(redis, err_text(ERR_NOMEM));
+	redis_ask(redis, on_info, survey, 1, argv);
 }

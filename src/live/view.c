@@ -6,11 +6,12 @@
  * `user->view` says where a user stands: `number` verified, `number + 1` refused,
  * anything else not verified. Numbers grow by two, so a new view leaves nobody verified
  * at the cost of an addition. A reply to what was sent in an earlier view says nothing
- * about this one: since then its user is either not verified or was written absolutely.
+ * about this one, but that a user who differed and was not written since comes first.
  */
 #include "live/view.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/timer.h"
 #include "live/link.h"
 
 #include <inttypes.h>
@@ -83,11 +84,6 @@ struct view {
 	void *on_closed_arg;
 };
 
-static void start_timer(uv_timer_t *timer, uv_timer_cb callback, uint64_t ms)
-{
-	(void)uv_timer_start(timer, callback, ms, 0); /* fails only for a NULL callback */
-}
-
 /* Where users stand */
 
 bool view_is_verified(const struct view *view, const struct user *user)
@@ -144,7 +140,7 @@ static void begin_repair(struct view *view)
 	if (!view->is_repairing)
 		view->repairing_ms = clock_ms();
 	view->is_repairing = true;
-	start_timer(&view->tick, on_tick, 0);
+	timer_start(&view->tick, on_tick, 0);
 }
 
 static void maybe_repaired(struct view *view)
@@ -157,19 +153,13 @@ static void maybe_repaired(struct view *view)
 		view->n_refused, clock_ms() - view->repairing_ms);
 }
 
-/* Of an earlier view: that user was not right either, unless it was written since. */
-static void note_old_difference(struct view *view, const struct user *user)
-{
-	if (user->view != view->number && !is_refused(view, user))
-		ledger_mark_unsent(view->ledger, user);
-}
-
 void view_note_difference(struct view *view, uint64_t number, const struct user *user)
 {
 	if (!view->is_up || is_refused(view, user))
 		return;
 	if (number != view->number) {
-		note_old_difference(view, user);
+		if (user->view != view->number) /* nor was it written since */
+			ledger_mark_unsent(view->ledger, user);
 		return;
 	}
 	view->stats.n_differences++;
@@ -240,11 +230,8 @@ static const char *why_unusable(const struct write *write, const redisReply *rep
 
 static bool is_expected(struct write *write, const redisReply *reply)
 {
-	struct totals totals;
-
 	if (write->kind == WRITE_READ)
-		return view_parse_totals(reply, &totals) &&
-			view_is_same(&totals, &write->expected);
+		return view_is_as_expected(reply, &write->expected);
 	return reply->integer >= 0 && (uint64_t)reply->integer == take_expected(write);
 }
 
@@ -290,20 +277,40 @@ static void on_written(void *arg, void *item, const redisReply *reply)
 
 /* Writing */
 
-const char *view_make_key(
-	const struct view *view, const struct user *user, struct view_key *key)
+/* The key of a user's hash. */
+struct key {
+	char text[1024]; /* prefix and id are each at most 255 bytes */
+};
+
+static const char *make_key(
+	const struct view *view, const struct user *user, struct key *key)
 {
 	(void)snprintf(
 		key->text, sizeof(key->text), "%s%s", view->config.key_prefix, user->id);
 	return key->text;
 }
 
-static void send_for(struct view *view, struct write *write, int argc, const char **argv)
+int view_ask(
+	struct view *view, const struct user *user, redis_reply_cb on_reply, void *item)
 {
-	if (redis_send_words(view->redis, on_written, write, argc, argv) == 0)
+	struct key key;
+	const char *argv[] = {
+		"HMGET", make_key(view, user, &key), VIEW_USED, VIEW_INPUT, VIEW_OUTPUT};
+
+	return redis_send(view->redis, on_reply, item, 5, argv);
+}
+
+static void note_sent(struct view *view, int code)
+{
+	if (code == 0)
 		view->n_sent++;
 	else
-		redis_disconnect(view->redis, err_text(ERR_NOMEM));
+		redis_disconnect(view->redis, err_text(code));
+}
+
+static void send_for(struct view *view, struct write *write, int argc, const char **argv)
+{
+	note_sent(view, redis_send(view->redis, on_written, write, argc, argv));
 }
 
 static struct write *add_write(
@@ -323,9 +330,9 @@ static struct write *add_write(
 static void write_absolutely(struct view *view, struct batch *batch, struct user *user)
 {
 	struct write *write;
-	struct view_key key;
+	struct key key;
 	char used[24], input[24], output[24];
-	const char *argv[] = {"HSET", view_make_key(view, user, &key), VIEW_USED, used,
+	const char *argv[] = {"HSET", make_key(view, user, &key), VIEW_USED, used,
 		VIEW_INPUT, input, VIEW_OUTPUT, output};
 
 	if (strcmp(key.text, INSTANCE_KEY) == 0) { /* an odd prefix, and an odd name */
@@ -337,17 +344,16 @@ static void write_absolutely(struct view *view, struct batch *batch, struct user
 	(void)snprintf(input, sizeof(input), "%" PRIu64, user->total.input);
 	(void)snprintf(output, sizeof(output), "%" PRIu64, user->total.output);
 	place(view, user, view->number);
-
 	send_for(view, write, 8, argv);
 }
 
 static void increment(struct view *view, struct write *write, enum field bit,
 	const char *field, uint64_t by)
 {
-	struct view_key key;
+	struct key key;
 	char number[24];
 	const char *argv[] = {
-		"HINCRBY", view_make_key(view, write->user, &key), field, number};
+		"HINCRBY", make_key(view, write->user, &key), field, number};
 
 	if (by == 0)
 		return;
@@ -358,11 +364,9 @@ static void increment(struct view *view, struct write *write, enum field bit,
 
 static void read_again(struct view *view, struct batch *batch, struct user *user)
 {
-	struct view_key key;
-	const char *argv[] = {"HMGET", view_make_key(view, user, &key), VIEW_USED,
-		VIEW_INPUT, VIEW_OUTPUT};
+	struct write *write = add_write(view, batch, user, WRITE_READ);
 
-	send_for(view, add_write(view, batch, user, WRITE_READ), 5, argv);
+	note_sent(view, view_ask(view, user, on_written, write));
 }
 
 /* The increments of a refused user wait in its total for the next time that it is tried
@@ -456,7 +460,7 @@ static void on_tick(uv_timer_t *timer)
 		since = 0;
 		is_busy = view->round_left > 0;
 	}
-	start_timer(timer, on_tick, is_busy ? TICK_MS : ROUND_MS - since);
+	timer_start(timer, on_tick, is_busy ? TICK_MS : ROUND_MS - since);
 	maybe_repaired(view); /* if there is nobody */
 	view_poke(view);
 }
@@ -523,7 +527,7 @@ void view_poke(struct view *view)
 {
 	if (can_send(view) && !uv_is_active((uv_handle_t *)&view->send) &&
 		(count_unsent(view) > 0 || is_walk_due(view)))
-		start_timer(&view->send, on_send, 0);
+		timer_start(&view->send, on_send, 0);
 }
 
 /* The connection */
@@ -594,12 +598,10 @@ void view_get_stats(const struct view *view, struct view_stats *ret_stats)
 bool view_parse_total(const redisReply *reply, uint64_t *ret_total)
 {
 	size_t len = reply->type == REDIS_REPLY_STRING ? (size_t)reply->len : 0;
-
 	uint64_t value;
 
 	if (len == 0 || len > TOTAL_DIGITS || strspn(reply->str, "0123456789") != len)
 		return false;
-
 	value = strtoull(reply->str, NULL, 10); /* 19 digits fit */
 	if (value > TOTAL_MAX)
 		return false;
@@ -608,23 +610,20 @@ bool view_parse_total(const redisReply *reply, uint64_t *ret_total)
 }
 
 /* As we write it, without a zero in front, which Redis could not add to. */
-static bool parse_written(const redisReply *reply, uint64_t *ret_total)
+static bool is_written(const redisReply *reply, uint64_t total)
 {
-	return view_parse_total(reply, ret_total) &&
+	uint64_t shown;
+
+	return view_parse_total(reply, &shown) && shown == total &&
 		(reply->str[0] != '0' || reply->len == 1);
 }
 
-bool view_parse_totals(const redisReply *reply, struct totals *ret_totals)
+bool view_is_as_expected(const redisReply *reply, const struct totals *expected)
 {
 	return reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 &&
-		parse_written(reply->element[0], &ret_totals->used) &&
-		parse_written(reply->element[1], &ret_totals->input) &&
-		parse_written(reply->element[2], &ret_totals->output);
-}
-
-bool view_is_same(const struct totals *a, const struct totals *b)
-{
-	return a->used == b->used && a->input == b->input && a->output == b->output;
+		is_written(reply->element[0], expected->used) &&
+		is_written(reply->element[1], expected->input) &&
+		is_written(reply->element[2], expected->output);
 }
 
 /* Life */

@@ -9,6 +9,7 @@
 #include "pipeline/accept.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/timer.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -69,8 +70,7 @@ void accept_advance(struct accept *accept)
 		free(head);
 	}
 	if (head != NULL && now < head->deadline_ms)
-		(void)uv_timer_start(/* fails only for a NULL callback */
-			&accept->deadline, on_deadline, head->deadline_ms - now, 0);
+		timer_start(&accept->deadline, on_deadline, head->deadline_ms - now);
 }
 
 static void on_end_of_turn(uv_prepare_t *prepare)

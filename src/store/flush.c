@@ -6,6 +6,7 @@
 #include "store/flush.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/timer.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -66,8 +67,7 @@ static void on_wake(uv_timer_t *timer);
 
 static void wake_in(struct flush *flush, uint64_t ms)
 {
-	(void)uv_timer_start(
-		&flush->wake, on_wake, ms, 0); /* fails only for a NULL callback */
+	timer_start(&flush->wake, on_wake, ms);
 }
 
 /* Somebody waits: as soon as retry_delay after the last failure allows. */
@@ -416,8 +416,7 @@ void flush_stop(
 	(void)uv_timer_stop(&flush->interval);
 	hurry(flush);
 	/* Behind hurry(), so that even 0 ms are enough for one try. */
-	(void)uv_timer_start(&flush->stop_limit, on_stop_limit, timeout_ms,
-		0); /* fails only for a NULL callback */
+	timer_start(&flush->stop_limit, on_stop_limit, timeout_ms);
 }
 
 static void finish_close(uv_handle_t *handle)
