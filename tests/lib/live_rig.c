@@ -254,3 +254,14 @@ struct live_stats rig_stats(const struct live_rig *rig)
 	live_get_stats(rig->live, &stats);
 	return stats;
 }
+
+void rig_begin_quiet(struct live_rig *rig)
+{
+	rig_begin_linked(rig);
+	rig->config.repair_rate = 0;
+	rig_book(rig, "ann", 1, 2);
+	rig_book(rig, "bob", 3, 4);
+	rig_start(rig);
+	rig_until_shown(rig);
+	peer_forget(rig->peer);
+}

@@ -35,6 +35,10 @@ void rig_end(struct live_rig *rig); /* stops it too, if that is not done yet */
 /* rig_begin() with a ledger that was linked before, and never claimed since. */
 void rig_begin_linked(struct live_rig *rig);
 
+/* The same, started: ann and bob are shown, nothing was seen since, and the view walks
+ * round over nobody: only what is booked is written. */
+void rig_begin_quiet(struct live_rig *rig);
+
 /* A user of the checkpoint. */
 void rig_load(struct live_rig *rig, const char *id, struct totals total);
 void rig_book(struct live_rig *rig, const char *id, uint64_t input, uint64_t output);

@@ -159,7 +159,7 @@ TEST(a_key_that_is_ours_already_is_linked_without_adding)
 	rig_end(&rig);
 }
 
-TEST(a_connection_lost_before_the_link_is_saved_adds_nothing_twice)
+static void begin_and_lose_with_unsaved_link(void)
 {
 	rig_begin(&rig);
 	rig.saves_links = false;
@@ -168,6 +168,11 @@ TEST(a_connection_lost_before_the_link_is_saved_adds_nothing_twice)
 	rig_until(&rig, has_link);
 	peer_drop(rig.peer);
 	rig_until_state(&rig, LIVE_DOWN);
+}
+
+TEST(a_connection_lost_before_the_link_is_saved_adds_nothing_twice)
+{
+	begin_and_lose_with_unsaved_link();
 	rig_until_state(&rig, LIVE_LINKING);
 	expect_no_write();
 	rig_save(&rig);
@@ -180,13 +185,7 @@ TEST(a_connection_lost_before_the_link_is_saved_adds_nothing_twice)
 
 TEST(a_link_that_is_saved_while_redis_is_away_is_completed_when_it_is_back)
 {
-	rig_begin(&rig);
-	rig.saves_links = false;
-	rig_hash(&rig, "ann", "5");
-	rig_start(&rig);
-	rig_until(&rig, has_link);
-	peer_drop(rig.peer);
-	rig_until_state(&rig, LIVE_DOWN);
+	begin_and_lose_with_unsaved_link();
 	rig_save(&rig);
 	rig_until_shown(&rig);
 	assert_int_equal(peer_count(rig.peer, "SCAN"), 1);
@@ -425,21 +424,9 @@ TEST(a_claim_to_one_gives_no_right_to_a_third)
 
 /* While it is up */
 
-/* Ann and bob are shown, and nothing is written but what is booked. */
-static void begin_quiet(void)
-{
-	rig_begin_linked(&rig);
-	rig.config.repair_rate = 0;
-	rig_book(&rig, "ann", 1, 2);
-	rig_book(&rig, "bob", 3, 4);
-	rig_start(&rig);
-	rig_until_shown(&rig);
-	peer_forget(rig.peer);
-}
-
 TEST(a_redis_that_is_emptied_is_claimed_again_and_every_user_written_anew)
 {
-	begin_quiet();
+	rig_begin_quiet(&rig);
 	live_set_repair_rate(rig.live, 1000000);
 	peer_wipe(rig.peer);
 	rig_book(&rig, "ann", 1, 0);
@@ -454,7 +441,7 @@ TEST(a_redis_that_is_emptied_is_claimed_again_and_every_user_written_anew)
 
 TEST(a_redis_that_gets_another_owner_is_left_at_the_first_reply_that_shows_it)
 {
-	begin_quiet();
+	rig_begin_quiet(&rig);
 	peer_set(rig.peer, INSTANCE_KEY, "other");
 	rig_hash(&rig, "ann", "1000");
 	rig_book(&rig, "ann", 1, 0);
@@ -470,7 +457,7 @@ TEST(a_redis_that_gets_another_owner_is_left_at_the_first_reply_that_shows_it)
 
 TEST(the_owner_is_asked_again_while_nothing_happens)
 {
-	begin_quiet();
+	rig_begin_quiet(&rig);
 	peer_set(rig.peer, INSTANCE_KEY, "other");
 	rig_until_state(&rig, LIVE_FOREIGN);
 	assert_true(rig_saw_no_write(&rig));

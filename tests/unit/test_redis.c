@@ -23,18 +23,6 @@ static bool is_settled(const void *arg)
 	return live_is_settled(((const struct live_rig *)arg)->live);
 }
 
-/* Ann and bob are shown, and nothing is written but what is booked. */
-static void begin_quiet(void)
-{
-	rig_begin_linked(&rig);
-	rig.config.repair_rate = 0;
-	rig_book(&rig, "ann", 1, 2);
-	rig_book(&rig, "bob", 3, 4);
-	rig_start(&rig);
-	rig_until_shown(&rig);
-	peer_forget(rig.peer);
-}
-
 /* The survey */
 
 TEST(what_redis_says_of_itself_is_told)
@@ -144,7 +132,7 @@ static int bind_port(int *ret_port)
 	return fd;
 }
 
-TEST(a_host_where_nobody_listens_is_tried_again_and_again)
+static int start_where_nobody_listens(void)
 {
 	int fd;
 
@@ -154,6 +142,13 @@ TEST(a_host_where_nobody_listens_is_tried_again_and_again)
 	rig.address.host = strdup("127.0.0.1");
 	fd = bind_port(&rig.address.port);
 	rig_start(&rig);
+	return fd;
+}
+
+TEST(a_host_where_nobody_listens_is_tried_again_and_again)
+{
+	int fd = start_where_nobody_listens();
+
 	rig_until_state(&rig, LIVE_DOWN);
 	rig_until(&rig, is_settled);
 	loop_run_for(&rig.loop, 250); /* at least one more attempt */
@@ -189,7 +184,7 @@ TEST(a_reply_that_nobody_asked_for_ends_the_connection_and_not_the_process)
 	static const char *const rows[] = {":1\r\n", "+OK\r\n", "*0\r\n"};
 
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
-		begin_quiet();
+		rig_begin_quiet(&rig);
 		live_set_repair_rate(rig.live, 1000000);
 		peer_say(rig.peer, rows[i]);
 		rig_until_seen(&rig, "(connection)", 1);
@@ -262,14 +257,8 @@ TEST(the_reason_of_one_loss_is_not_told_of_the_next)
 
 TEST(a_host_where_nobody_listens_says_so)
 {
-	int fd;
+	int fd = start_where_nobody_listens();
 
-	rig_begin_linked(&rig);
-	free(rig.address.path);
-	rig.address.path = NULL;
-	rig.address.host = strdup("127.0.0.1");
-	fd = bind_port(&rig.address.port);
-	rig_start(&rig);
 	rig_until(&rig, is_settled);
 	assert_int_equal(live_get_state(rig.live), LIVE_DOWN);
 	assert_string_equal(rig_stats(&rig).error, "Connection refused");

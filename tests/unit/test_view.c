@@ -1,6 +1,5 @@
 /*
- * What is written into Redis, and what comes of a reply that is not the one expected. A
- * quiet view walks round over nobody: only what is booked is written.
+ * What is written into Redis, and what comes of a reply that is not the one expected.
  */
 #include "lib/test.h"
 #include "base/clock.h"
@@ -18,18 +17,6 @@
 #define BATCH_USERS 1000
 
 static struct live_rig rig;
-
-/* Ann and bob are shown, and nothing was seen since. */
-static void begin_quiet(void)
-{
-	rig_begin_linked(&rig);
-	rig.config.repair_rate = 0;
-	rig_book(&rig, "ann", 1, 2);
-	rig_book(&rig, "bob", 3, 4);
-	rig_start(&rig);
-	rig_until_shown(&rig);
-	peer_forget(rig.peer);
-}
 
 static void expect_line(const char *head, size_t n, const char *line)
 {
@@ -62,7 +49,7 @@ TEST(a_user_is_written_absolutely_first_and_by_its_increments_from_then_on)
 
 TEST(increments_of_one_user_are_merged_and_zeros_not_sent)
 {
-	begin_quiet();
+	rig_begin_quiet(&rig);
 	rig_book(&rig, "ann", 1, 0);
 	rig_book(&rig, "bob", 0, 8);
 	rig_book(&rig, "ann", 2, 0);
@@ -77,7 +64,7 @@ TEST(increments_of_one_user_are_merged_and_zeros_not_sent)
 
 TEST(a_report_of_nothing_is_shown_without_a_command)
 {
-	begin_quiet();
+	rig_begin_quiet(&rig);
 	rig_book(&rig, "ann", 0, 0);
 	rig_until_shown(&rig);
 	assert_int_equal(peer_count(rig.peer, "H"), 0);
@@ -86,7 +73,7 @@ TEST(a_report_of_nothing_is_shown_without_a_command)
 
 TEST(at_most_two_batches_are_outstanding_and_the_rest_merges)
 {
-	begin_quiet();
+	rig_begin_quiet(&rig);
 	peer_hold(rig.peer, "HINCRBY");
 	rig_book(&rig, "ann", 1, 0);
 	rig_until_seen(&rig, "HINCRBY", 2);
@@ -111,7 +98,7 @@ TEST(what_is_shown_follows_the_replies_in_order)
 {
 	uint64_t before;
 
-	begin_quiet();
+	rig_begin_quiet(&rig);
 	before = live_shown_index(rig.live);
 	peer_hold(rig.peer, "HINCRBY user:bob");
 	rig_book(&rig, "ann", 1, 0);
@@ -167,7 +154,7 @@ TEST(totals_stop_at_the_largest_number_that_redis_holds)
 
 TEST(a_reply_that_differs_asks_for_the_owner_and_then_every_user_is_written_anew)
 {
-	begin_quiet();
+	rig_begin_quiet(&rig);
 	rig_hash(&rig, "ann", "999");
 	peer_hold(rig.peer, "GET " INSTANCE_KEY);
 	rig_book(&rig, "ann", 1, 0);
@@ -190,7 +177,7 @@ TEST(a_reply_that_differs_asks_for_the_owner_and_then_every_user_is_written_anew
 
 TEST(one_edit_of_many_users_is_one_difference)
 {
-	begin_quiet();
+	rig_begin_quiet(&rig);
 	live_set_repair_rate(rig.live, FAST);
 	rig_hash(&rig, "ann", "999");
 	rig_hash(&rig, "bob", "999");
@@ -212,7 +199,7 @@ TEST(each_kind_of_edit_is_found_by_the_next_increment)
 		{"usedTraffic", "9223372036854775807"}, {"inputBytes", ""}};
 
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
-		begin_quiet();
+		rig_begin_quiet(&rig);
 		live_set_repair_rate(rig.live, FAST);
 		peer_hset(rig.peer, "user:ann", rows[i].field, rows[i].value);
 		rig_book(&rig, "ann", 1, 1);
@@ -230,7 +217,7 @@ TEST(an_edit_of_an_idle_user_is_found_by_the_walk)
 		"2", "abc", "-1", "03x", "99999999999999999999"};
 
 	for (size_t i = 0; i <= COUNT_OF(values); i++) {
-		begin_quiet();
+		rig_begin_quiet(&rig);
 		if (i < COUNT_OF(values))
 			rig_hash(&rig, "bob", values[i]);
 		else
@@ -245,7 +232,7 @@ TEST(an_edit_of_an_idle_user_is_found_by_the_walk)
 
 TEST(what_was_sent_before_a_difference_says_nothing_about_what_was_written_after_it)
 {
-	begin_quiet();
+	rig_begin_quiet(&rig);
 	live_set_repair_rate(rig.live, FAST);
 	peer_hold(rig.peer, "HINCRBY");
 	rig_hash(&rig, "ann", "999");
@@ -272,7 +259,7 @@ TEST(a_key_that_is_no_hash_concerns_that_user_alone)
 {
 	struct live_stats stats;
 
-	begin_quiet();
+	rig_begin_quiet(&rig);
 	peer_set(rig.peer, "user:cid", "mine");
 	rig_book(&rig, "cid", 5, 0);
 	rig_book(&rig, "ann", 1, 0);
@@ -297,7 +284,7 @@ TEST(a_key_that_is_no_hash_concerns_that_user_alone)
 
 TEST(a_refused_user_is_tried_again_and_then_shows_all_that_was_counted)
 {
-	begin_quiet();
+	rig_begin_quiet(&rig);
 	peer_set(rig.peer, "user:cid", "mine");
 	rig_book(&rig, "cid", 5, 0);
 	rig_until(&rig, is_refused);
@@ -320,7 +307,7 @@ static bool is_bob_shown(const void *arg)
 
 TEST(a_user_whose_hash_becomes_something_else_is_refused_and_the_others_are_shown)
 {
-	begin_quiet();
+	rig_begin_quiet(&rig);
 	live_set_repair_rate(rig.live, FAST);
 	peer_set(rig.peer, "user:ann", "mine");
 	rig_book(&rig, "ann", 1, 0);
@@ -352,7 +339,7 @@ TEST(a_reply_that_is_about_more_than_one_key_drops_the_connection_and_all_is_wri
 		{"HSET user:cid", "*0\r\n"}, {"HSET user:cid", NULL}};
 
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
-		begin_quiet();
+		rig_begin_quiet(&rig);
 		live_set_repair_rate(rig.live, FAST);
 		peer_answer(rig.peer, rows[i].head, 1, rows[i].reply);
 		rig_book(&rig, "ann", 1, 0);
@@ -369,7 +356,7 @@ TEST(a_reply_that_is_about_more_than_one_key_drops_the_connection_and_all_is_wri
 
 TEST(a_number_where_totals_were_asked_for_drops_the_connection)
 {
-	begin_quiet();
+	rig_begin_quiet(&rig);
 	peer_answer(rig.peer, "HMGET", 1, ":1\r\n");
 	live_set_repair_rate(rig.live, FAST);
 	rig_until_seen(&rig, "(connection)", 1);
@@ -380,7 +367,7 @@ TEST(a_number_where_totals_were_asked_for_drops_the_connection)
 
 TEST(totals_that_are_too_few_are_a_difference)
 {
-	begin_quiet();
+	rig_begin_quiet(&rig);
 	peer_answer(rig.peer, "HMGET user:bob", 1, "*2\r\n$1\r\n7\r\n$1\r\n3\r\n");
 	live_set_repair_rate(rig.live, FAST);
 	rig_until_seen(&rig, "HSET user:bob", 1);
@@ -404,7 +391,7 @@ static void expect_anew(void)
 
 TEST(increments_that_were_executed_and_not_answered_do_not_count_twice)
 {
-	begin_quiet();
+	rig_begin_quiet(&rig);
 	live_set_repair_rate(rig.live, FAST);
 	peer_hold(rig.peer, "H");
 	rig_book(&rig, "ann", 1, 0);
@@ -422,7 +409,7 @@ TEST(increments_that_were_executed_and_not_answered_do_not_count_twice)
 
 TEST(increments_that_were_not_executed_are_not_lost)
 {
-	begin_quiet();
+	rig_begin_quiet(&rig);
 	live_set_repair_rate(rig.live, FAST);
 	peer_answer(rig.peer, "HINCRBY user:ann inputBytes", 1, NULL);
 	rig_book(&rig, "ann", 1, 5);
@@ -437,7 +424,7 @@ TEST(increments_that_were_not_executed_are_not_lost)
 
 TEST(a_redis_that_came_back_with_older_totals_shows_the_ledger)
 {
-	begin_quiet();
+	rig_begin_quiet(&rig);
 	live_set_repair_rate(rig.live, FAST);
 	peer_drop(rig.peer);
 	rig_until_state(&rig, LIVE_DOWN);
@@ -449,7 +436,7 @@ TEST(a_redis_that_came_back_with_older_totals_shows_the_ledger)
 
 TEST(a_connection_that_is_lost_while_it_is_repaired_is_repaired_by_the_next)
 {
-	begin_quiet();
+	rig_begin_quiet(&rig);
 	live_set_repair_rate(rig.live, FAST);
 	peer_answer(rig.peer, "HSET user:bob", 1, NULL);
 	peer_drop(rig.peer);
@@ -533,7 +520,7 @@ TEST(the_longest_name_is_written_whole)
 
 TEST(traffic_of_a_user_that_is_being_refused_concerns_that_user_alone)
 {
-	begin_quiet();
+	rig_begin_quiet(&rig);
 	live_set_repair_rate(rig.live, 0);
 	peer_set(rig.peer, "user:cid", "mine");
 	peer_hold(rig.peer, "HSET");
@@ -551,7 +538,7 @@ TEST(traffic_of_a_user_that_is_being_refused_concerns_that_user_alone)
 
 TEST(a_busy_user_that_is_refused_is_no_reason_to_write_the_others)
 {
-	begin_quiet();
+	rig_begin_quiet(&rig);
 	live_set_repair_rate(rig.live, FAST);
 	peer_set(rig.peer, "user:cid", "mine");
 	peer_hold(rig.peer, "HSET");
@@ -570,7 +557,7 @@ TEST(what_the_server_refused_is_not_shown)
 {
 	uint64_t before;
 
-	begin_quiet();
+	rig_begin_quiet(&rig);
 	before = live_shown_index(rig.live);
 	peer_answer(rig.peer, "HSET user:cid", 1, "-OOM full\r\n");
 	rig_book(&rig, "cid", 5, 0);
@@ -583,7 +570,7 @@ TEST(a_reply_that_differs_shows_nothing)
 {
 	uint64_t before;
 
-	begin_quiet();
+	rig_begin_quiet(&rig);
 	before = live_shown_index(rig.live);
 	rig_hash(&rig, "ann", "999");
 	peer_hold(rig.peer, "GET");
@@ -596,7 +583,7 @@ TEST(a_reply_that_differs_shows_nothing)
 /* The walk writes nobody here. */
 TEST(who_was_found_to_differ_is_written_first)
 {
-	begin_quiet();
+	rig_begin_quiet(&rig);
 	rig_load(&rig, "zoe", (struct totals){3, 1, 2});
 	rig_hash(&rig, "ann", "999");
 	rig_hash(&rig, "bob", "999");
@@ -613,7 +600,7 @@ TEST(who_was_found_to_differ_is_written_first)
 
 TEST(a_report_of_nothing_behind_a_batch_is_shown_with_it)
 {
-	begin_quiet();
+	rig_begin_quiet(&rig);
 	peer_hold(rig.peer, "HINCRBY");
 	rig_book(&rig, "ann", 1, 0);
 	rig_until_seen(&rig, "HINCRBY", 2);
