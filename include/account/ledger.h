@@ -12,6 +12,8 @@
 #define TALLYD_ACCOUNT_LEDGER_H
 
 #include "account/account.h"
+#include "account/repeat.h"
+#include "account/series.h"
 #include "base/hash.h"
 
 #include <stdbool.h>
@@ -19,7 +21,8 @@
 
 #define TOTAL_MAX ((uint64_t)INT64_MAX)
 #define LEDGER_MAX_SERVICES 65536
-#define LEDGER_MAX_REJECTS 1000 /* waiting for a flush; also the bound of the table */
+#define LEDGER_SERIES_PER_USER 8 /* bound of all series: so many times max_users */
+#define LEDGER_MAX_REJECTS 1000  /* waiting for a flush; also the bound of the table */
 
 /* Independent sums: an adopted panel total has only `used`. */
 struct totals {
@@ -48,7 +51,13 @@ struct service {
 	TAILQ_ENTRY(service) dirty_link;
 	UT_hash_handle hh;
 	enum event_kind kind;
-	const char *node, *name; /* inside key */
+	const char *node, *name;    /* inside key */
+	struct service *other;      /* of the other kind and the same names, or NULL */
+	struct series *series;      /* by client */
+	struct epoch epoch;         /* of the counters of both kinds */
+	struct epoch scratch_epoch; /* series_measure()'s */
+	uint64_t measured_for;
+	struct stream stream;
 	char state[32];
 	char key[];
 };
@@ -79,8 +88,10 @@ struct adopted {
 
 struct ledger_stats {
 	size_t users, dirty_users; /* dirty_users includes those of an unfinished cut */
-	size_t unsent_users, services;
-	bool has_saturated; /* some total has reached TOTAL_MAX */
+	size_t unsent_users, services, series;
+	size_t open_reports;
+	uint64_t dropped_open_reports; /* since the start: there were too many */
+	bool has_saturated;            /* some total has reached TOTAL_MAX */
 };
 
 /* `has_view` false: nothing is kept for Redis. NULL if memory is short. */
@@ -91,12 +102,17 @@ void ledger_free(struct ledger *ledger);
 int ledger_load_user(struct ledger *ledger, const char *id, struct totals total,
 	uint64_t created_ms, uint64_t last_seen_ms) MUST_CHECK;
 int ledger_load_service(struct ledger *ledger, const char *node, enum event_kind kind,
-	const char *name, const struct counters *last, const char *state) MUST_CHECK;
+	const char *name, const struct counters *last, const char *state,
+	const struct epoch *epoch) MUST_CHECK;
+int ledger_load_series(struct ledger *ledger, const char *node, enum event_kind kind,
+	const char *name, const char *client, const struct mark *mark) MUST_CHECK;
+int ledger_load_open_report(struct ledger *ledger, const char *node, enum event_kind kind,
+	const char *name, const struct origin *origin) MUST_CHECK;
 
 /*
  * Makes room so that the following ledger_apply() of the same bookings cannot fail: finds
- * or allocates each user and service. A new one is invisible until something is applied
- * to it. 0 or ERR_NOMEM.
+ * or allocates each user, service and series. A new one is invisible until something is
+ * applied to it. 0 or ERR_NOMEM.
  */
 int ledger_prepare(
 	struct ledger *ledger, const char *node, struct bookings *bookings) MUST_CHECK;
@@ -106,9 +122,19 @@ int ledger_prepare(
 void ledger_forget_prepared(
 	struct ledger *ledger, const char *node, struct bookings *bookings);
 
-/* Adds bookings that were prepared, as record `seq`. The one place where totals grow. */
-void ledger_apply(struct ledger *ledger, const struct bookings *bookings, uint64_t now_ms,
-	uint64_t seq);
+/* Gives prepared bookings their deltas and marks, see series_measure(). */
+void ledger_measure(struct ledger *ledger, struct bookings *bookings);
+
+/* Adds bookings that were prepared, at least one, as the record of `origin`; nothing, if
+ * that is a repeat. The one place where totals grow. */
+void ledger_apply(struct ledger *ledger, const struct bookings *bookings,
+	const struct origin *origin);
+
+/* Lets the record of `origin` tell what was proved since the last one. */
+void ledger_tell_proofs(const struct ledger *ledger, struct origin *origin);
+
+/* The open reports; the stream of bookings is that of the first one's service. */
+struct repeats *ledger_repeats(struct ledger *ledger);
 
 /*
  * Adds totals that no report brought: they stand in no journal, only in the next cut, so
@@ -134,10 +160,13 @@ void ledger_keep_reject(struct ledger *ledger, const char *node,
 const struct user *ledger_find_user(const struct ledger *ledger, const char *id);
 bool ledger_has_service(const struct ledger *ledger, const char *node,
 	enum event_kind kind, const char *name);
+bool ledger_has_series(const struct ledger *ledger, const char *node,
+	enum event_kind kind, const char *name, const char *client);
 
 /* True if that many more fit. */
 bool ledger_has_room_for_users(const struct ledger *ledger, size_t n);
 bool ledger_has_room_for_services(const struct ledger *ledger, size_t n);
+bool ledger_has_room_for_series(const struct ledger *ledger, size_t n);
 void ledger_get_stats(const struct ledger *ledger, struct ledger_stats *ret_stats);
 
 /* What SQLite lacks: the increments since the last cut that was committed. */
@@ -152,7 +181,18 @@ struct cut_service {
 	struct totals increment;
 	struct counters last;
 	uint64_t updated_ms;
+	struct epoch epoch;
 	char state[32];
+};
+
+struct cut_series {
+	const struct series *series; /* the pool reads only client and service */
+	struct mark mark;
+};
+
+struct cut_open_report {
+	const struct service *service;
+	struct origin origin;
 };
 
 struct cut {
@@ -161,6 +201,13 @@ struct cut {
 	size_t n_users;
 	struct cut_service *services;
 	size_t n_services;
+	struct cut_series *series;
+	size_t n_series;
+	struct stream **streams; /* whose open reports are these, and no others; the
+				    pool reads only their service */
+	size_t n_streams;
+	struct cut_open_report *open_reports;
+	size_t n_open_reports;
 	struct kept_reject *rejects;
 	size_t n_rejects;
 	bool has_link;

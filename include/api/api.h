@@ -18,12 +18,16 @@ struct api {
 	struct flush *flush;
 	struct flush_config flush_config; /* as shown in the status */
 	unsigned sync_batch_size;
-	uint64_t started_ms; /* clock_ms() */
+	enum counter_mode counters; /* of reports that do not say */
+	uint64_t started_ms;        /* clock_ms() */
 	bool is_stopping;
 };
 
 /* The route table, for http_open(); its handlers get a `struct api *`. */
 const struct http_route *api_routes(void);
+
+/* For http_config. */
+void api_delivered(void *arg, uint64_t connection);
 
 void api_observer(void *arg, struct http_request *request);
 void api_status(void *arg, struct http_request *request);

@@ -30,7 +30,7 @@ struct config {
 	uint64_t log_level;
 	uint64_t stop_timeout, max_body_bytes, max_connections;
 	uint64_t idle_timeout, request_timeout;
-	uint64_t allow_anonymous;
+	uint64_t allow_anonymous, counters;
 	enum live_take_over take_over; /* of the command line; no option, since it is done
 					  once */
 };

@@ -8,7 +8,7 @@
 
 #include "app/config.h"
 
-#define OPTION_COUNT 24
+#define OPTION_COUNT 25
 #define OPTION_AUTO UINT64_MAX /* the value of the word `auto` */
 
 enum option_type { TYPE_TEXT, TYPE_COUNT, TYPE_TIME, TYPE_BYTES, TYPE_WORD };

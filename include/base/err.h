@@ -39,6 +39,7 @@ enum err {
 	ERR_CONFIG = -22,
 	ERR_DATA_DIR = -23, /* data_dir cannot be made or entered */
 	ERR_END = -24,      /* a reader came to the end of its bytes */
+	ERR_HUNG_UP = -25,  /* the client has gone, before its report was accepted */
 };
 
 /* Exit codes of the program (sysexits.h); 0 is a clean stop. */

@@ -6,6 +6,7 @@
 #define TALLYD_HTTP_INTERNAL_H
 
 #include "base/buf.h"
+#include "base/hash.h"
 #include "http/server.h"
 
 #include <microhttpd.h>
@@ -20,12 +21,26 @@
  */
 enum connection_state { CONN_IDLE, CONN_READING, CONN_ANSWERING, CONN_WRITING };
 
+/* Of the last http_answer_ok(). LOST: it cannot arrive any more. */
+enum answer_step { ANSWER_NONE, ANSWER_QUEUED, ANSWER_WRITTEN, ANSWER_LOST };
+
+struct delivery {
+	enum answer_step step;
+	uint64_t received;   /* TCP, when it was queued */
+	uint64_t goal;       /* TCP: what has to be acknowledged */
+	uint64_t written_ms; /* when the kernel had all of it */
+};
+
 struct connection {
 	struct http_server *server;
 	struct MHD_Connection *mhd;
 	struct http_request *request; /* the one under way, or NULL */
 	int fd;
-	uint64_t id; /* counts up over the life of the process */
+	uint64_t id;
+	UT_hash_handle hh; /* by id */
+	struct delivery delivery;
+	bool is_watched; /* a unix socket whose peer may read the answer any time */
+	TAILQ_ENTRY(connection) watched_link;
 	enum connection_state state;
 	uint64_t since_ms;         /* when the state began */
 	uint64_t partial_since_ms; /* IDLE: when the first bytes of a request were seen,
@@ -48,6 +63,7 @@ struct http_request {
 	const char *sentence; /* of the refusal */
 	char allow[64];       /* of a 405 */
 	bool is_suspended, is_handed;
+	bool is_ok;                  /* its answer is http_answer_ok() */
 	struct MHD_Response *answer; /* between being given and being queued */
 	int status;
 };
@@ -72,6 +88,9 @@ struct http_server {
 	struct listener listeners[MAX_LISTENERS];
 	size_t n_listeners;
 	struct connections idle, busy; /* idle: the longest idle first */
+	struct connections watched;
+	struct connection *by_id;
+	TAILQ_HEAD(, leaving) leaving;
 	struct http_stats stats;
 	uint64_t next_id;
 	size_t body_bytes; /* of all requests under way */
@@ -109,6 +128,15 @@ void connection_on_notify(void *server, struct MHD_Connection *mhd, void **conte
 	enum MHD_ConnectionNotificationCode code);
 struct connection *connection_of(struct MHD_Connection *mhd); /* NULL: memory was short */
 bool connection_is_late(struct connection *connection, uint64_t now);
+
+/* delivery.c */
+void answer_queued(struct connection *connection);
+void answer_written(struct connection *connection);
+void answer_proved_by_request(struct connection *connection);
+void delivery_on_close(struct connection *connection);
+void delivery_look_at_watched(struct http_server *server); /* before MHD_run() */
+void delivery_look_at_leaving(struct http_server *server);
+void delivery_done(struct http_server *server);
 
 /* request.c */
 enum MHD_Result request_on_access(void *server, struct MHD_Connection *mhd,

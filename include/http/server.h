@@ -23,7 +23,14 @@ struct http_config {
 	unsigned max_connections; /* when full, the longest idle one gives way */
 	uint64_t idle_timeout_ms;
 	uint64_t request_timeout_ms;
+	/* The answer_ok to the last request of that connection has arrived. Gets the
+	 * handlers' `arg`. */
+	void (*on_delivered)(void *arg, uint64_t connection);
 };
+
+/* What is known of an http_answer_ok(): ARRIVED: proved. LOST: the client has gone before
+ * or without reading it, or has not acknowledged it for 500 ms. */
+enum http_delivery { HTTP_UNDECIDED, HTTP_ARRIVED, HTTP_LOST };
 
 struct http_request;
 typedef void (*http_handler)(void *arg, struct http_request *request);
@@ -73,6 +80,7 @@ const char *http_param(
 	const struct http_request *request, const char *name); /* NULL: absent */
 const char *http_path_value(
 	const struct http_request *request); /* what `{}` stood for, or "" */
+/* Never used again, not even by a later process on the same machine. */
 uint64_t http_connection_id(const struct http_request *request);
 
 /*
@@ -87,6 +95,13 @@ void http_answer_empty(struct http_request *request, int status);
 /* {"ok":false,"error":"<sentence>"}, of plain text without quotes or backslashes. A 503
  * is empty, which keeps the connection of Go's client. */
 void http_answer_error(struct http_request *request, int status, const char *sentence);
+
+/*
+ * Looks at the last answer of a connection, which may be gone; LOST if nothing is known
+ * of it. UNDECIDED while its request is under way, or LOST if the client has hung up.
+ */
+enum http_delivery http_delivery_of(
+	const struct http_server *server, uint64_t connection);
 
 struct http_stats {
 	size_t connections;

@@ -2,9 +2,18 @@
 #ifndef TALLYD_HTTP_TCP_H
 #define TALLYD_HTTP_TCP_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-/* Bytes received so far, also those not read yet; 0 if `fd` is not TCP. */
-uint64_t tcp_received_bytes(int fd);
+struct tcp_view {
+	uint64_t received; /* bytes, also those not read yet; a FIN counts as one */
+	uint64_t written;  /* bytes that it was given to send, whatever became of them */
+	uint64_t acked;    /* of them, and our own FIN as one */
+	bool is_open;      /* neither side has ended it */
+	bool is_over;      /* both have, or it was reset */
+};
+
+/* False if `fd` is not TCP. */
+bool tcp_look(int fd, struct tcp_view *ret_view);
 
 #endif

@@ -48,7 +48,7 @@ int journal_open(uv_loop_t *loop, int dir_fd, const struct journal_config *confi
 	struct journal **ret_journal, struct errmsg *ret_msg) MUST_CHECK;
 
 /*
- * Writes `record`, whose seq and synced_seq it fills in, as the next sequence. 0, or
+ * Writes `record`, whose sequences it fills in, as the next sequence. 0, or
  * ERR_JOURNAL_WRITE, ERR_JOURNAL_FULL, ERR_DISK_LOW, ERR_NOMEM: then nothing has changed
  * and the next call may succeed.
  */

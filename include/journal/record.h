@@ -7,7 +7,9 @@
  * Little-endian. `length` counts the payload; the CRC-32C covers length and all that
  * follows the CRC. `synced_seq` is the highest sequence known to be on stable storage
  * when this was written: what tells a crash's torn tail from corruption. Connection and
- * fingerprint (XXH3-128 of the body) are what a repeated report is recognised by. Pure.
+ * fingerprint (XXH3-128 of the body) are what a repeated report is recognised by: a later
+ * record of a connection proves that the earlier one was answered, and a record also
+ * names connections for which TCP has proved it since the last. Pure.
  */
 #ifndef TALLYD_JOURNAL_RECORD_H
 #define TALLYD_JOURNAL_RECORD_H
@@ -17,15 +19,14 @@
 
 #define RECORD_HEAD_BYTES 56
 #define RECORD_MAX_PAYLOAD (UINT32_C(256) << 20)
-#define FINGERPRINT_BYTES 16
-
+/* A repeat has one booking, of the service in whose stream it stands, which adds nothing.
+ */
 struct record {
-	uint64_t seq, synced_seq;
-	uint64_t conn;    /* which connection of this process's life brought it */
-	uint64_t time_ms; /* since 1970 */
-	uint8_t fingerprint[FINGERPRINT_BYTES];
+	struct origin origin;
+	uint64_t synced_seq;
 	const char *node;
 	struct bookings bookings;
+	uint64_t *proved; /* what origin.proved points to, if record_decode() made it */
 };
 
 /* Appends the record to `out`. The outcome is buf_ok(out). */
@@ -41,11 +42,12 @@ enum record_check record_check(const uint8_t *bytes, size_t len, size_t *ret_siz
 	uint64_t *ret_seq, uint64_t *ret_synced_seq);
 
 /*
- * Decodes a record that record_check() found whole. Its strings borrow from `bytes`; its
- * bookings are freed with bookings_done(). 0, ERR_NOMEM, or ERR_JOURNAL_CORRUPT if the
- * payload is not ours.
+ * Decodes a record that record_check() found whole. Its strings borrow from `bytes`; it
+ * is freed with record_done(). 0, ERR_NOMEM, or ERR_JOURNAL_CORRUPT if the payload is not
+ * ours.
  */
 int record_decode(
 	const uint8_t *bytes, size_t size, struct record *ret_record) MUST_CHECK;
+void record_done(struct record *record);
 
 #endif

@@ -1,8 +1,8 @@
 /*
  * Accepting a report: the order of the steps, and nothing else (design, section 5).
  *
- *     parse ► book ► journal ► ledger ► live  ...  synced (if always) ► shown (if Redis
- * is up) ► done
+ *     parse ► book ► is it a repeat? ► measure ► journal ► ledger ► live  ...  synced (if
+ * always) ► shown (if Redis is up) ► done
  *
  * Up to the journal nothing has changed and any failure is an answer. After it the report
  * is accepted; what follows only decides how long the answer waits.
@@ -10,6 +10,7 @@
 #ifndef TALLYD_PIPELINE_ACCEPT_H
 #define TALLYD_PIPELINE_ACCEPT_H
 
+#include "http/server.h"
 #include "journal/journal.h"
 #include "live/live.h"
 #include "store/flush.h"
@@ -20,11 +21,24 @@ struct accept_parts {
 	struct live *live;
 	struct flush *flush;
 	uint64_t shown_timeout_ms; /* how long an answer waits for Redis at most */
+	/* Whether the answer to what a connection brought last has arrived. */
+	enum http_delivery (*delivery_of)(void *arg, uint64_t connection);
+	void *delivery_arg;
+};
+
+/* A report, as it came through the door. All is borrowed for the call. */
+struct incoming {
+	const char *node;
+	enum counter_mode counters;
+	uint64_t connection;
+	const char *body;
+	size_t len;
 };
 
 struct accept_stats {
 	uint64_t accepted, refused; /* reports */
-	uint64_t stats_events;      /* accepted ones */
+	uint64_t repeats;      /* of accepted ones: answered ok, and counted in neither */
+	uint64_t stats_events; /* accepted ones */
 	uint64_t rejected_events;
 };
 
@@ -38,12 +52,15 @@ struct accept;
 struct accept *accept_new(uv_loop_t *loop, const struct accept_parts *parts);
 
 /*
- * Takes one report from `node` through the steps. 0: accepted, `on_done` will fire. Else
- * it was not: ERR_JSON, ERR_NO_EVENTS, ERR_JOURNAL_*, ERR_DISK_LOW, ERR_STOPPING,
- * ERR_NOMEM.
+ * Takes one report through the steps. 0: accepted, or a repeat of one that was; `on_done`
+ * will fire. Else it was not: ERR_JSON, ERR_NO_EVENTS, ERR_JOURNAL_*, ERR_DISK_LOW,
+ * ERR_HUNG_UP, ERR_STOPPING, ERR_NOMEM.
  */
-int accept_report(struct accept *accept, const char *node, uint64_t connection,
-	const char *body, size_t len, accept_done_cb on_done, void *arg) MUST_CHECK;
+int accept_report(struct accept *accept, const struct incoming *incoming,
+	accept_done_cb on_done, void *arg) MUST_CHECK;
+
+/* The answer to the last report of `connection` has arrived. */
+void accept_delivered(struct accept *accept, uint64_t connection);
 
 /* Something that answers wait for has moved on: lets go those that need wait no longer.
  */

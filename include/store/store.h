@@ -35,7 +35,7 @@ void store_close(struct store *store);
 /* The id that this data directory was given when it was made. */
 const char *store_instance_id(const struct store *store);
 
-/* Fills an empty ledger: users, services, applied_seq. */
+/* Fills an empty ledger: users, services, series, open reports, applied_seq, the link. */
 int store_load(
 	struct store *store, struct ledger *ledger, struct errmsg *ret_msg) MUST_CHECK;
 

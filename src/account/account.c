@@ -12,6 +12,7 @@ struct newcomer {
 struct newcomers {
 	struct newcomer *users;
 	struct newcomer *services[2]; /* by kind */
+	size_t n_series; /* one that comes twice counts twice: it is only a bound */
 };
 
 static struct newcomer *find(struct newcomer *set, const char *name)
@@ -56,9 +57,16 @@ static bool names_user(const struct event *event)
 		event->client[0] != '\0';
 }
 
+bool booking_names_user(const struct booking *booking)
+{
+	return booking->state[0] == '\0' && booking->kind == KIND_HANDLER &&
+		booking->client[0] != '\0';
+}
+
 /* Whether the event fits under the bounds; *ret_reason is why not. 0 or ERR_NOMEM. */
 static int check_room(const struct ledger *ledger, const char *node,
-	const struct event *event, struct newcomers *newcomers, const char **ret_reason)
+	enum counter_mode mode, const struct event *event, struct newcomers *newcomers,
+	const char **ret_reason)
 {
 	struct newcomer **services = &newcomers->services[event->kind];
 	bool is_new_user = names_user(event) &&
@@ -67,6 +75,9 @@ static int check_room(const struct ledger *ledger, const char *node,
 	bool is_new_service =
 		!ledger_has_service(ledger, node, event->kind, event->service) &&
 		find(*services, event->service) == NULL;
+	bool is_new_series = mode == COUNTERS_CUMULATIVE && event->type == EVENT_STATS &&
+		!ledger_has_series(
+			ledger, node, event->kind, event->service, event->client);
 	size_t n_services = HASH_COUNT(newcomers->services[KIND_HANDLER]) +
 		HASH_COUNT(newcomers->services[KIND_SERVICE]);
 
@@ -76,27 +87,33 @@ static int check_room(const struct ledger *ledger, const char *node,
 		*ret_reason = "max_users is reached";
 	else if (is_new_service && !ledger_has_room_for_services(ledger, n_services + 1))
 		*ret_reason = "there are too many services";
+	else if (is_new_series &&
+		!ledger_has_room_for_series(ledger, newcomers->n_series + 1))
+		*ret_reason = "there are too many series of cumulative counters";
 	if (*ret_reason != NULL)
 		return 0;
+	newcomers->n_series += is_new_series;
 	if (is_new_user && add(&newcomers->users, event->client) != 0)
 		return ERR_NOMEM;
 	return is_new_service ? add(services, event->service) : 0;
 }
 
-static void append(struct bookings *bookings, const struct event *event)
+static void append(
+	struct bookings *bookings, enum counter_mode mode, const struct event *event)
 {
 	bookings->list[bookings->n++] = (struct booking){
 		.kind = event->kind,
 		.service = event->service,
-		.client = names_user(event) ? event->client : "",
+		.client = event->client,
 		.counters = event->counters,
 		.state = event->state,
+		.has_mark = mode == COUNTERS_CUMULATIVE && event->type == EVENT_STATS,
 	};
 	bookings->n_stats += event->type == EVENT_STATS;
 }
 
-int account_book(const struct ledger *ledger, const char *node, struct report *report,
-	struct bookings *ret_bookings)
+int account_book(const struct ledger *ledger, const char *node, enum counter_mode mode,
+	struct report *report, struct bookings *ret_bookings)
 {
 	struct bookings bookings = {0};
 	struct newcomers newcomers = {0};
@@ -109,9 +126,9 @@ int account_book(const struct ledger *ledger, const char *node, struct report *r
 		const struct event *event = &report->events[i];
 		const char *reason;
 
-		code = check_room(ledger, node, event, &newcomers, &reason);
+		code = check_room(ledger, node, mode, event, &newcomers, &reason);
 		if (code == 0 && reason == NULL)
-			append(&bookings, event);
+			append(&bookings, mode, event);
 		else if (code == 0)
 			report_reject(report, reason, event->client);
 	}

@@ -13,16 +13,19 @@
 
 TAILQ_HEAD(user_queue, user);
 TAILQ_HEAD(service_queue, service);
+TAILQ_HEAD(series_queue, series);
 
 struct ledger {
 	struct user *users; /* uthash keeps them in the order they came */
 	struct service *services;
 	struct user_queue dirty_users, unsent_users;
 	struct service_queue dirty_services;
+	struct series_queue dirty_series;
+	struct repeats repeats;
 	struct kept_reject *rejects; /* LEDGER_MAX_REJECTS of them, oldest at 0 */
 	struct ledger_stats stats;
-	size_t max_users, n_dirty_users, n_dirty_services, n_rejects;
-	uint64_t seq, applied_seq, unsent_index;
+	size_t max_users, n_dirty_users, n_dirty_services, n_dirty_series, n_rejects;
+	uint64_t seq, applied_seq, unsent_index, n_measured;
 	struct link_record link;
 	uint64_t link_version, saved_link_version;
 
@@ -45,6 +48,8 @@ struct ledger *ledger_new(size_t max_users, bool has_view)
 	TAILQ_INIT(&ledger->dirty_users);
 	TAILQ_INIT(&ledger->unsent_users);
 	TAILQ_INIT(&ledger->dirty_services);
+	TAILQ_INIT(&ledger->dirty_series);
+	repeats_init(&ledger->repeats);
 	return ledger;
 }
 
@@ -52,6 +57,18 @@ static void free_reject(struct kept_reject *reject)
 {
 	free(reject->node);
 	free(reject->event);
+}
+
+static void free_service(struct service *service)
+{
+	struct series *series = service->series, *next;
+
+	HASH_CLEAR(hh, service->series);
+	for (; series != NULL; series = next) {
+		next = series->hh.next;
+		free(series);
+	}
+	free(service);
 }
 
 void ledger_free(struct ledger *ledger)
@@ -72,8 +89,9 @@ void ledger_free(struct ledger *ledger)
 	}
 	for (; service != NULL; service = next_service) {
 		next_service = service->hh.next;
-		free(service);
+		free_service(service);
 	}
+	repeats_done(&ledger->repeats);
 	for (size_t i = 0; i < ledger->n_rejects; i++)
 		free_reject(&ledger->rejects[i]);
 	free(ledger->rejects);
@@ -145,6 +163,22 @@ static struct service *find_service(
 	return service;
 }
 
+/* Both kinds of one service begin anew together. */
+static void join_other_kind(struct ledger *ledger, struct service *service)
+{
+	char key[SERVICE_KEY_BYTES];
+	size_t len = service_key(key, service->node,
+		service->kind == KIND_SERVICE ? KIND_HANDLER : KIND_SERVICE,
+		service->name);
+	struct service *other = find_service(ledger, key, len);
+
+	if (other == NULL)
+		return;
+	service->other = other;
+	service->epoch = other->epoch;
+	other->other = service;
+}
+
 static struct service *get_service(
 	struct ledger *ledger, const char *node, enum event_kind kind, const char *name)
 {
@@ -161,6 +195,8 @@ static struct service *get_service(
 	service->node = service->key;
 	service->name = service->key + strlen(service->key) + 2;
 	service->kind = kind;
+	stream_init(&service->stream, service);
+	join_other_kind(ledger, service);
 	HASH_ADD_KEYPTR(hh, ledger->services, service->key, len, service);
 	return service;
 }
@@ -183,6 +219,23 @@ static void mark_service_dirty(struct ledger *ledger, struct service *service)
 	service->is_dirty = true;
 	TAILQ_INSERT_TAIL(&ledger->dirty_services, service, dirty_link);
 	ledger->n_dirty_services++;
+}
+
+static void mark_series_dirty(struct ledger *ledger, struct series *series)
+{
+	if (series->is_dirty)
+		return;
+	series->is_dirty = true;
+	TAILQ_INSERT_TAIL(&ledger->dirty_series, series, dirty_link);
+	ledger->n_dirty_series++;
+}
+
+static void set_mark(
+	struct ledger *ledger, struct series *series, const struct mark *mark)
+{
+	ledger->stats.series += !series->is_known;
+	series->is_known = true;
+	series->mark = *mark;
 }
 
 static void mark_user_unsent(struct ledger *ledger, struct user *user)
@@ -226,7 +279,8 @@ int ledger_load_user(struct ledger *ledger, const char *id, struct totals total,
 }
 
 int ledger_load_service(struct ledger *ledger, const char *node, enum event_kind kind,
-	const char *name, const struct counters *last, const char *state)
+	const char *name, const struct counters *last, const char *state,
+	const struct epoch *epoch)
 {
 	struct service *service = get_service(ledger, node, kind, name);
 
@@ -234,26 +288,70 @@ int ledger_load_service(struct ledger *ledger, const char *node, enum event_kind
 		return ERR_NOMEM;
 	make_service_real(ledger, service, 1);
 	service->last = *last;
+	service->epoch = *epoch;
 	strncpy(service->state, state, sizeof(service->state) - 1);
+	return 0;
+}
+
+int ledger_load_series(struct ledger *ledger, const char *node, enum event_kind kind,
+	const char *name, const char *client, const struct mark *mark)
+{
+	struct service *service = get_service(ledger, node, kind, name);
+	struct series *series =
+		service != NULL ? series_get(&service->series, client, service) : NULL;
+
+	if (series == NULL)
+		return ERR_NOMEM;
+	make_service_real(ledger, service, 1);
+	set_mark(ledger, series, mark);
+	return 0;
+}
+
+int ledger_load_open_report(struct ledger *ledger, const char *node, enum event_kind kind,
+	const char *name, const struct origin *origin)
+{
+	struct service *service = get_service(ledger, node, kind, name);
+
+	if (service == NULL)
+		return ERR_NOMEM;
+	make_service_real(ledger, service, 1);
+	return repeats_load(&ledger->repeats, &service->stream, origin);
+}
+
+static int prepare(struct ledger *ledger, const char *node, struct booking *booking)
+{
+	struct service *service =
+		get_service(ledger, node, booking->kind, booking->service);
+
+	if (service == NULL)
+		return ERR_NOMEM;
+	booking->in_service = service;
+	if (booking_names_user(booking)) {
+		booking->in_user = get_user(ledger, booking->client);
+		if (booking->in_user == NULL)
+			return ERR_NOMEM;
+	}
+	if (booking->has_mark) {
+		booking->in_series =
+			series_get(&service->series, booking->client, service);
+		if (booking->in_series == NULL)
+			return ERR_NOMEM;
+	}
 	return 0;
 }
 
 int ledger_prepare(struct ledger *ledger, const char *node, struct bookings *bookings)
 {
-	for (size_t i = 0; i < bookings->n; i++) {
-		struct booking *booking = &bookings->list[i];
+	int code = repeats_prepare(&ledger->repeats);
 
-		booking->in_service =
-			get_service(ledger, node, booking->kind, booking->service);
-		if (booking->in_service == NULL)
-			return ERR_NOMEM;
-		if (booking->client[0] == '\0')
-			continue;
-		booking->in_user = get_user(ledger, booking->client);
-		if (booking->in_user == NULL)
-			return ERR_NOMEM;
-	}
-	return 0;
+	for (size_t i = 0; i < bookings->n && code == 0; i++)
+		code = prepare(ledger, node, &bookings->list[i]);
+	return code;
+}
+
+void ledger_measure(struct ledger *ledger, struct bookings *bookings)
+{
+	series_measure(bookings, ++ledger->n_measured);
 }
 
 static void forget_if_prepared(struct ledger *ledger, const char *id)
@@ -264,6 +362,16 @@ static void forget_if_prepared(struct ledger *ledger, const char *id)
 		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 		HASH_DEL(ledger->users, user);
 		free(user);
+	}
+}
+
+static void forget_if_unknown(struct service *service, const char *client)
+{
+	struct series *series = series_find(service->series, client);
+
+	if (series != NULL && !series->is_known) {
+		HASH_DEL(service->series, series);
+		free(series);
 	}
 }
 
@@ -278,15 +386,41 @@ void ledger_forget_prepared(
 		size_t len = service_key(key, node, booking->kind, booking->service);
 		struct service *service = find_service(ledger, key, len);
 
+		if (service != NULL && booking->has_mark)
+			forget_if_unknown(service, booking->client);
 		if (service != NULL && service->updated_ms == 0) {
+			if (service->other != NULL)
+				service->other->other = NULL;
 			/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 			HASH_DEL(ledger->services, service);
-			free(service);
+			free_service(service);
 		}
-		forget_if_prepared(ledger, booking->client);
+		if (booking_names_user(booking))
+			forget_if_prepared(ledger, booking->client);
 		booking->in_service = NULL;
 		booking->in_user = NULL;
+		booking->in_series = NULL;
 	}
+}
+
+static void enter_epoch(struct ledger *ledger, struct service *service, const char *state)
+{
+	struct epoch before = service->epoch;
+
+	if (epoch_enter(&service->epoch, state))
+		repeats_lapse(&ledger->repeats, &service->stream);
+	if (before.number != service->epoch.number ||
+		before.is_starting != service->epoch.is_starting)
+		mark_service_dirty(ledger, service);
+}
+
+static void enter_state(struct ledger *ledger, struct service *service, const char *state)
+{
+	memset(service->state, 0, sizeof(service->state));
+	strncpy(service->state, state, sizeof(service->state) - 1);
+	enter_epoch(ledger, service, state);
+	if (service->other != NULL && service->other->updated_ms != 0)
+		enter_epoch(ledger, service->other, state);
 }
 
 static void apply_to_service(
@@ -299,7 +433,7 @@ static void apply_to_service(
 	make_service_real(ledger, service, now_ms);
 	mark_service_dirty(ledger, service);
 	if (booking->state[0] != '\0') {
-		strncpy(service->state, booking->state, sizeof(service->state) - 1);
+		enter_state(ledger, service, booking->state);
 		return;
 	}
 	add_totals(ledger, &service->pending, &delta);
@@ -341,17 +475,35 @@ static void apply_to_user(
 	}
 }
 
-void ledger_apply(struct ledger *ledger, const struct bookings *bookings, uint64_t now_ms,
-	uint64_t seq)
+static void apply(struct ledger *ledger, const struct booking *booking, uint64_t now_ms)
 {
-	for (size_t i = 0; i < bookings->n; i++) {
-		const struct booking *booking = &bookings->list[i];
-
-		apply_to_service(ledger, booking, now_ms);
-		if (booking->in_user != NULL)
-			apply_to_user(ledger, booking, now_ms);
+	apply_to_service(ledger, booking, now_ms);
+	if (booking->in_user != NULL)
+		apply_to_user(ledger, booking, now_ms);
+	if (booking->in_series != NULL) {
+		set_mark(ledger, booking->in_series, &booking->mark);
+		mark_series_dirty(ledger, booking->in_series);
 	}
-	ledger->seq = seq;
+}
+
+void ledger_apply(struct ledger *ledger, const struct bookings *bookings,
+	const struct origin *origin)
+{
+	for (size_t i = 0; i < bookings->n && origin->repeats == 0; i++)
+		apply(ledger, &bookings->list[i], origin->time_ms);
+	repeats_note(&ledger->repeats, &bookings->list[0].in_service->stream, origin);
+	ledger->seq = origin->seq;
+}
+
+void ledger_tell_proofs(const struct ledger *ledger, struct origin *origin)
+{
+	origin->proved = ledger->repeats.proofs.conns;
+	origin->n_proved = ledger->repeats.proofs.n;
+}
+
+struct repeats *ledger_repeats(struct ledger *ledger)
+{
+	return &ledger->repeats;
 }
 
 static void adopt_user(
@@ -441,6 +593,16 @@ bool ledger_has_service(const struct ledger *ledger, const char *node,
 	return service != NULL && service->updated_ms != 0;
 }
 
+bool ledger_has_series(const struct ledger *ledger, const char *node,
+	enum event_kind kind, const char *name, const char *client)
+{
+	char key[SERVICE_KEY_BYTES];
+	size_t len = service_key(key, node, kind, name);
+	const struct service *service = find_service(ledger, key, len);
+
+	return service != NULL && series_find(service->series, client) != NULL;
+}
+
 bool ledger_has_room_for_users(const struct ledger *ledger, size_t n)
 {
 	return ledger->stats.users + n <= ledger->max_users;
@@ -451,15 +613,24 @@ bool ledger_has_room_for_services(const struct ledger *ledger, size_t n)
 	return ledger->stats.services + n <= LEDGER_MAX_SERVICES;
 }
 
+bool ledger_has_room_for_series(const struct ledger *ledger, size_t n)
+{
+	return ledger->stats.series + n <=
+		LEDGER_SERIES_PER_USER * ledger->max_users + LEDGER_MAX_SERVICES;
+}
+
 void ledger_get_stats(const struct ledger *ledger, struct ledger_stats *ret_stats)
 {
 	*ret_stats = ledger->stats;
+	ret_stats->open_reports = ledger->repeats.n_open;
+	ret_stats->dropped_open_reports = ledger->repeats.n_dropped;
 }
 
 bool ledger_is_dirty(const struct ledger *ledger)
 {
 	return ledger->n_dirty_users > 0 || ledger->n_dirty_services > 0 ||
-		ledger->n_rejects > 0 || !ledger_is_link_saved(ledger);
+		ledger->repeats.n_dirty > 0 || ledger->n_rejects > 0 ||
+		!ledger_is_link_saved(ledger);
 }
 
 static void free_cut(struct cut *cut)
@@ -468,6 +639,9 @@ static void free_cut(struct cut *cut)
 		free_reject(&cut->rejects[i]);
 	free(cut->users);
 	free(cut->services);
+	free(cut->series);
+	free(cut->streams);
+	free(cut->open_reports);
 	free(cut->rejects);
 	free(cut);
 }
@@ -480,8 +654,14 @@ static struct cut *allocate_cut(const struct ledger *ledger)
 		return NULL;
 	cut->users = calloc(ledger->n_dirty_users + 1, sizeof(*cut->users));
 	cut->services = calloc(ledger->n_dirty_services + 1, sizeof(*cut->services));
+	cut->series = calloc(ledger->n_dirty_series + 1, sizeof(*cut->series));
+	cut->streams = calloc(ledger->repeats.n_dirty + 1, sizeof(struct stream *));
+	cut->open_reports =
+		calloc(ledger->repeats.n_open + 1, sizeof(*cut->open_reports));
 	cut->rejects = calloc(ledger->n_rejects + 1, sizeof(*cut->rejects));
-	if (cut->users == NULL || cut->services == NULL || cut->rejects == NULL) {
+	if (cut->users == NULL || cut->services == NULL || cut->series == NULL ||
+		cut->streams == NULL || cut->open_reports == NULL ||
+		cut->rejects == NULL) {
 		free_cut(cut);
 		return NULL;
 	}
@@ -508,10 +688,36 @@ static void move_service(struct ledger *ledger, struct cut *cut, struct service 
 	*moved = (struct cut_service){.service = service,
 		.increment = service->pending,
 		.last = service->last,
-		.updated_ms = service->updated_ms};
+		.updated_ms = service->updated_ms,
+		.epoch = service->epoch};
 	memcpy(moved->state, service->state, sizeof(moved->state));
 	service->pending = (struct totals){0};
 	service->is_dirty = false;
+}
+
+static void move_series(struct ledger *ledger, struct cut *cut, struct series *series)
+{
+	TAILQ_REMOVE(&ledger->dirty_series, series, dirty_link);
+	ledger->n_dirty_series--;
+	cut->series[cut->n_series++] = (struct cut_series){series, series->mark};
+	series->is_dirty = false;
+}
+
+static void move_stream(struct ledger *ledger, struct cut *cut, struct stream *stream)
+{
+	const struct open_report *report;
+
+	repeats_mark_clean(&ledger->repeats, stream);
+	cut->streams[cut->n_streams++] = stream;
+	TAILQ_FOREACH (report, &stream->open, link) {
+		struct cut_open_report *moved = &cut->open_reports[cut->n_open_reports++];
+
+		*moved = (struct cut_open_report){.service = stream->service,
+			.origin = {.seq = report->seq,
+				.conn = report->conn,
+				.time_ms = report->time_ms}};
+		memcpy(moved->origin.fingerprint, report->fingerprint, FINGERPRINT_BYTES);
+	}
 }
 
 struct cut *ledger_cut(struct ledger *ledger)
@@ -526,6 +732,10 @@ struct cut *ledger_cut(struct ledger *ledger)
 		move_user(ledger, cut, TAILQ_FIRST(&ledger->dirty_users));
 	while (!TAILQ_EMPTY(&ledger->dirty_services))
 		move_service(ledger, cut, TAILQ_FIRST(&ledger->dirty_services));
+	while (!TAILQ_EMPTY(&ledger->dirty_series))
+		move_series(ledger, cut, TAILQ_FIRST(&ledger->dirty_series));
+	while (!TAILQ_EMPTY(&ledger->repeats.dirty))
+		move_stream(ledger, cut, TAILQ_FIRST(&ledger->repeats.dirty));
 	memcpy(cut->rejects, ledger->rejects, ledger->n_rejects * sizeof(*cut->rejects));
 	cut->n_rejects = ledger->n_rejects;
 	ledger->n_rejects = 0;
@@ -580,6 +790,11 @@ void ledger_cut_failed(struct ledger *ledger, struct cut *cut)
 		add_totals(ledger, &service->pending, &cut->services[i].increment);
 		mark_service_dirty(ledger, service);
 	}
+	/* Likewise: the ledger's own. */
+	for (size_t i = 0; i < cut->n_series; i++)
+		mark_series_dirty(ledger, (struct series *)cut->series[i].series);
+	for (size_t i = 0; i < cut->n_streams; i++)
+		repeats_mark_dirty(&ledger->repeats, cut->streams[i]);
 	restore_rejects(ledger, cut);
 	free_cut(cut);
 }

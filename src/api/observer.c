@@ -18,31 +18,48 @@ static void refuse(struct http_request *request, int code, const char *sentence)
 	http_answer_error(request, err_http_status(code), sentence);
 }
 
+static bool read_counters(const struct api *api, const struct http_request *request,
+	enum counter_mode *ret_mode)
+{
+	const char *word = http_param(request, "counters");
+
+	if (word == NULL)
+		*ret_mode = api->counters;
+	else if (strcmp(word, "delta") == 0)
+		*ret_mode = COUNTERS_DELTA;
+	else if (strcmp(word, "cumulative") == 0)
+		*ret_mode = COUNTERS_CUMULATIVE;
+	else
+		return false;
+	return true;
+}
+
+void api_delivered(void *arg, uint64_t connection)
+{
+	accept_delivered(((struct api *)arg)->accept, connection);
+}
+
 void api_observer(void *arg, struct http_request *request)
 {
 	struct api *api = arg;
 	const char *node = http_param(request, "node");
-	const char *counters = http_param(request, "counters");
-	size_t len;
-	const char *body = http_body(request, &len);
+	struct incoming incoming = {
+		.node = node != NULL && node[0] != '\0' ? node : "default",
+		.connection = http_connection_id(request)};
 	int code;
 
-	if (node == NULL || node[0] == '\0')
-		node = "default";
-	if (!text_is_name(node)) {
+	if (!text_is_name(incoming.node)) {
 		refuse(request, ERR_PARAM,
 			"node is not a name: up to 255 bytes of UTF-8 without control "
 			"characters");
 		return;
 	}
-	if (counters != NULL && strcmp(counters, "delta") != 0) {
-		refuse(request, ERR_PARAM,
-			"counters can only be `delta` here: set observer.resetTraffic: "
-			"true in GOST");
+	if (!read_counters(api, request, &incoming.counters)) {
+		refuse(request, ERR_PARAM, "counters is neither delta nor cumulative");
 		return;
 	}
-	code = accept_report(api->accept, node, http_connection_id(request), body, len,
-		on_accepted, request);
+	incoming.body = http_body(request, &incoming.len);
+	code = accept_report(api->accept, &incoming, on_accepted, request);
 	if (code != 0)
 		refuse(request, code, err_text(code));
 }

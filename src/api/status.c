@@ -95,12 +95,16 @@ static void add_redis(
 	add_text(redis, "error", stats.error);
 }
 
-static void add_reports(cJSON *data, const struct accept_stats *accept)
+static void add_reports(
+	cJSON *data, const struct accept_stats *accept, const struct ledger_stats *ledger)
 {
 	cJSON *reports = cJSON_AddObjectToObject(data, "reports");
 
 	json_add_u64(reports, "accepted", accept->accepted);
 	json_add_u64(reports, "refused", accept->refused);
+	json_add_u64(reports, "repeats", accept->repeats);
+	json_add_u64(reports, "open", ledger->open_reports);
+	json_add_u64(reports, "droppedOpen", ledger->dropped_open_reports);
 	json_add_u64(reports, "rejectedEvents", accept->rejected_events);
 }
 
@@ -136,7 +140,7 @@ void api_status(void *arg, struct http_request *request)
 	add_efficiency(data, &flush, &accept);
 	add_last_sync(data, &flush);
 	add_redis(data, api->live, &ledger);
-	add_reports(data, &accept);
+	add_reports(data, &accept, &ledger);
 	add_journal(data, api->journal);
 	json_add_u64(data, "users", ledger.users);
 	(void)cJSON_AddBoolToObject(data, "hasSaturatedTotals", ledger.has_saturated);

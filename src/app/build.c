@@ -178,17 +178,22 @@ static int open_live(struct app *app, struct errmsg *msg)
 	return 0;
 }
 
+static enum http_delivery delivery_of(void *arg, uint64_t connection)
+{
+	return http_delivery_of(((struct app *)arg)->http, connection);
+}
+
 static int open_pipeline(struct app *app, struct errmsg *msg)
 {
 	struct accept_parts parts = {app->ledger, app->journal, app->live, app->flush,
-		at_most(app->config->redis_timeout, MAX_SHOWN_MS)};
+		at_most(app->config->redis_timeout, MAX_SHOWN_MS), delivery_of, app};
 
 	app->accept = accept_new(&app->loop, &parts);
 	if (app->accept == NULL)
 		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
 	app->api = (struct api){app->accept, app->ledger, app->journal, app->live,
 		app->flush, app->api.flush_config, (unsigned)app->config->sync_batch_size,
-		clock_ms(), false};
+		(enum counter_mode)app->config->counters, clock_ms(), false};
 	return 0;
 }
 
@@ -197,7 +202,7 @@ static int open_door(struct app *app, struct errmsg *msg)
 	const struct config *config = app->config;
 	struct http_config http = {config->listen, config->max_body_bytes,
 		(unsigned)config->max_connections, config->idle_timeout,
-		config->request_timeout};
+		config->request_timeout, api_delivered};
 
 	return http_open(&app->loop, &http, api_routes(), &app->api, &app->http, msg);
 }

@@ -15,7 +15,7 @@
 #include <string.h>
 
 /* Where a value came from, for the sentence about what is wrong with it. */
-struct origin {
+struct source {
 	const char *file; /* NULL: the environment or the command line */
 	int line;
 	const char *where;
@@ -33,16 +33,16 @@ struct loader {
 };
 
 __attribute__((format(printf, 4, 5))) static void mistake(struct loader *loader,
-	const struct origin *origin, const char *name, const char *format, ...)
+	const struct source *source, const char *name, const char *format, ...)
 {
 	va_list args;
 
 	/* What cannot be written to stderr cannot be helped; the exit code tells as well.
 	 */
-	if (origin->file != NULL)
-		(void)fprintf(loader->errors, "%s:%d: ", origin->file, origin->line);
+	if (source->file != NULL)
+		(void)fprintf(loader->errors, "%s:%d: ", source->file, source->line);
 	else
-		(void)fprintf(loader->errors, "%s: ", origin->where);
+		(void)fprintf(loader->errors, "%s: ", source->where);
 	if (name != NULL)
 		(void)fprintf(loader->errors, "%s: ", name);
 	va_start(args, format);
@@ -52,24 +52,24 @@ __attribute__((format(printf, 4, 5))) static void mistake(struct loader *loader,
 	loader->n_mistakes++;
 }
 
-static void unknown(struct loader *loader, const struct origin *origin, const char *name)
+static void unknown(struct loader *loader, const struct source *source, const char *name)
 {
 	const char *near = option_near_miss(name);
 
 	if (near != NULL)
-		mistake(loader, origin, name, "there is no such option; did you mean %s?",
+		mistake(loader, source, name, "there is no such option; did you mean %s?",
 			near);
 	else
-		mistake(loader, origin, name, "there is no such option");
+		mistake(loader, source, name, "there is no such option");
 }
 
 static void set_value(struct loader *loader, const struct option_row *row,
-	const char *text, const struct origin *origin)
+	const char *text, const struct source *source)
 {
 	struct errmsg msg = {""};
 
 	if (option_set(loader->config, row, text, &msg) != 0)
-		mistake(loader, origin, row->name, "%s", msg.text);
+		mistake(loader, source, row->name, "%s", msg.text);
 }
 
 /* The file */
@@ -79,11 +79,11 @@ static void set_value(struct loader *loader, const struct option_row *row,
 static void check_line(struct loader *loader, char *line)
 {
 	const char *at = strncmp(line, "\xef\xbb\xbf", 3) == 0 ? line + 3 : line;
-	struct origin origin = {loader->file, loader->line, NULL};
+	struct source source = {loader->file, loader->line, NULL};
 
 	if (strchr("#;[\r\n", *at) != NULL || at[strcspn(at, "=:")] != '\0')
 		return;
-	mistake(loader, &origin, NULL, "`name = value` is expected");
+	mistake(loader, &source, NULL, "`name = value` is expected");
 	line[0] = '#';
 }
 
@@ -100,10 +100,10 @@ static char *read_line(char *buf, int size, void *stream)
 	loader->line++;
 	len = strlen(line);
 	if (len + 1 == (size_t)size && line[len - 1] != '\n') {
-		struct origin origin = {loader->file, loader->line, NULL};
+		struct source source = {loader->file, loader->line, NULL};
 		int c;
 
-		mistake(loader, &origin, NULL, "the line is longer than %d characters",
+		mistake(loader, &source, NULL, "the line is longer than %d characters",
 			size - 2);
 		do
 			c = fgetc(loader->stream);
@@ -119,41 +119,41 @@ static char *read_line(char *buf, int size, void *stream)
 static int on_key(void *arg, const char *section, const char *name, const char *value)
 {
 	struct loader *loader = arg;
-	struct origin origin = {loader->file, loader->line, NULL};
+	struct source source = {loader->file, loader->line, NULL};
 	const struct option_row *row = option_find(name);
 
 	if (section[0] != '\0') {
-		mistake(loader, &origin, name, "there is no section [%s]", section);
+		mistake(loader, &source, name, "there is no section [%s]", section);
 	} else if (row == NULL) {
-		unknown(loader, &origin, name);
+		unknown(loader, &source, name);
 	} else if (loader->seen_at[row - option_rows()] != 0) {
-		mistake(loader, &origin, name, "it was set in line %d already",
+		mistake(loader, &source, name, "it was set in line %d already",
 			loader->seen_at[row - option_rows()]);
 	} else {
 		loader->seen_at[row - option_rows()] = loader->line;
-		set_value(loader, row, value, &origin);
+		set_value(loader, row, value, &source);
 	}
 	return 1;
 }
 
 static void load_file(struct loader *loader, const char *path, bool must_exist)
 {
-	struct origin origin = {.where = path};
+	struct source source = {.where = path};
 	int line;
 
 	loader->file = path;
 	loader->stream = fopen(path, "re");
 	if (loader->stream == NULL) {
 		if (must_exist || errno != ENOENT)
-			mistake(loader, &origin, NULL, "%s", strerror(errno));
+			mistake(loader, &source, NULL, "%s", strerror(errno));
 		return;
 	}
 	line = ini_parse_stream(read_line, loader, on_key, loader);
-	origin = (struct origin){path, line, NULL};
+	source = (struct source){path, line, NULL};
 	if (line > 0)
-		mistake(loader, &origin, NULL, "`name = value` is expected");
+		mistake(loader, &source, NULL, "`name = value` is expected");
 	if (ferror(loader->stream))
-		mistake(loader, &(struct origin){.where = path}, NULL,
+		mistake(loader, &(struct source){.where = path}, NULL,
 			"it cannot be read");
 	(void)fclose(loader->stream); /* only read from */
 }
@@ -175,13 +175,13 @@ static void set_from_environment(struct loader *loader, const struct option_row 
 {
 	const char *value = lookup(environment, name);
 	char where[128];
-	struct origin origin = {.where = where};
+	struct source source = {.where = where};
 
 	(void)snprintf(where, sizeof(where), "environment %s", name);
 	/* Empty means unset, where it could mean nothing else. */
 	if (value != NULL &&
 		(value[0] != '\0' || (row->type == TYPE_TEXT && row->min == 0)))
-		set_value(loader, row, value, &origin);
+		set_value(loader, row, value, &source);
 }
 
 static void upper_case(char *to, size_t size, const char *name)
@@ -206,7 +206,7 @@ static void check_variable(struct loader *loader, const char *variable)
 	(void)snprintf(where, sizeof(where), "environment %.*s",
 		(int)strcspn(variable, "="), variable);
 	if (option_find(name) == NULL && option_near_miss(name) != NULL)
-		unknown(loader, &(struct origin){.where = where}, name);
+		unknown(loader, &(struct source){.where = where}, name);
 }
 
 static void load_environment(struct loader *loader, char *const *environment)
@@ -277,32 +277,32 @@ static void shown_part(const char *argument, char ret_part[SHOWN_BYTES])
 
 static void bad_argument(struct loader *loader, int kind, const char *argument)
 {
-	struct origin origin = {.where = "command line"};
+	struct source source = {.where = "command line"};
 	char name[SHOWN_BYTES];
 
 	loader->is_command_line_wrong = true;
 	shown_part(argument, name);
 	if (kind == ':') {
-		mistake(loader, &origin, name, "a value is missing");
+		mistake(loader, &source, name, "a value is missing");
 	} else if (strncmp(name, "--", 2) != 0) {
-		mistake(loader, &origin, name, "there is no such option");
+		mistake(loader, &source, name, "there is no such option");
 	} else if (is_command(name + 2)) {
-		mistake(loader, &origin, name, "it takes no value");
+		mistake(loader, &source, name, "it takes no value");
 	} else {
 		undashed(name + 2);
-		unknown(loader, &origin, name + 2);
+		unknown(loader, &source, name + 2);
 	}
 }
 
 /* getopt_long() stops there, so all that follows was not looked at either. */
 static void stray_argument(struct loader *loader, const char *argument)
 {
-	struct origin origin = {.where = "command line"};
+	struct source source = {.where = "command line"};
 	char name[SHOWN_BYTES];
 
 	loader->is_command_line_wrong = true;
 	shown_part(argument, name);
-	mistake(loader, &origin, name, "only options are expected");
+	mistake(loader, &source, name, "only options are expected");
 }
 
 /* getopt_long() takes any unique beginning of a name; what works today must not mean more
@@ -351,7 +351,7 @@ static void set_take_over(struct loader *loader, const char *how)
 {
 	static const enum live_take_over hows[] = {TAKE_OVER_ADOPT, TAKE_OVER_OVERWRITE};
 	static const char words[] = "adopt|overwrite";
-	struct origin origin = {.where = "command line"};
+	struct source source = {.where = "command line"};
 	uint64_t index;
 
 	if (how == NULL)
@@ -360,7 +360,7 @@ static void set_take_over(struct loader *loader, const char *how)
 		loader->config->take_over = hows[index];
 	} else {
 		loader->is_command_line_wrong = true;
-		mistake(loader, &origin, "take-over-redis", "`%s` is none of %s", how,
+		mistake(loader, &source, "take-over-redis", "`%s` is none of %s", how,
 			words);
 	}
 }
@@ -373,7 +373,7 @@ static void set_arguments(struct loader *loader, const struct arguments *argumen
 
 		if (arguments->values[i] != NULL)
 			set_value(loader, &option_rows()[i], arguments->values[i],
-				&(struct origin){.where = "command line"});
+				&(struct source){.where = "command line"});
 		loader->is_command_line_wrong |= loader->n_mistakes > before;
 	}
 }
@@ -381,25 +381,25 @@ static void set_arguments(struct loader *loader, const struct arguments *argumen
 /* What only shows when all values are there. */
 static void check_take_over(struct loader *loader)
 {
-	struct origin origin = {.where = "command line"};
+	struct source source = {.where = "command line"};
 
 	if (loader->config->take_over != TAKE_OVER_NOT &&
 		strcmp(loader->config->redis_url, "none") == 0)
-		mistake(loader, &origin, "take-over-redis",
+		mistake(loader, &source, "take-over-redis",
 			"redis_url is none: there is no Redis");
 }
 
 static void check_together(struct loader *loader)
 {
 	const struct config *config = loader->config;
-	struct origin origin = {.where = "configuration"};
+	struct source source = {.where = "configuration"};
 	struct errmsg msg;
 	bool is_local;
 
 	if (http_check_listen(config->listen, &is_local, &msg) != 0)
-		mistake(loader, &origin, "listen", "%s", msg.text);
+		mistake(loader, &source, "listen", "%s", msg.text);
 	else if (!is_local && !config->allow_anonymous)
-		mistake(loader, &origin, "listen",
+		mistake(loader, &source, "listen",
 			"%s can be reached by others, and reports carry no secret: "
 			"listen on "
 			"127.0.0.1, [::1] or a unix socket, or set allow_anonymous = yes",
@@ -416,7 +416,7 @@ int config_load(struct config *config, int argc, char **argv, char *const *envir
 	memset(config, 0, sizeof(*config));
 	for (size_t i = 0; i < OPTION_COUNT; i++)
 		set_value(&loader, &option_rows()[i], option_rows()[i].fallback,
-			&(struct origin){.where = "default"});
+			&(struct source){.where = "default"});
 	read_arguments(&loader, argc, argv, &arguments);
 	*ret_command = arguments.command;
 	if (arguments.command == COMMAND_HELP || arguments.command == COMMAND_VERSION)

@@ -119,6 +119,7 @@ static void apply_reload(struct app *app)
 	config_to_flush(app->config, &flush);
 	flush_configure(app->flush, &flush);
 	app->api.flush_config = flush;
+	app->api.counters = (enum counter_mode)app->config->counters;
 	live_set_repair_rate(app->live, app->config->redis_repair_rate);
 	log_set_level((enum log_level)app->config->log_level);
 }

@@ -36,6 +36,8 @@ static const struct entry entries[] = {
 	[-ERR_CONFIG] = {"the configuration is wrong", 500, EXIT_CONFIG},
 	[-ERR_DATA_DIR] = {"data_dir cannot be used", 500, EXIT_STORAGE},
 	[-ERR_END] = {"unexpected end", 500, EXIT_SOFTWARE},
+	[-ERR_HUNG_UP] = {"the client hung up before its report was accepted", 503,
+		EXIT_SOFTWARE},
 };
 
 static const struct entry *find(int code)

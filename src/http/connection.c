@@ -27,6 +27,14 @@ static bool is_loopback(const struct sockaddr *address)
 	return address->sa_family == AF_UNIX;
 }
 
+/* Bytes that TCP has received; 0 on a unix socket. */
+static uint64_t received_bytes(const struct connection *connection)
+{
+	struct tcp_view view;
+
+	return tcp_look(connection->fd, &view) ? view.received : 0;
+}
+
 void connection_enter(struct connection *connection, enum connection_state state)
 {
 	struct http_server *server = connection->server;
@@ -37,7 +45,7 @@ void connection_enter(struct connection *connection, enum connection_state state
 	connection->since_ms = clock_ms();
 	if (state == CONN_IDLE) {
 		connection->partial_since_ms = 0;
-		connection->received_bytes = tcp_received_bytes(connection->fd);
+		connection->received_bytes = received_bytes(connection);
 		TAILQ_INSERT_TAIL(&server->idle, connection, link);
 	} else {
 		TAILQ_INSERT_TAIL(&server->busy, connection, link);
@@ -69,6 +77,7 @@ static void started(
 	connection->is_local = is_loopback(peer);
 	connection->since_ms = clock_ms();
 	TAILQ_INSERT_TAIL(&server->idle, connection, link);
+	HASH_ADD(hh, server->by_id, id, sizeof(connection->id), connection);
 	server->stats.connections++;
 }
 
@@ -81,6 +90,8 @@ void connection_on_notify(void *server, struct MHD_Connection *mhd, void **conte
 	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
 		started(self, mhd, context);
 	} else if (connection != NULL) {
+		delivery_on_close(connection);
+		HASH_DEL(self->by_id, connection);
 		TAILQ_REMOVE(connection->state == CONN_IDLE ? &self->idle : &self->busy,
 			connection, link);
 		self->stats.connections--;
@@ -104,7 +115,7 @@ static bool is_idle_late(struct connection *connection, uint64_t now)
 	const struct http_config *config = &connection->server->config;
 
 	if (connection->partial_since_ms == 0 &&
-		tcp_received_bytes(connection->fd) > connection->received_bytes)
+		received_bytes(connection) > connection->received_bytes)
 		connection->partial_since_ms = now;
 	if (connection->partial_since_ms != 0 &&
 		now - connection->partial_since_ms >= config->request_timeout_ms)

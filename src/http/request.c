@@ -55,6 +55,8 @@ static enum MHD_Result finish(struct http_request *request)
 
 	drop_answer(request, connection->server);
 	connection_enter(connection, CONN_WRITING);
+	if (request->is_ok)
+		answer_queued(connection);
 	return result;
 }
 
@@ -100,6 +102,7 @@ void http_answer_empty(struct http_request *request, int status)
 /* One response serves them all; it is never changed. */
 void http_answer_ok(struct http_request *request)
 {
+	request->is_ok = true;
 	if (request->connection->server->is_draining)
 		answer_copy(request, MHD_HTTP_OK, OK_BODY);
 	else
@@ -226,6 +229,7 @@ static enum MHD_Result begin(struct connection *connection, const char *url,
 	request->connection = connection;
 	connection->request = request;
 	connection->server->stats.requests++;
+	answer_proved_by_request(connection);
 	if (connection->state == CONN_IDLE)
 		connection_enter(connection, CONN_READING);
 	(void)MHD_get_connection_values(
@@ -321,9 +325,10 @@ void request_on_completed(void *server, struct MHD_Connection *mhd, void **conte
 	struct http_request *request = *context;
 	struct connection *connection = connection_of(mhd);
 
-	(void)code;
 	if (connection != NULL) {
 		connection->request = NULL;
+		if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
+			answer_written(connection);
 		if (connection->state != CONN_IDLE)
 			connection_enter(connection, CONN_IDLE);
 	}

@@ -35,6 +35,7 @@ static void run(struct http_server *server)
 {
 	MHD_UNSIGNED_LONG_LONG timeout;
 
+	delivery_look_at_watched(server);
 	(void)MHD_run(server->daemon); /* fails only in modes that we do not use */
 	if (MHD_get_timeout(server->daemon, &timeout) == MHD_YES)
 		timer_start(&server->timer, on_timer, timeout);
@@ -174,7 +175,7 @@ static bool is_drained(const struct http_server *server)
 		if (connection->request == NULL || connection->request->route == NULL ||
 			(connection->request->route->flags & HTTP_MAY_WAIT) == 0)
 			return false;
-	return TAILQ_EMPTY(&server->idle);
+	return TAILQ_EMPTY(&server->idle) && TAILQ_EMPTY(&server->leaving);
 }
 
 static void maybe_drained(struct http_server *server)
@@ -211,6 +212,7 @@ static void on_tick(uv_timer_t *timer)
 		cut_late(&server->busy, now);
 	}
 	run(server);
+	delivery_look_at_leaving(server);
 	maybe_drained(server);
 }
 
@@ -308,10 +310,13 @@ int http_open(uv_loop_t *loop, const struct http_config *config,
 	server->config = *config;
 	server->routes = routes;
 	server->arg = arg;
-	server->next_id = 1;
+	server->next_id =
+		clock_wall_ms() * 1000; /* later than any of an earlier process */
 	server->ticked_ms = clock_ms();
 	TAILQ_INIT(&server->idle);
 	TAILQ_INIT(&server->busy);
+	TAILQ_INIT(&server->watched);
+	TAILQ_INIT(&server->leaving);
 	code = start_daemon(server);
 	if (code != 0)
 		(void)err_set(ret_msg, code, "libmicrohttpd cannot be started");
@@ -337,6 +342,7 @@ static void finish_close(uv_handle_t *handle)
 		return;
 	MHD_stop_daemon(server->daemon);
 	server->daemon = NULL;
+	delivery_done(server);
 	server->on_closed(server->on_closed_arg);
 }
 
@@ -397,6 +403,7 @@ void http_free(struct http_server *server)
 		MHD_stop_daemon(server->daemon);
 	if (server->ok != NULL)
 		MHD_destroy_response(server->ok);
+	delivery_done(server);
 	free(server);
 }
 

@@ -262,7 +262,7 @@ static int give_out(struct fold *fold, const struct found *found, struct errmsg 
 	if (code != 0)
 		return err_set(msg, code, "%s", err_text(code));
 	code = fold->on_record(fold->arg, &record);
-	bookings_done(&record.bookings);
+	record_done(&record);
 	fold->result.n_records++;
 	fold->next_seq = found->seq + 1;
 	return code == 0 ? 0 : err_set(msg, code, "%s", err_text(code));

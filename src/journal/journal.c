@@ -437,7 +437,7 @@ int journal_append(struct journal *journal, struct record *record)
 
 	if (journal->is_disk_low)
 		return ERR_DISK_LOW;
-	record->seq = journal->seq + 1;
+	record->origin.seq = journal->seq + 1;
 	record->synced_seq = journal->synced_seq;
 	buf_reset(&journal->buf, KEEP_BUFFER_BYTES);
 	record_encode(record, &journal->buf);

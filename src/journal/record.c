@@ -1,7 +1,8 @@
 /*
- * Payload: node, number of bookings, bookings. A booking begins with flags; a service is
- * written only where it differs from the booking before, since a report nearly always has
- * one.
+ * Payload: node, number of bookings, bookings, and, unless there are none, the proved
+ * connections and how many. A booking begins with flags; a service is written only where
+ * it differs from the booking before, since a report nearly always has one. A repeat has
+ * no bookings, but kind, service and the sequence that it repeats.
  */
 #include "journal/record.h"
 #include "base/crc32c.h"
@@ -16,6 +17,7 @@
 #define FLAG_SAME_SERVICE 0x02
 #define FLAG_HAS_CLIENT 0x04
 #define FLAG_IS_STATUS 0x08
+#define FLAG_HAS_MARK 0x10
 
 /* The CRC skips itself: first the length, then what follows. */
 static uint32_t checksum(const uint8_t *record, size_t size)
@@ -32,6 +34,14 @@ static void encode_counters(const struct counters *counters, struct buf *out)
 	buf_put_varint(out, counters->total_errs);
 }
 
+static void encode_mark(const struct mark *mark, struct buf *out)
+{
+	buf_put_varint(out, mark->input_bytes);
+	buf_put_varint(out, mark->output_bytes);
+	buf_put_varint(out, mark->total_conns);
+	buf_put_varint(out, mark->epoch);
+}
+
 static void encode_booking(
 	const struct booking *booking, const char *last_service, struct buf *out)
 {
@@ -41,7 +51,8 @@ static void encode_booking(
 	unsigned flags = (booking->kind == KIND_SERVICE ? FLAG_SERVICE_KIND : 0) |
 		(is_same ? FLAG_SAME_SERVICE : 0) |
 		(booking->client[0] != '\0' ? FLAG_HAS_CLIENT : 0) |
-		(is_status ? FLAG_IS_STATUS : 0);
+		(is_status ? FLAG_IS_STATUS : 0) |
+		(booking->has_mark ? FLAG_HAS_MARK : 0);
 
 	buf_put_u8(out, (uint8_t)flags);
 	if (!is_same)
@@ -52,26 +63,56 @@ static void encode_booking(
 		buf_put_str(out, booking->state);
 	else
 		encode_counters(&booking->counters, out);
+	if (booking->has_mark)
+		encode_mark(&booking->mark, out);
+}
+
+static void encode_bookings(const struct bookings *bookings, struct buf *out)
+{
+	const char *last_service = NULL;
+
+	buf_put_varint(out, bookings->n);
+	for (size_t i = 0; i < bookings->n; i++) {
+		encode_booking(&bookings->list[i], last_service, out);
+		last_service = bookings->list[i].service;
+	}
+}
+
+static void encode_repeat(const struct record *record, struct buf *out)
+{
+	buf_put_varint(out, 0);
+	buf_put_u8(out, (uint8_t)record->bookings.list[0].kind);
+	buf_put_str(out, record->bookings.list[0].service);
+	buf_put_varint(out, record->origin.repeats);
+}
+
+static void encode_proved(const struct origin *origin, struct buf *out)
+{
+	if (origin->n_proved == 0)
+		return;
+	buf_put_varint(out, origin->n_proved);
+	for (size_t i = 0; i < origin->n_proved; i++)
+		buf_put_varint(out, origin->proved[i]);
 }
 
 void record_encode(const struct record *record, struct buf *out)
 {
+	const struct origin *origin = &record->origin;
 	size_t start = out->len;
-	const char *last_service = NULL;
 
 	buf_put_u32(out, 0); /* length and CRC, once they are known */
 	buf_put_u32(out, 0);
-	buf_put_u64(out, record->seq);
+	buf_put_u64(out, origin->seq);
 	buf_put_u64(out, record->synced_seq);
-	buf_put_u64(out, record->conn);
-	buf_put_u64(out, record->time_ms);
-	buf_put(out, record->fingerprint, FINGERPRINT_BYTES);
+	buf_put_u64(out, origin->conn);
+	buf_put_u64(out, origin->time_ms);
+	buf_put(out, origin->fingerprint, FINGERPRINT_BYTES);
 	buf_put_str(out, record->node);
-	buf_put_varint(out, record->bookings.n);
-	for (size_t i = 0; i < record->bookings.n; i++) {
-		encode_booking(&record->bookings.list[i], last_service, out);
-		last_service = record->bookings.list[i].service;
-	}
+	if (origin->repeats != 0)
+		encode_repeat(record, out);
+	else
+		encode_bookings(&record->bookings, out);
+	encode_proved(origin, out);
 	if (!buf_ok(out))
 		return;
 	buf_set_u32(out, start, (uint32_t)(out->len - start - RECORD_HEAD_BYTES));
@@ -112,6 +153,14 @@ static void decode_counters(struct reader *r, struct counters *counters)
 		r->ok = false;
 }
 
+static void decode_mark(struct reader *r, struct mark *mark)
+{
+	mark->input_bytes = reader_varint(r);
+	mark->output_bytes = reader_varint(r);
+	mark->total_conns = reader_varint(r);
+	mark->epoch = reader_varint(r);
+}
+
 static void decode_booking(
 	struct reader *r, const char *last_service, struct booking *booking)
 {
@@ -127,33 +176,65 @@ static void decode_booking(
 		booking->state = reader_str(r);
 	else
 		decode_counters(r, &booking->counters);
+	booking->has_mark = (flags & FLAG_HAS_MARK) != 0;
+	if (booking->has_mark)
+		decode_mark(r, &booking->mark);
+}
+
+static void decode_repeat(struct reader *r, struct record *record)
+{
+	record->bookings.list[0] = (struct booking){
+		.kind = reader_u8(r) == KIND_SERVICE ? KIND_SERVICE : KIND_HANDLER,
+		.service = reader_str(r),
+		.client = "",
+		.state = ""};
+	record->bookings.n = 1;
+	record->origin.repeats = reader_varint(r);
+	if (record->origin.repeats == 0 || record->origin.repeats >= record->origin.seq)
+		r->ok = false;
 }
 
 /* A booking takes at least two bytes, so a count that promises more is a lie. */
-static int decode_bookings(struct reader *r, struct bookings *ret_bookings)
+static int decode_bookings(struct reader *r, struct record *record)
 {
-	struct bookings bookings = {0};
+	struct bookings *bookings = &record->bookings;
 	uint64_t n = reader_varint(r);
 	const char *last_service = "";
 
 	if (!r->ok || n > (size_t)(r->end - r->at) / 2)
 		return ERR_JOURNAL_CORRUPT;
-	bookings.list = calloc((size_t)n + 1, sizeof(*bookings.list));
-	if (bookings.list == NULL)
+	bookings->list = calloc((size_t)n + 1, sizeof(*bookings->list));
+	if (bookings->list == NULL)
 		return ERR_NOMEM;
-	for (; bookings.n < n; bookings.n++) {
-		struct booking *booking = &bookings.list[bookings.n];
+	if (n == 0)
+		decode_repeat(r, record);
+	for (; bookings->n < n; bookings->n++) {
+		struct booking *booking = &bookings->list[bookings->n];
 
 		decode_booking(r, last_service, booking);
 		last_service = booking->service;
-		bookings.n_stats += booking->state[0] == '\0';
+		bookings->n_stats += booking->state[0] == '\0';
 	}
-	if (!r->ok || r->at != r->end) {
-		bookings_done(&bookings);
+	return r->ok ? 0 : ERR_JOURNAL_CORRUPT;
+}
+
+static int decode_proved(struct reader *r, struct record *record)
+{
+	uint64_t n;
+
+	if (r->at == r->end)
+		return 0;
+	n = reader_varint(r);
+	if (!r->ok || n == 0 || n > (size_t)(r->end - r->at))
 		return ERR_JOURNAL_CORRUPT;
-	}
-	*ret_bookings = bookings;
-	return 0;
+	record->proved = calloc((size_t)n + 1, sizeof(*record->proved));
+	if (record->proved == NULL)
+		return ERR_NOMEM;
+	for (size_t i = 0; i < n; i++)
+		record->proved[i] = reader_varint(r);
+	record->origin.proved = record->proved;
+	record->origin.n_proved = (size_t)n;
+	return r->ok && r->at == r->end ? 0 : ERR_JOURNAL_CORRUPT;
 }
 
 int record_decode(const uint8_t *bytes, size_t size, struct record *ret_record)
@@ -163,16 +244,27 @@ int record_decode(const uint8_t *bytes, size_t size, struct record *ret_record)
 	const uint8_t *fingerprint;
 	int code;
 
-	record.seq = reader_u64(&r);
+	record.origin.seq = reader_u64(&r);
 	record.synced_seq = reader_u64(&r);
-	record.conn = reader_u64(&r);
-	record.time_ms = reader_u64(&r);
+	record.origin.conn = reader_u64(&r);
+	record.origin.time_ms = reader_u64(&r);
 	fingerprint = reader_bytes(&r, FINGERPRINT_BYTES);
 	record.node = reader_str(&r);
-	code = decode_bookings(&r, &record.bookings);
-	if (code != 0)
+	code = decode_bookings(&r, &record);
+	if (code == 0)
+		code = decode_proved(&r, &record);
+	if (code != 0) {
+		record_done(&record);
 		return code;
-	memcpy(record.fingerprint, fingerprint, FINGERPRINT_BYTES);
+	}
+	memcpy(record.origin.fingerprint, fingerprint, FINGERPRINT_BYTES);
 	*ret_record = record;
 	return 0;
+}
+
+void record_done(struct record *record)
+{
+	bookings_done(&record->bookings);
+	free(record->proved);
+	record->proved = NULL;
 }

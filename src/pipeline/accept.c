@@ -122,56 +122,105 @@ static void maybe_tell_saturated(struct accept *accept)
 	accept->has_told_saturated = stats.has_saturated;
 }
 
-/* From a parsed report to the ledger. Up to journal_append() nothing changes. */
-static int book(struct accept *accept, const char *node, struct report *report,
-	struct record *record)
+static enum http_delivery delivery_of(const struct accept *accept, uint64_t connection)
+{
+	return accept->parts.delivery_of(accept->parts.delivery_arg, connection);
+}
+
+/* The sequence of the open report that `record` repeats, or 0. Those whose answers turn
+ * out to have arrived are open no more. */
+static uint64_t find_repeated(struct accept *accept, const struct record *record)
+{
+	struct repeats *repeats = ledger_repeats(accept->parts.ledger);
+	const struct stream *stream = &record->bookings.list[0].in_service->stream;
+	const uint8_t *fingerprint = record->origin.fingerprint;
+	struct open_report *open = repeats_next(stream, fingerprint, NULL), *next;
+
+	for (; open != NULL; open = next) {
+		enum http_delivery delivery = delivery_of(accept, open->conn);
+
+		next = repeats_next(stream, fingerprint, open);
+		if (delivery == HTTP_LOST)
+			return open->seq;
+		if (delivery == HTTP_ARRIVED)
+			repeats_prove(repeats, open->conn);
+	}
+	return 0;
+}
+
+/* Up to journal_append() nothing changes. */
+static int write_and_apply(struct accept *accept, struct record *record)
 {
 	struct ledger *ledger = accept->parts.ledger;
-	int code = account_book(ledger, node, report, &record->bookings);
+	int code = ledger_prepare(ledger, record->node, &record->bookings);
+
+	if (code == 0) {
+		record->origin.repeats = find_repeated(accept, record);
+		ledger_measure(ledger, &record->bookings);
+		ledger_tell_proofs(ledger, &record->origin);
+		if (delivery_of(accept, record->origin.conn) == HTTP_LOST)
+			code = ERR_HUNG_UP;
+	}
+	if (code == 0)
+		code = journal_append(accept->parts.journal, record);
+	if (code == 0)
+		ledger_apply(ledger, &record->bookings, &record->origin);
+	if (code != 0 || record->origin.repeats != 0)
+		ledger_forget_prepared(ledger, record->node, &record->bookings);
+	return code;
+}
+
+/* From a parsed report to the ledger. */
+static int book(struct accept *accept, enum counter_mode counters, struct report *report,
+	struct record *record)
+{
+	int code = account_book(
+		accept->parts.ledger, record->node, counters, report, &record->bookings);
 
 	if (code != 0)
 		return code;
-	record->node = node;
-	record->time_ms = clock_wall_ms();
-	if (record->bookings.n > 0) {
-		code = ledger_prepare(ledger, node, &record->bookings);
-		if (code == 0)
-			code = journal_append(accept->parts.journal, record);
-		if (code == 0)
-			ledger_apply(
-				ledger, &record->bookings, record->time_ms, record->seq);
-		else
-			ledger_forget_prepared(ledger, node, &record->bookings);
-	}
-	if (code == 0) {
+	record->origin.time_ms = clock_wall_ms();
+	if (record->bookings.n > 0)
+		code = write_and_apply(accept, record);
+	if (code == 0 && record->origin.repeats == 0) {
 		accept->stats.stats_events += record->bookings.n_stats;
-		keep_rejects(accept, node, report, record->time_ms);
+		keep_rejects(accept, record->node, report, record->origin.time_ms);
 		maybe_tell_saturated(accept);
 	}
 	bookings_done(&record->bookings);
 	return code;
 }
 
-static int parse_and_book(struct accept *accept, const char *node, uint64_t connection,
-	const char *body, size_t len)
+/* *ret_seq: what has to be synced before the report may be answered. Of a repeat that is
+ * what it repeats: it has added nothing itself. */
+static int parse_and_book(
+	struct accept *accept, const struct incoming *incoming, uint64_t *ret_seq)
 {
-	struct record record = {.conn = connection};
+	struct record record = {
+		.node = incoming->node, .origin.conn = incoming->connection};
 	struct report report;
 	XXH128_canonical_t fingerprint;
-	int code = report_parse(body, len, &report);
+	int code = report_parse(incoming->body, incoming->len, &report);
 
 	if (code != 0)
 		return code;
 	_Static_assert(sizeof(fingerprint) == FINGERPRINT_BYTES, "the format's width");
-	XXH128_canonicalFromHash(&fingerprint, XXH3_128bits(body, len));
-	memcpy(record.fingerprint, &fingerprint, sizeof(fingerprint));
-	code = book(accept, node, &report, &record);
+	XXH128_canonicalFromHash(
+		&fingerprint, XXH3_128bits(incoming->body, incoming->len));
+	memcpy(record.origin.fingerprint, &fingerprint, sizeof(fingerprint));
+	code = book(accept, incoming->counters, &report, &record);
 	report_done(&report);
-	return code;
+	if (code != 0)
+		return code;
+	accept->stats.accepted += record.origin.repeats == 0;
+	accept->stats.repeats += record.origin.repeats != 0;
+	*ret_seq = record.origin.repeats != 0 ? record.origin.repeats
+					      : ledger_seq(accept->parts.ledger);
+	return 0;
 }
 
-int accept_report(struct accept *accept, const char *node, uint64_t connection,
-	const char *body, size_t len, accept_done_cb on_done, void *arg)
+int accept_report(struct accept *accept, const struct incoming *incoming,
+	accept_done_cb on_done, void *arg)
 {
 	struct waiting *waiting = calloc(1, sizeof(*waiting));
 	int code = waiting == NULL ? ERR_NOMEM : 0;
@@ -179,7 +228,7 @@ int accept_report(struct accept *accept, const char *node, uint64_t connection,
 	if (code == 0 && accept->is_stopping)
 		code = ERR_STOPPING;
 	if (code == 0)
-		code = parse_and_book(accept, node, connection, body, len);
+		code = parse_and_book(accept, incoming, &waiting->seq);
 	flush_maybe_start(
 		accept->parts.flush, journal_wants_checkpoint(accept->parts.journal));
 	if (code != 0) {
@@ -187,8 +236,7 @@ int accept_report(struct accept *accept, const char *node, uint64_t connection,
 		accept->stats.refused++;
 		return code;
 	}
-	accept->stats.accepted++;
-	waiting->seq = ledger_seq(accept->parts.ledger);
+
 	waiting->unsent_index = ledger_unsent_index(accept->parts.ledger);
 	waiting->deadline_ms = clock_ms() + accept->parts.shown_timeout_ms;
 	waiting->on_done = on_done;
@@ -196,6 +244,11 @@ int accept_report(struct accept *accept, const char *node, uint64_t connection,
 	TAILQ_INSERT_TAIL(&accept->queue, waiting, link);
 	live_poke(accept->parts.live);
 	return 0;
+}
+
+void accept_delivered(struct accept *accept, uint64_t connection)
+{
+	repeats_prove(ledger_repeats(accept->parts.ledger), connection);
 }
 
 void accept_stop(struct accept *accept)

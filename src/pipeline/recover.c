@@ -25,7 +25,7 @@ static int apply_record(void *arg, struct record *record)
 	int code = ledger_prepare(ledger, record->node, &record->bookings);
 
 	if (code == 0)
-		ledger_apply(ledger, &record->bookings, record->time_ms, record->seq);
+		ledger_apply(ledger, &record->bookings, &record->origin);
 	return code;
 }
 
@@ -168,6 +168,27 @@ static void add_number(cJSON *object, const char *name, uint64_t value)
 		object, name, text); /* short of memory, the line lacks it */
 }
 
+static void add_proved(cJSON *line, const struct origin *origin)
+{
+	cJSON *array = cJSON_AddArrayToObject(line, "proved");
+	char text[24];
+
+	for (size_t i = 0; i < origin->n_proved; i++) {
+		(void)snprintf(text, sizeof(text), "%" PRIu64, origin->proved[i]);
+		(void)cJSON_AddItemToArray(array, cJSON_CreateRaw(text));
+	}
+}
+
+static void add_mark(cJSON *booking, const struct mark *mark)
+{
+	cJSON *object = cJSON_AddObjectToObject(booking, "mark");
+
+	add_number(object, "inputBytes", mark->input_bytes);
+	add_number(object, "outputBytes", mark->output_bytes);
+	add_number(object, "totalConns", mark->total_conns);
+	add_number(object, "epoch", mark->epoch);
+}
+
 static void add_booking(cJSON *array, const struct booking *booking)
 {
 	cJSON *object = cJSON_CreateObject();
@@ -186,6 +207,8 @@ static void add_booking(cJSON *array, const struct booking *booking)
 		add_number(object, "currentConns", booking->counters.current_conns);
 		add_number(object, "totalErrs", booking->counters.total_errs);
 	}
+	if (booking->has_mark)
+		add_mark(object, &booking->mark);
 	(void)cJSON_AddItemToArray(array, object);
 }
 
@@ -196,15 +219,19 @@ static int dump_record(void *arg, struct record *record)
 	char *text;
 
 	for (size_t i = 0; i < FINGERPRINT_BYTES; i++)
-		(void)sprintf(fingerprint + 2 * i, "%02x", record->fingerprint[i]);
-	add_number(line, "seq", record->seq);
+		(void)sprintf(fingerprint + 2 * i, "%02x", record->origin.fingerprint[i]);
+	add_number(line, "seq", record->origin.seq);
 	add_number(line, "syncedSeq", record->synced_seq);
-	add_number(line, "time", record->time_ms);
-	add_number(line, "connection", record->conn);
+	add_number(line, "time", record->origin.time_ms);
+	add_number(line, "connection", record->origin.conn);
 	(void)cJSON_AddStringToObject(line, "fingerprint", fingerprint);
 	(void)cJSON_AddStringToObject(line, "node", record->node);
+	if (record->origin.repeats != 0)
+		add_number(line, "repeats", record->origin.repeats);
+	if (record->origin.n_proved > 0)
+		add_proved(line, &record->origin);
 	bookings = cJSON_AddArrayToObject(line, "bookings");
-	for (size_t i = 0; i < record->bookings.n; i++)
+	for (size_t i = 0; i < record->bookings.n && record->origin.repeats == 0; i++)
 		add_booking(bookings, &record->bookings.list[i]);
 	text = cJSON_PrintUnformatted(line);
 	cJSON_Delete(line);

@@ -38,6 +38,30 @@ static const char *const migrations[] = {
 	"ROWID;"
 	"INSERT INTO meta VALUES('applied_seq', '0'),"
 	"  ('instance_id', lower(hex(randomblob(16))));",
+	/* epoch: how often the counters have begun anew; is_starting: are about to */
+	"ALTER TABLE services ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE services ADD COLUMN is_starting INTEGER NOT NULL DEFAULT 0;"
+	"CREATE TABLE series("
+	"  node TEXT NOT NULL,"
+	"  kind TEXT NOT NULL CHECK(kind IN ('handler', 'service')),"
+	"  service TEXT NOT NULL,"
+	"  client TEXT NOT NULL,"
+	"  input_bytes INTEGER NOT NULL," /* the last values seen */
+	"  output_bytes INTEGER NOT NULL,"
+	"  total_conns INTEGER NOT NULL,"
+	"  epoch INTEGER NOT NULL," /* of the service, when they were seen */
+	"  PRIMARY KEY(node, kind, service, client)"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE TABLE open_reports("
+	"  node TEXT NOT NULL,"
+	"  kind TEXT NOT NULL CHECK(kind IN ('handler', 'service')),"
+	"  service TEXT NOT NULL,"
+	"  fingerprint BLOB NOT NULL,"
+	"  accepted_at INTEGER NOT NULL," /* or repeated */
+	"  seq INTEGER NOT NULL,"
+	"  connection INTEGER NOT NULL,"
+	"  PRIMARY KEY(node, kind, service, seq)"
+	") STRICT, WITHOUT ROWID;",
 };
 
 #define N_MIGRATIONS ((int)(sizeof(migrations) / sizeof(migrations[0])))
@@ -84,6 +108,21 @@ static int read_version(sqlite3 *db, int *ret_version)
 	return code == SQLITE_ROW ? SQLITE_OK : code;
 }
 
+/* So that a migration changes no tables of another program. */
+static int check_ours(sqlite3 *db)
+{
+	sqlite3_stmt *stmt = NULL;
+	int code = sqlite3_prepare_v2(
+		db, "SELECT value FROM meta WHERE key='instance_id'", -1, &stmt, NULL);
+
+	if (code == SQLITE_OK)
+		code = sqlite3_step(stmt);
+	(void)sqlite3_finalize(stmt); /* its code is the step's */
+	return code == SQLITE_ROW     ? SQLITE_OK
+		: code == SQLITE_DONE ? SQLITE_CORRUPT
+				      : code;
+}
+
 static int migrate_from(sqlite3 *db, int version)
 {
 	char pragma[64];
@@ -118,6 +157,8 @@ int schema_migrate(sqlite3 *db, struct errmsg *ret_msg)
 	/* Read again under the lock: another process may have been faster. */
 	if (code == SQLITE_OK)
 		code = read_version(db, &version);
+	if (code == SQLITE_OK && version > 0)
+		code = check_ours(db);
 	if (code == SQLITE_OK)
 		code = migrate_from(db, version);
 	if (code == SQLITE_OK)

@@ -1,7 +1,7 @@
 /*
  * Opening: file, pragmas, migrations. Loading: one pass over each table. Committing:
- * BEGIN IMMEDIATE, look at applied_seq, users in batches, services, rejects, the link,
- * applied_seq, COMMIT.
+ * BEGIN IMMEDIATE, look at applied_seq, users in batches, services, series, open reports,
+ * rejects, the link, applied_seq, COMMIT.
  *
  * What can fail before COMMIT leaves nothing behind: it is rolled back, unless SQLite has
  * done that already (sqlite3_get_autocommit() tells). A COMMIT that fails is taken as
@@ -24,7 +24,8 @@ struct store {
 	sqlite3_stmt *begin, *commit, *rollback;
 	sqlite3_stmt *read_applied, *write_applied;
 	sqlite3_stmt *users; /* batch_size rows */
-	sqlite3_stmt *service, *reject, *trim_rejects;
+	sqlite3_stmt *service, *series, *clear_stream, *open_report;
+	sqlite3_stmt *reject, *trim_rejects;
 	sqlite3_stmt *read_link, *write_link;
 	char instance_id[INSTANCE_ID_BYTES];
 };
@@ -43,12 +44,20 @@ static const char users_tail[] =
 							    "seen_at";
 
 static const char service_sql[] =
-	"INSERT INTO services VALUES(?,?,?,?,?,?,?,?,?,?) ON CONFLICT(node,kind,service)"
+	"INSERT INTO services VALUES(?,?,?,?,?,?,?,?,?,?,?,?) ON "
+	"CONFLICT(node,kind,service)"
 	"DO UPDATE SET " SATURATE("input_bytes") "," SATURATE(
 		"output_bytes") ",total_conns=excluded.total_conns,"
 				"current_conns=excluded.current_conns,total_errs="
 				"excluded.total_errs,"
-				"state=excluded.state,updated_at=excluded.updated_at";
+				"state=excluded.state,updated_at=excluded.updated_at,"
+				"epoch=excluded.epoch,is_starting=excluded.is_starting";
+
+static const char series_sql[] =
+	"INSERT INTO series VALUES(?,?,?,?,?,?,?,?) "
+	"ON CONFLICT(node,kind,service,client)DO UPDATE SET "
+	"input_bytes=excluded.input_bytes,output_bytes=excluded.output_bytes,"
+	"total_conns=excluded.total_conns,epoch=excluded.epoch";
 
 static const char read_link_sql[] = "SELECT value FROM meta WHERE key='redis_link'";
 
@@ -103,6 +112,10 @@ static int prepare_all(struct store *store, struct errmsg *msg)
 		 "value=excluded.value",
 			&store->write_link},
 		{service_sql, &store->service},
+		{series_sql, &store->series},
+		{"DELETE FROM open_reports WHERE node=? AND kind=? AND service=?",
+			&store->clear_stream},
+		{"INSERT INTO open_reports VALUES(?,?,?,?,?,?,?)", &store->open_report},
 		{"INSERT INTO rejects(at,node,reason,event)VALUES(?,?,?,?)",
 			&store->reject},
 		{"DELETE FROM rejects WHERE id<=(SELECT max(id) FROM rejects)-?1",
@@ -194,6 +207,9 @@ void store_close(struct store *store)
 	(void)sqlite3_finalize(store->write_applied);
 	(void)sqlite3_finalize(store->users);
 	(void)sqlite3_finalize(store->service);
+	(void)sqlite3_finalize(store->series);
+	(void)sqlite3_finalize(store->clear_stream);
+	(void)sqlite3_finalize(store->open_report);
 	(void)sqlite3_finalize(store->reject);
 	(void)sqlite3_finalize(store->trim_rejects);
 	(void)sqlite3_finalize(store->read_link);
@@ -230,6 +246,12 @@ static int load_user(struct ledger *ledger, sqlite3_stmt *row)
 		column_u64(row, 5));
 }
 
+static enum event_kind column_kind(sqlite3_stmt *stmt, int column)
+{
+	return strcmp(column_text(stmt, column), "service") == 0 ? KIND_SERVICE
+								 : KIND_HANDLER;
+}
+
 static int load_service(struct ledger *ledger, sqlite3_stmt *row)
 {
 	struct counters last = {.input_bytes = column_u64(row, 3),
@@ -237,11 +259,33 @@ static int load_service(struct ledger *ledger, sqlite3_stmt *row)
 		.total_conns = column_u64(row, 5),
 		.current_conns = column_u64(row, 6),
 		.total_errs = column_u64(row, 7)};
-	bool is_service = strcmp(column_text(row, 1), "service") == 0;
+	struct epoch epoch = {column_u64(row, 10), column_u64(row, 11) != 0};
 
-	return ledger_load_service(ledger, column_text(row, 0),
-		is_service ? KIND_SERVICE : KIND_HANDLER, column_text(row, 2), &last,
-		column_text(row, 8));
+	return ledger_load_service(ledger, column_text(row, 0), column_kind(row, 1),
+		column_text(row, 2), &last, column_text(row, 8), &epoch);
+}
+
+static int load_series(struct ledger *ledger, sqlite3_stmt *row)
+{
+	struct mark mark = {column_u64(row, 4), column_u64(row, 5), column_u64(row, 6),
+		column_u64(row, 7)};
+
+	return ledger_load_series(ledger, column_text(row, 0), column_kind(row, 1),
+		column_text(row, 2), column_text(row, 3), &mark);
+}
+
+/* A row with a fingerprint of another width is none of ours. */
+static int load_open_report(struct ledger *ledger, sqlite3_stmt *row)
+{
+	struct origin origin = {.time_ms = column_u64(row, 4),
+		.seq = column_u64(row, 5),
+		.conn = column_u64(row, 6)};
+
+	if (sqlite3_column_bytes(row, 3) != FINGERPRINT_BYTES)
+		return 0;
+	memcpy(origin.fingerprint, sqlite3_column_blob(row, 3), FINGERPRINT_BYTES);
+	return ledger_load_open_report(ledger, column_text(row, 0), column_kind(row, 1),
+		column_text(row, 2), &origin);
 }
 
 static int load_applied(struct ledger *ledger, sqlite3_stmt *row)
@@ -300,6 +344,13 @@ int store_load(struct store *store, struct ledger *ledger, struct errmsg *ret_ms
 	if (code == 0)
 		code = load_rows(
 			store, ledger, "SELECT * FROM services", load_service, ret_msg);
+	if (code == 0)
+		code = load_rows(
+			store, ledger, "SELECT * FROM series", load_series, ret_msg);
+	if (code == 0)
+		code = load_rows(store, ledger,
+			"SELECT * FROM open_reports ORDER BY accepted_at,seq",
+			load_open_report, ret_msg);
 	if (code == 0)
 		code = load_rows(store, ledger,
 			"SELECT CAST(value AS INTEGER) FROM meta WHERE key='applied_seq'",
@@ -367,6 +418,14 @@ static int write_users(struct store *store, const struct cut *cut, unsigned *n_s
 	return code;
 }
 
+/* The columns that name a service: everywhere the first three. */
+static void bind_service(sqlite3_stmt *stmt, const struct service *service)
+{
+	bind_text(stmt, 1, service->node);
+	bind_text(stmt, 2, service->kind == KIND_SERVICE ? "service" : "handler");
+	bind_text(stmt, 3, service->name);
+}
+
 static int write_services(struct store *store, const struct cut *cut)
 {
 	int code = SQLITE_OK;
@@ -375,10 +434,7 @@ static int write_services(struct store *store, const struct cut *cut)
 		const struct cut_service *row = &cut->services[i];
 		sqlite3_stmt *stmt = store->service;
 
-		bind_text(stmt, 1, row->service->node);
-		bind_text(stmt, 2,
-			row->service->kind == KIND_SERVICE ? "service" : "handler");
-		bind_text(stmt, 3, row->service->name);
+		bind_service(stmt, row->service);
 		bind_u64(stmt, 4, row->increment.input);
 		bind_u64(stmt, 5, row->increment.output);
 		bind_u64(stmt, 6, row->last.total_conns);
@@ -386,6 +442,50 @@ static int write_services(struct store *store, const struct cut *cut)
 		bind_u64(stmt, 8, row->last.total_errs);
 		bind_text(stmt, 9, row->state);
 		bind_u64(stmt, 10, row->updated_ms);
+		bind_u64(stmt, 11, row->epoch.number);
+		bind_u64(stmt, 12, row->epoch.is_starting);
+		code = run(stmt);
+	}
+	return code;
+}
+
+static int write_series(struct store *store, const struct cut *cut)
+{
+	int code = SQLITE_OK;
+
+	for (size_t i = 0; i < cut->n_series && code == SQLITE_OK; i++) {
+		const struct cut_series *row = &cut->series[i];
+
+		bind_service(store->series, row->series->service);
+		bind_text(store->series, 4, row->series->client);
+		bind_u64(store->series, 5, row->mark.input_bytes);
+		bind_u64(store->series, 6, row->mark.output_bytes);
+		bind_u64(store->series, 7, row->mark.total_conns);
+		bind_u64(store->series, 8, row->mark.epoch);
+		code = run(store->series);
+	}
+	return code;
+}
+
+static int write_open_reports(struct store *store, const struct cut *cut)
+{
+	sqlite3_stmt *stmt = store->open_report;
+	int code = SQLITE_OK;
+
+	for (size_t i = 0; i < cut->n_streams && code == SQLITE_OK; i++) {
+		bind_service(store->clear_stream, cut->streams[i]->service);
+		code = run(store->clear_stream);
+	}
+	for (size_t i = 0; i < cut->n_open_reports && code == SQLITE_OK; i++) {
+		const struct cut_open_report *row = &cut->open_reports[i];
+
+		bind_service(stmt, row->service);
+		/* Likewise: a failure shows in the step. */
+		(void)sqlite3_bind_blob(stmt, 4, row->origin.fingerprint,
+			FINGERPRINT_BYTES, SQLITE_STATIC);
+		bind_u64(stmt, 5, row->origin.time_ms);
+		bind_u64(stmt, 6, row->origin.seq);
+		bind_u64(stmt, 7, row->origin.conn);
 		code = run(stmt);
 	}
 	return code;
@@ -434,6 +534,10 @@ static int write_cut(struct store *store, const struct cut *cut, unsigned *n_sta
 
 	if (code == SQLITE_OK)
 		code = write_services(store, cut);
+	if (code == SQLITE_OK)
+		code = write_series(store, cut);
+	if (code == SQLITE_OK)
+		code = write_open_reports(store, cut);
 	if (code == SQLITE_OK)
 		code = write_rejects(store, cut);
 	if (code == SQLITE_OK)

@@ -10,7 +10,7 @@ from tallyd import run_tool, stats
 OPTIONS = (
     "listen", "data_dir", "redis_url", "redis_key_prefix", "sync_interval", "sync_batch_size",
     "max_pending_users", "emergency_flush_size", "max_retries", "retry_delay",
-    "journal_fsync", "journal_max_bytes", "redis_timeout", "redis_repair_rate",
+    "journal_fsync", "journal_max_bytes", "counters", "redis_timeout", "redis_repair_rate",
     "min_free_bytes", "max_users",
     "busy_timeout", "log_level", "allow_anonymous", "stop_timeout", "max_body_bytes",
     "max_connections", "idle_timeout", "request_timeout")

@@ -22,7 +22,10 @@ void sample_book(
 	struct bookings bookings = {&booking, 1, 1};
 
 	assert_int_equal(ledger_prepare(ledger, "n", &bookings), 0);
-	ledger_apply(ledger, &bookings, 1000, ledger_seq(ledger) + 1);
+	ledger_apply(ledger, &bookings,
+		&(struct origin){.seq = ledger_seq(ledger) + 1,
+			.conn = ledger_seq(ledger) + 1,
+			.time_ms = 1000});
 }
 
 const char *sample_name(unsigned i)
@@ -83,10 +86,10 @@ void sample_begin(struct sample_segment *segment, uint64_t first_seq, uint64_t s
 static void encode(struct buf *out, uint64_t seq, uint64_t synced_seq)
 {
 	struct booking booking = sample_traffic("s", "u", seq, 0);
-	struct record record = {.seq = seq,
+	struct record record = {.origin.seq = seq,
 		.synced_seq = synced_seq,
-		.conn = 7,
-		.time_ms = 1000 + seq,
+		.origin.conn = 7,
+		.origin.time_ms = 1000 + seq,
 		.node = "n",
 		.bookings = {&booking, 1, 1}};
 

@@ -1,5 +1,6 @@
 """The real program, started in a directory of its own."""
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -16,11 +17,14 @@ CRASHES = ("ERROR: AddressSanitizer", "ERROR: LeakSanitizer", "runtime error", "
 VALGRIND_COMMAND = ("valgrind", "-q", "--error-exitcode=9", "--leak-check=full")
 
 
+total_conns = itertools.count(1)
+
+
 def stats(client, input_bytes=0, output_bytes=0, **members):
-    """One event as GOST sends it. A member that is None is left out."""
+    """One event as GOST sends it: no two are equal. A member that is None is left out."""
     event = {
         "kind": "handler", "service": "service-0", "client": client, "type": "stats",
-        "stats": {"totalConns": 1, "currentConns": 0, "inputBytes": input_bytes,
+        "stats": {"totalConns": next(total_conns), "currentConns": 0, "inputBytes": input_bytes,
                   "outputBytes": output_bytes, "totalErrs": 0},
     }
     event.update(members)

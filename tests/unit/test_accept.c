@@ -34,8 +34,15 @@ struct rig {
 	struct flush *flush;
 	struct accept *accept;
 	unsigned n_closed;
+	enum http_delivery delivery; /* what is known of every answer */
 	char answers[256]; /* the names of the reports that were let go, in their order */
 };
+
+static enum http_delivery delivery_of(void *arg, uint64_t connection)
+{
+	(void)connection;
+	return ((struct rig *)arg)->delivery;
+}
 
 static void on_progress(void *arg)
 {
@@ -118,8 +125,8 @@ static void open_rig_in(struct rig *rig, const struct shape *shape)
 	rig->flush = flush_new(&rig->loop, rig->store, rig->ledger, &flush, &hooks);
 	assert_non_null(rig->flush);
 	flush_start(rig->flush);
-	parts = (struct accept_parts){
-		rig->ledger, rig->journal, rig->live, rig->flush, SHOWN_MS};
+	parts = (struct accept_parts){rig->ledger, rig->journal, rig->live, rig->flush,
+		SHOWN_MS, delivery_of, rig};
 	rig->accept = accept_new(&rig->loop, &parts);
 	assert_non_null(rig->accept);
 }
@@ -197,10 +204,11 @@ static void on_done(void *arg)
 
 static int post(struct rig *rig, const char *body, struct ticket *ticket)
 {
+	struct incoming incoming = {"hk1", COUNTERS_DELTA, 7, body, strlen(body)};
 	int code;
 
 	ticket->rig = rig;
-	code = accept_report(rig->accept, "hk1", 7, body, strlen(body), on_done, ticket);
+	code = accept_report(rig->accept, &incoming, on_done, ticket);
 	ticket->seq = ledger_seq(rig->ledger);
 	assert_false(ticket->is_done); /* never inside */
 	return code;
@@ -294,7 +302,7 @@ static int on_record(void *arg, struct record *record)
 		const struct booking *booking = &record->bookings.list[i];
 
 		(void)sprintf(text + strlen(text), "%" PRIu64 ":%s:%" PRIu64 " ",
-			record->seq, booking->client,
+			record->origin.seq, booking->client,
 			booking->counters.input_bytes + booking->counters.output_bytes);
 	}
 	return 0;
@@ -332,7 +340,7 @@ TEST(an_accepted_report_is_in_journal_and_ledger_before_the_call_returns)
 	close_rig(&rig);
 }
 
-struct origin {
+struct seen {
 	char node[32];
 	uint64_t conn, time_ms;
 	uint8_t fingerprints[4][FINGERPRINT_BYTES];
@@ -341,19 +349,20 @@ struct origin {
 
 static int note_origin(void *arg, struct record *record)
 {
-	struct origin *origin = arg;
+	struct seen *seen = arg;
 
-	(void)snprintf(origin->node, sizeof(origin->node), "%s", record->node);
-	origin->conn = record->conn;
-	origin->time_ms = record->time_ms;
-	memcpy(origin->fingerprints[origin->n++], record->fingerprint, FINGERPRINT_BYTES);
+	(void)snprintf(seen->node, sizeof(seen->node), "%s", record->node);
+	seen->conn = record->origin.conn;
+	seen->time_ms = record->origin.time_ms;
+	memcpy(seen->fingerprints[seen->n++], record->origin.fingerprint,
+		FINGERPRINT_BYTES);
 	return 0;
 }
 
 TEST(a_record_tells_node_connection_time_and_the_bodys_fingerprint)
 {
 	struct rig rig;
-	struct origin origin = {.n = 0};
+	struct seen seen = {.n = 0};
 	struct fold_options options = {0};
 	struct fold_result result;
 	struct errmsg msg = {""};
@@ -364,16 +373,15 @@ TEST(a_record_tells_node_connection_time_and_the_bodys_fingerprint)
 	must_post(&rig, ALICE);
 	must_post(&rig, " " ALICE);
 	assert_int_equal(
-		journal_fold(rig.dir.fd, &options, note_origin, &origin, &result, &msg),
-		0);
-	assert_string_equal(origin.node, "hk1");
-	assert_int_equal(origin.conn, 7);
-	assert_int_equal(origin.time_ms, 1700000000000);
-	assert_int_equal(origin.n, 3);
+		journal_fold(rig.dir.fd, &options, note_origin, &seen, &result, &msg), 0);
+	assert_string_equal(seen.node, "hk1");
+	assert_int_equal(seen.conn, 7);
+	assert_int_equal(seen.time_ms, 1700000000000);
+	assert_int_equal(seen.n, 3);
 	assert_memory_equal(
-		origin.fingerprints[0], origin.fingerprints[1], FINGERPRINT_BYTES);
+		seen.fingerprints[0], seen.fingerprints[1], FINGERPRINT_BYTES);
 	assert_memory_not_equal(
-		origin.fingerprints[0], origin.fingerprints[2], FINGERPRINT_BYTES);
+		seen.fingerprints[0], seen.fingerprints[2], FINGERPRINT_BYTES);
 	clock_freeze_for_test(0);
 	close_rig(&rig);
 }

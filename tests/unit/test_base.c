@@ -20,7 +20,7 @@
 
 TEST(every_error_has_its_own_text_and_both_statuses)
 {
-	for (int code = ERR_NOMEM; code >= ERR_END; code--) {
+	for (int code = ERR_NOMEM; code >= ERR_HUNG_UP; code--) {
 		int http = err_http_status(code), exit_code = err_exit_code(code);
 
 		assert_string_not_equal(err_text(code), "unknown error");
@@ -36,7 +36,7 @@ TEST(every_error_has_its_own_text_and_both_statuses)
 
 TEST(codes_outside_the_list_are_unknown_and_zero_is_no_error)
 {
-	static const int codes[] = {1, 42, ERR_END - 1, -1000, INT32_MAX, -INT32_MAX};
+	static const int codes[] = {1, 42, ERR_HUNG_UP - 1, -1000, INT32_MAX, -INT32_MAX};
 
 	for (size_t i = 0; i < COUNT_OF(codes); i++) {
 		assert_string_equal(err_text(codes[i]), "unknown error");

@@ -857,8 +857,12 @@ TEST(the_password_of_a_url_is_never_printed)
 		read_all(&(struct sources){.arguments = {argument}}, &outcome);
 		text = print(&outcome.config);
 		AT_ROW(i, outcome.code == (rows[i].shown != NULL ? 0 : ERR_PARAM));
-		AT_ROW(i, strstr(text, "unter") == NULL);
-		AT_ROW(i, strstr(outcome.said, "unter") == NULL);
+		AT_ROW(i,
+			strstr(text, "hunter") == NULL &&
+				strstr(text, "68unter") == NULL);
+		AT_ROW(i,
+			strstr(outcome.said, "hunter") == NULL &&
+				strstr(outcome.said, "68unter") == NULL);
 		AT_ROW(i, rows[i].shown == NULL || strstr(text, line) != NULL);
 		free(text);
 		done(&outcome);
@@ -887,7 +891,9 @@ TEST(a_mistake_about_a_url_never_shows_its_password)
 		read_all(&rows[i], &outcome);
 		AT_ROW(i, outcome.code != 0);
 		AT_ROW(i, outcome.said[0] != '\0');
-		AT_ROW(i, strstr(outcome.said, "hunter") == NULL);
+		AT_ROW(i,
+			strstr(outcome.said, "hunter") == NULL &&
+				strstr(outcome.said, "68unter") == NULL);
 		done(&outcome);
 	}
 }

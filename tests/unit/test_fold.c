@@ -90,11 +90,12 @@ static int on_record(void *arg, struct record *record)
 	struct seen *seen = arg;
 
 	assert_int_equal(record->bookings.n, 1);
-	assert_int_equal(record->bookings.list[0].counters.input_bytes, record->seq);
+	assert_int_equal(
+		record->bookings.list[0].counters.input_bytes, record->origin.seq);
 	assert_string_equal(record->node, "n");
 	seen->len +=
 		(size_t)snprintf(seen->text + seen->len, sizeof(seen->text) - seen->len,
-			"%s%" PRIu64, seen->len > 0 ? " " : "", record->seq);
+			"%s%" PRIu64, seen->len > 0 ? " " : "", record->origin.seq);
 	return seen->code;
 }
 

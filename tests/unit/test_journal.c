@@ -108,12 +108,13 @@ static void end(struct fixture *f)
 static int append_by(struct fixture *f, const char *client, uint64_t id)
 {
 	struct booking booking = sample_traffic("s", client, id, 0);
-	struct record record = {
-		.conn = 7, .time_ms = 1000, .node = "n", .bookings = {&booking, 1, 1}};
+	struct record record = {.origin = {.conn = 7, .time_ms = 1000},
+		.node = "n",
+		.bookings = {&booking, 1, 1}};
 	int code = journal_append(f->journal, &record);
 
 	if (code == 0) {
-		assert_int_equal(record.seq, f->seq + 1);
+		assert_int_equal(record.origin.seq, f->seq + 1);
 		assert_int_equal(record.synced_seq, f->synced_seq);
 		f->ids[++f->seq] = id;
 	}
@@ -189,14 +190,14 @@ static int on_record(void *arg, struct record *record)
 {
 	struct expected *expected = arg;
 
-	assert_int_equal(record->seq, expected->seq + 1);
-	assert_true(record->seq <= expected->f->seq);
-	assert_true(record->synced_seq < record->seq);
-	assert_int_equal(record->conn, 7);
+	assert_int_equal(record->origin.seq, expected->seq + 1);
+	assert_true(record->origin.seq <= expected->f->seq);
+	assert_true(record->synced_seq < record->origin.seq);
+	assert_int_equal(record->origin.conn, 7);
 	assert_int_equal(record->bookings.n, 1);
 	assert_int_equal(record->bookings.list[0].counters.input_bytes,
-		expected->f->ids[record->seq]);
-	expected->seq = record->seq;
+		expected->f->ids[record->origin.seq]);
+	expected->seq = record->origin.seq;
 	return 0;
 }
 

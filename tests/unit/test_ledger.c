@@ -95,7 +95,10 @@ static void apply_one(struct ledger *ledger, const char *node, struct booking bo
 	struct bookings bookings = {&booking, 1, 1};
 
 	assert_int_equal(ledger_prepare(ledger, node, &bookings), 0);
-	ledger_apply(ledger, &bookings, 2000, ledger_seq(ledger) + 1);
+	ledger_apply(ledger, &bookings,
+		&(struct origin){.seq = ledger_seq(ledger) + 1,
+			.conn = ledger_seq(ledger) + 1,
+			.time_ms = 2000});
 }
 
 TEST(services_are_told_apart_by_node_kind_and_name)
@@ -225,8 +228,9 @@ TEST(a_service_saturates_too)
 	struct counters last = {.input_bytes = TOTAL_MAX - 1};
 	struct cut *cut;
 
-	assert_int_equal(
-		ledger_load_service(ledger, "n", KIND_HANDLER, "s", &last, "ready"), 0);
+	assert_int_equal(ledger_load_service(ledger, "n", KIND_HANDLER, "s", &last,
+				 "ready", &(struct epoch){0}),
+		0);
 	apply_one(ledger, "n", sample_traffic("s", "", 5, 5));
 	cut = ledger_cut(ledger);
 	assert_int_equal(cut->services[0].last.input_bytes, TOTAL_MAX);
@@ -251,7 +255,8 @@ TEST(a_prepared_user_or_service_is_invisible_until_something_is_applied)
 	assert_true(ledger_has_room_for_users(ledger, 1));
 	assert_null(ledger_next_user(ledger, NULL));
 	assert_false(ledger_is_dirty(ledger));
-	ledger_apply(ledger, &bookings, 1000, 1);
+	ledger_apply(ledger, &bookings,
+		&(struct origin){.seq = 1, .conn = 1, .time_ms = 1000});
 	assert_non_null(ledger_find_user(ledger, "new"));
 	assert_false(ledger_has_room_for_users(ledger, 1));
 	assert_ptr_equal(ledger_next_user(ledger, NULL), booking.in_user);
@@ -553,7 +558,7 @@ TEST(short_memory_while_cutting_moves_nothing)
 		assert_int_equal(stats_of(ledger).dirty_users, 1);
 		assert_true(ledger_is_dirty(ledger));
 	}
-	assert_int_equal(n, 5);
+	assert_int_equal(n, 8);
 	assert_int_equal(cut->n_users, 1);
 	assert_int_equal(cut->n_services, 1);
 	assert_int_equal(cut->n_rejects, 1);
@@ -600,7 +605,8 @@ TEST(what_was_only_prepared_can_be_forgotten)
 	assert_int_equal(ledger_find_user(ledger, "old")->total.used, 10);
 	assert_null(ledger_find_user(ledger, "fresh"));
 	assert_int_equal(ledger_prepare(ledger, "n", &bookings), 0);
-	ledger_apply(ledger, &bookings, 1000, 2);
+	ledger_apply(ledger, &bookings,
+		&(struct origin){.seq = 2, .conn = 2, .time_ms = 1000});
 	assert_int_equal(ledger_find_user(ledger, "fresh")->total.used, 4);
 	ledger_free(ledger);
 }

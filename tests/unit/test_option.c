@@ -95,6 +95,7 @@ TEST(the_defaults_are_those_of_the_design)
 		{"retry_delay", 1000},
 		{"journal_fsync", FSYNC_EVERYSEC},
 		{"journal_max_bytes", UINT64_C(1) << 30},
+		{"counters", COUNTERS_DELTA},
 		{"redis_timeout", 500},
 		{"redis_repair_rate", 20000},
 		{"min_free_bytes", OPTION_AUTO},

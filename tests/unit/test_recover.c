@@ -856,10 +856,10 @@ TEST(a_dump_tells_kinds_states_and_numbers_apart_and_escapes_names)
 			.state = "",
 			.counters = {1, 2, 3, 4, 5}},
 	};
-	struct record record = {.seq = 1,
-		.conn = UINT64_MAX,
-		.time_ms = UINT64_C(9007199254740993),
-		.fingerprint = {0x01, 0xab, [15] = 0xff},
+	struct record record = {.origin.seq = 1,
+		.origin.conn = UINT64_MAX,
+		.origin.time_ms = UINT64_C(9007199254740993),
+		.origin.fingerprint = {0x01, 0xab, [15] = 0xff},
 		.node = "n\"1",
 		.bookings = {list, COUNT_OF(list), 2}};
 	struct sample_segment segment;

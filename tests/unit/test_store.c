@@ -151,7 +151,10 @@ static void book_service(
 	struct bookings bookings = {&booking, 1, 1};
 
 	assert_int_equal(ledger_prepare(f->ledger, node, &bookings), 0);
-	ledger_apply(f->ledger, &bookings, now_ms, ledger_seq(f->ledger) + 1);
+	ledger_apply(f->ledger, &bookings,
+		&(struct origin){.seq = ledger_seq(f->ledger) + 1,
+			.conn = ledger_seq(f->ledger) + 1,
+			.time_ms = now_ms});
 }
 
 static void keep_rejects(struct fixture *f, unsigned first, unsigned n)
@@ -296,7 +299,7 @@ TEST(services_come_back_with_their_totals_gauges_and_state)
 	booking.counters.total_errs = 2;
 	book_service(&f, "n", booking, 5000);
 	book_service(&f, "n",
-		(struct booking){.service = "s", .client = "", .state = "running"}, 6000);
+		(struct booking){.service = "s", .client = "", .state = "ready"}, 6000);
 	booking.kind = KIND_SERVICE;
 	book_service(&f, "n", booking, 7000);
 	book_service(&f, "other", sample_traffic("s", "", 1, 0), 8000);
@@ -304,7 +307,7 @@ TEST(services_come_back_with_their_totals_gauges_and_state)
 	assert_int_equal(number(&f, "SELECT count(*) FROM services"), 3);
 	assert_int_equal(number(&f,
 				 "SELECT updated_at FROM services WHERE node='n' AND "
-				 "kind='handler' AND service='s' AND state='running'"),
+				 "kind='handler' AND service='s' AND state='ready'"),
 		6000);
 	expect_in_file(&f);
 	reopen(&f);
@@ -1230,8 +1233,9 @@ static struct ledger *new_ledger_with_tables(void)
 
 	assert_non_null(ledger);
 	assert_int_equal(ledger_load_user(ledger, "x", (struct totals){0}, 1, 1), 0);
-	assert_int_equal(
-		ledger_load_service(ledger, "x", KIND_HANDLER, "x", &none, ""), 0);
+	assert_int_equal(ledger_load_service(ledger, "x", KIND_HANDLER, "x", &none, "",
+				 &(struct epoch){0}),
+		0);
 	return ledger;
 }
 
@@ -1258,7 +1262,7 @@ TEST(short_memory_while_loading_is_said)
 		if (!has_fired)
 			break;
 	}
-	assert_int_equal(n, 3 + 1 + 1); /* users and a service */
+	assert_int_equal(n, 3 + 1 + 3 + 1); /* users, a service, open reports */
 	end(&f);
 }
 

@@ -1,0 +1,53 @@
+/*
+ * Series of cumulative counters: what a new value adds to the last one (rule 4).
+ *
+ * A series is (node, kind, service, client). Its first value counts in full. A value
+ * below the mark, in any counter, says that the sender began anew; so does a service that
+ * announces `running` and then `ready` (go-gost/x, service.go: a start or a reload. A
+ * `ready` alone is a listener that recovered). Between the two, the old handler's last
+ * report may still arrive: marks lose their meaning at `ready`. That is one number per
+ * service, its epoch, so nothing has to be walked.
+ */
+#ifndef TALLYD_ACCOUNT_SERIES_H
+#define TALLYD_ACCOUNT_SERIES_H
+
+#include "account/account.h"
+#include "base/hash.h"
+
+#include <sys/queue.h>
+
+/* How often the counters of a service have begun anew, and whether they are about to. */
+struct epoch {
+	uint64_t number;
+	bool is_starting;
+};
+
+/* A service says that it is in `state`. True if an epoch begins. */
+bool epoch_enter(struct epoch *epoch, const char *state);
+
+struct series {
+	struct mark mark;
+	struct mark scratch;   /* as far as a report that is not accepted yet has come */
+	uint64_t measured_for; /* that report, see series_measure() */
+	bool is_known, was_known; /* has a mark; has one in scratch */
+	bool is_dirty;
+	struct service *service;
+	TAILQ_ENTRY(series) dirty_link;
+	UT_hash_handle hh; /* in its service's table, by client */
+	char client[];
+};
+
+/* Finds or allocates; NULL if memory is short. */
+struct series *series_get(
+	struct series **table, const char *client, struct service *service);
+
+struct series *series_find(struct series *table, const char *client);
+
+/*
+ * Turns the counters of prepared bookings from values into deltas, and gives each its
+ * mark; the series themselves stay as they are. Within the report, marks and epochs
+ * advance event by event. `number` is another for every report.
+ */
+void series_measure(struct bookings *bookings, uint64_t number);
+
+#endif

@@ -1,0 +1,231 @@
+#include "account/repeat.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void repeats_init(struct repeats *repeats)
+{
+	*repeats = (struct repeats){0};
+	TAILQ_INIT(&repeats->dirty);
+}
+
+void stream_init(struct stream *stream, struct service *service)
+{
+	*stream = (struct stream){.service = service};
+	TAILQ_INIT(&stream->open);
+}
+
+void repeats_mark_dirty(struct repeats *repeats, struct stream *stream)
+{
+	if (stream->is_dirty)
+		return;
+	stream->is_dirty = true;
+	TAILQ_INSERT_TAIL(&repeats->dirty, stream, dirty_link);
+	repeats->n_dirty++;
+}
+
+void repeats_mark_clean(struct repeats *repeats, struct stream *stream)
+{
+	stream->is_dirty = false;
+	TAILQ_REMOVE(&repeats->dirty, stream, dirty_link);
+	repeats->n_dirty--;
+}
+
+static void rest_on(
+	struct repeats *repeats, struct open_report *report, const struct origin *origin)
+{
+	struct stream *stream = report->stream;
+
+	report->conn = origin->conn;
+	report->time_ms = origin->time_ms;
+	report->reported_ms = stream->reported_ms;
+	LIST_INSERT_HEAD(
+		&repeats->by_conn[report->conn % REPEAT_BUCKETS], report, conn_link);
+	TAILQ_INSERT_TAIL(&stream->open, report, link);
+	repeats_mark_dirty(repeats, stream);
+}
+
+/* Its memory is the next one's, if none is kept for that yet. */
+static void end(struct repeats *repeats, struct open_report *report)
+{
+	struct stream *stream = report->stream;
+
+	LIST_REMOVE(report, conn_link);
+	TAILQ_REMOVE(&stream->open, report, link);
+	stream->n_open--;
+	repeats->n_open--;
+	repeats_mark_dirty(repeats, stream);
+	if (repeats->spare == NULL)
+		repeats->spare = report;
+	else
+		free(report);
+}
+
+static struct open_report *find_by_conn(const struct repeats *repeats, uint64_t conn)
+{
+	struct open_report *report;
+
+	LIST_FOREACH(report, &repeats->by_conn[conn % REPEAT_BUCKETS], conn_link)
+	if (report->conn == conn)
+		break;
+	return report;
+}
+
+static struct open_report *find_by_seq(const struct stream *stream, uint64_t seq)
+{
+	struct open_report *report;
+
+	TAILQ_FOREACH (report, &stream->open, link)
+		if (report->seq == seq)
+			break;
+	return report;
+}
+
+int repeats_prepare(struct repeats *repeats)
+{
+	if (repeats->spare == NULL)
+		repeats->spare = calloc(1, sizeof(*repeats->spare));
+	return repeats->spare != NULL ? 0 : ERR_NOMEM;
+}
+
+static void open_new(
+	struct repeats *repeats, struct stream *stream, const struct origin *origin)
+{
+	struct open_report *report = repeats->spare;
+
+	repeats->spare = NULL;
+	*report = (struct open_report){
+		.seq = origin->repeats != 0 ? origin->repeats : origin->seq,
+		.stream = stream};
+	memcpy(report->fingerprint, origin->fingerprint, FINGERPRINT_BYTES);
+	rest_on(repeats, report, origin);
+	stream->n_open++;
+	repeats->n_open++;
+	if (stream->n_open > REPEAT_MAX_OPEN) {
+		end(repeats, TAILQ_FIRST(&stream->open));
+		repeats->n_dropped++;
+	}
+}
+
+int repeats_load(
+	struct repeats *repeats, struct stream *stream, const struct origin *origin)
+{
+	int code = repeats_prepare(repeats);
+
+	/* Two of one connection are in no checkpoint that was written by us. */
+	if (code != 0 || find_by_conn(repeats, origin->conn) != NULL)
+		return code;
+	open_new(repeats, stream, origin);
+	repeats_mark_clean(repeats, stream);
+	return 0;
+}
+
+struct open_report *repeats_next(const struct stream *stream,
+	const uint8_t fingerprint[FINGERPRINT_BYTES], const struct open_report *after)
+{
+	struct open_report *report =
+		after == NULL ? TAILQ_FIRST(&stream->open) : TAILQ_NEXT(after, link);
+
+	while (report != NULL &&
+		memcmp(report->fingerprint, fingerprint, FINGERPRINT_BYTES) != 0)
+		report = TAILQ_NEXT(report, link);
+	return report;
+}
+
+/* Time passes for a stream only while it reports; a clock that is set does not count. */
+static void let_time_pass(struct stream *stream, uint64_t now_ms)
+{
+	uint64_t pause = now_ms > stream->last_ms ? now_ms - stream->last_ms : 0;
+
+	if (stream->last_ms != 0)
+		stream->reported_ms +=
+			pause < REPEAT_MAX_PAUSE_MS ? pause : REPEAT_MAX_PAUSE_MS;
+	stream->last_ms = now_ms;
+}
+
+static void lapse_old(struct repeats *repeats, struct stream *stream)
+{
+	struct open_report *oldest;
+
+	while ((oldest = TAILQ_FIRST(&stream->open)) != NULL &&
+		stream->reported_ms - oldest->reported_ms >= REPEAT_LAPSE_MS)
+		end(repeats, oldest);
+}
+
+/* `except` is known to be a repeat's. */
+static void prove(
+	struct repeats *repeats, uint64_t conn, const struct open_report *except)
+{
+	struct open_report *report = find_by_conn(repeats, conn);
+
+	if (report != NULL && report != except)
+		end(repeats, report);
+}
+
+void repeats_note(
+	struct repeats *repeats, struct stream *stream, const struct origin *origin)
+{
+	struct open_report *repeated =
+		origin->repeats != 0 ? find_by_seq(stream, origin->repeats) : NULL;
+
+	for (size_t i = 0; i < origin->n_proved; i++)
+		prove(repeats, origin->proved[i], repeated);
+	prove(repeats, origin->conn, repeated);
+	repeats->proofs.n = 0;
+	let_time_pass(stream, origin->time_ms);
+	if (repeated != NULL) {
+		LIST_REMOVE(repeated, conn_link);
+		TAILQ_REMOVE(&stream->open, repeated, link);
+		rest_on(repeats, repeated, origin);
+	}
+	lapse_old(repeats, stream);
+	if (repeated == NULL)
+		open_new(repeats, stream, origin);
+}
+
+static void keep_proof(struct proofs *proofs, uint64_t conn)
+{
+	size_t capacity = proofs->capacity > 0 ? 2 * proofs->capacity : 16;
+	uint64_t *grown = proofs->conns;
+
+	if (proofs->n == proofs->capacity) {
+		grown = realloc(grown, capacity * sizeof(*grown));
+		if (grown == NULL)
+			return; /* a crash makes it open again, until it lapses */
+		proofs->conns = grown;
+		proofs->capacity = capacity;
+	}
+	proofs->conns[proofs->n++] = conn;
+}
+
+void repeats_prove(struct repeats *repeats, uint64_t conn)
+{
+	struct open_report *report = find_by_conn(repeats, conn);
+
+	if (report == NULL)
+		return;
+	end(repeats, report);
+	keep_proof(&repeats->proofs, conn);
+}
+
+void repeats_lapse(struct repeats *repeats, struct stream *stream)
+{
+	struct open_report *report;
+
+	while ((report = TAILQ_FIRST(&stream->open)) != NULL)
+		end(repeats, report);
+}
+
+void repeats_done(struct repeats *repeats)
+{
+	struct open_report *report;
+
+	for (size_t i = 0; i < REPEAT_BUCKETS; i++)
+		while ((report = LIST_FIRST(&repeats->by_conn[i])) != NULL) {
+			LIST_REMOVE(report, conn_link);
+			free(report);
+		}
+	free(repeats->spare);
+	free(repeats->proofs.conns);
+	*repeats = (struct repeats){0};
+}

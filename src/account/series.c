@@ -1,0 +1,113 @@
+#include "account/series.h"
+#include "account/ledger.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool epoch_enter(struct epoch *epoch, const char *state)
+{
+	bool begins = epoch->is_starting && strcmp(state, "ready") == 0;
+
+	/* `failed` comes only from a service that was ready before: that event was lost.
+	 * `closed` is the old service, which ends while the new one starts. */
+	if (strcmp(state, "running") == 0)
+		epoch->is_starting = true;
+	else if (strcmp(state, "closed") != 0)
+		epoch->is_starting = false;
+	epoch->number += begins;
+	return begins;
+}
+
+struct series *series_find(struct series *table, const char *client)
+{
+	struct series *series;
+
+	HASH_FIND_STR(table, client, series);
+	return series;
+}
+
+struct series *series_get(
+	struct series **table, const char *client, struct service *service)
+{
+	struct series *series = series_find(*table, client);
+	size_t len = strlen(client);
+
+	if (series != NULL)
+		return series;
+	series = calloc(1, sizeof(*series) + len + 1);
+	if (series == NULL)
+		return NULL;
+	memcpy(series->client, client, len);
+	series->service = service;
+	HASH_ADD_KEYPTR(hh, *table, series->client, len, series);
+	return series;
+}
+
+static bool is_below(const struct counters *now, const struct mark *mark)
+{
+	return now->input_bytes < mark->input_bytes ||
+		now->output_bytes < mark->output_bytes ||
+		now->total_conns < mark->total_conns;
+}
+
+/* What began anew before `ready` is of the coming epoch already. */
+static uint64_t epoch_of_restart(const struct epoch *epoch)
+{
+	return epoch->number + epoch->is_starting;
+}
+
+static void measure(struct booking *booking, const struct epoch *epoch)
+{
+	struct series *series = booking->in_series;
+	struct counters *now = &booking->counters;
+	struct mark last = series->scratch;
+	bool is_valid = series->was_known && last.epoch >= epoch->number;
+	bool has_restarted = is_valid && is_below(now, &last);
+
+	series->scratch = (struct mark){now->input_bytes, now->output_bytes,
+		now->total_conns, is_valid ? last.epoch : epoch->number};
+	series->was_known = true;
+	if (has_restarted)
+		series->scratch.epoch = epoch_of_restart(epoch);
+	if (is_valid && !has_restarted) {
+		now->input_bytes -= last.input_bytes;
+		now->output_bytes -= last.output_bytes;
+	}
+	booking->mark = series->scratch;
+}
+
+/* The service's epoch as far as this report has come. */
+static struct epoch *scratch_epoch(struct service *service, uint64_t number)
+{
+	if (service->measured_for != number)
+		service->scratch_epoch = service->epoch;
+	service->measured_for = number;
+	return &service->scratch_epoch;
+}
+
+static void begin_scratch(struct series *series, uint64_t number)
+{
+	if (series->measured_for == number)
+		return;
+	series->measured_for = number;
+	series->scratch = series->mark;
+	series->was_known = series->is_known;
+}
+
+void series_measure(struct bookings *bookings, uint64_t number)
+{
+	for (size_t i = 0; i < bookings->n; i++) {
+		struct booking *booking = &bookings->list[i];
+		struct service *service = booking->in_service;
+
+		if (booking->state[0] != '\0') {
+			(void)epoch_enter(scratch_epoch(service, number), booking->state);
+			if (service->other != NULL)
+				(void)epoch_enter(scratch_epoch(service->other, number),
+					booking->state);
+		} else if (booking->has_mark) {
+			begin_scratch(booking->in_series, number);
+			measure(booking, scratch_epoch(service, number));
+		}
+	}
+}

@@ -1,0 +1,250 @@
+/*
+ * What is known of an answer's arrival. The happy path: answer_queued(),
+ * answer_written(), and the next request of the connection, which proves that it was
+ * read.
+ *
+ * Otherwise TCP is asked: all bytes acknowledged and no reset is as good, if the peer was
+ * still there when the answer was queued. A close by the peer decides at once. Where we
+ * close first, its FIN or reset is still to come, so the socket is kept open beside
+ * libmicrohttpd's for a while: a struct leaving.
+ *
+ * A unix socket tells by what the peer has not read. Once it has closed, only the
+ * socket's error does, which libmicrohttpd's next read would take away: so those are
+ * looked at before it runs.
+ */
+#include "http/internal.h"
+#include "base/clock.h"
+#include "http/tcp.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sockios.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+/* What the peer has not acknowledged for so long, it did not get. */
+#define PATIENCE_MS 500
+
+/* A connection that we have closed, while the peer's end is still to come. */
+struct leaving {
+	uint64_t id;
+	int fd;
+	struct delivery delivery;
+	TAILQ_ENTRY(leaving) link;
+};
+
+struct unix_view {
+	int unread; /* bytes that the peer has not read */
+	bool is_open;
+};
+
+static struct unix_view unix_look(int fd)
+{
+	struct pollfd poll_fd = {fd, POLLRDHUP, 0};
+	struct unix_view view = {0};
+
+	view.is_open = poll(&poll_fd, 1, 0) == 0;
+	(void)ioctl(fd, SIOCOUTQ, &view.unread); /* cannot fail on a socket */
+	return view;
+}
+
+static bool has_socket_error(int fd)
+{
+	int error = 0;
+	socklen_t len = sizeof(error);
+
+	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0;
+}
+
+static enum http_delivery wait_or_lose(const struct delivery *delivery)
+{
+	return clock_ms() - delivery->written_ms < PATIENCE_MS ? HTTP_UNDECIDED
+							       : HTTP_LOST;
+}
+
+static enum http_delivery look_unix(const struct delivery *delivery, int fd)
+{
+	struct unix_view view = unix_look(fd);
+
+	if (delivery->step != ANSWER_WRITTEN)
+		return view.is_open ? HTTP_UNDECIDED : HTTP_LOST;
+	if (!view.is_open)
+		return has_socket_error(fd) ? HTTP_LOST : HTTP_ARRIVED;
+	return view.unread == 0 ? HTTP_ARRIVED : wait_or_lose(delivery);
+}
+
+static enum http_delivery look_tcp(
+	const struct delivery *delivery, const struct tcp_view *view)
+{
+	if (delivery->step != ANSWER_WRITTEN)
+		return view->is_open ? HTTP_UNDECIDED : HTTP_LOST;
+	if (view->is_over && view->received != delivery->received + 1)
+		return HTTP_LOST; /* a reset: it did not read to the end */
+	if (view->acked >= delivery->goal)
+		return HTTP_ARRIVED;
+	return view->is_over ? HTTP_LOST : wait_or_lose(delivery);
+}
+
+static enum http_delivery look(const struct delivery *delivery, int fd)
+{
+	struct tcp_view view;
+
+	if (delivery->step == ANSWER_LOST)
+		return HTTP_LOST;
+	return tcp_look(fd, &view) ? look_tcp(delivery, &view) : look_unix(delivery, fd);
+}
+
+static void tell_arrived(struct http_server *server, uint64_t id)
+{
+	server->config.on_delivered(server->arg, id);
+}
+
+static void forget(struct connection *connection)
+{
+	if (connection->is_watched)
+		TAILQ_REMOVE(&connection->server->watched, connection, watched_link);
+	connection->is_watched = false;
+	connection->delivery.step = ANSWER_NONE;
+}
+
+void answer_queued(struct connection *connection)
+{
+	struct delivery *delivery = &connection->delivery;
+	struct tcp_view view;
+	bool is_tcp = tcp_look(connection->fd, &view);
+	bool is_open = is_tcp ? view.is_open : unix_look(connection->fd).is_open;
+
+	/* A send() would still succeed. */
+	delivery->step = is_open ? ANSWER_QUEUED : ANSWER_LOST;
+	delivery->received = is_tcp ? view.received : 0;
+}
+
+void answer_written(struct connection *connection)
+{
+	struct delivery *delivery = &connection->delivery;
+	struct tcp_view view;
+
+	if (delivery->step != ANSWER_QUEUED)
+		return;
+	delivery->step = ANSWER_WRITTEN;
+	delivery->written_ms = clock_ms();
+	if (tcp_look(connection->fd, &view)) {
+		delivery->goal = view.written;
+	} else {
+		connection->is_watched = true;
+		TAILQ_INSERT_TAIL(&connection->server->watched, connection, watched_link);
+	}
+}
+
+void answer_proved_by_request(struct connection *connection)
+{
+	if (connection->delivery.step == ANSWER_WRITTEN)
+		tell_arrived(connection->server, connection->id);
+	forget(connection);
+}
+
+void delivery_look_at_watched(struct http_server *server)
+{
+	struct connection *connection, *next;
+
+	for (connection = TAILQ_FIRST(&server->watched); connection != NULL;
+		connection = next) {
+		enum http_delivery now = look(&connection->delivery, connection->fd);
+
+		next = TAILQ_NEXT(connection, watched_link);
+		if (now == HTTP_UNDECIDED)
+			continue;
+		if (now == HTTP_ARRIVED)
+			tell_arrived(server, connection->id);
+		forget(connection);
+		if (now == HTTP_LOST)
+			connection->delivery.step = ANSWER_LOST;
+	}
+}
+
+/* Whether the peer has ended it: nothing more is to come. */
+static bool has_peer_ended(const struct delivery *delivery, int fd)
+{
+	struct tcp_view view;
+
+	if (!tcp_look(fd, &view))
+		return !unix_look(fd).is_open;
+	return view.is_over || view.received > delivery->received;
+}
+
+static void keep_leaving(struct connection *connection)
+{
+	struct leaving *leaving = calloc(1, sizeof(*leaving));
+
+	if (leaving == NULL)
+		return;
+	leaving->fd = fcntl(connection->fd, F_DUPFD_CLOEXEC, 0);
+	if (leaving->fd < 0) {
+		free(leaving);
+		return;
+	}
+	leaving->id = connection->id;
+	leaving->delivery = connection->delivery;
+	TAILQ_INSERT_TAIL(&connection->server->leaving, leaving, link);
+}
+
+void delivery_on_close(struct connection *connection)
+{
+	struct delivery *delivery = &connection->delivery;
+	struct tcp_view view;
+
+	if (delivery->step == ANSWER_WRITTEN) {
+		if (!has_peer_ended(delivery, connection->fd))
+			keep_leaving(connection);
+		else if (tcp_look(connection->fd, &view) &&
+			look_tcp(delivery, &view) == HTTP_ARRIVED)
+			tell_arrived(connection->server, connection->id);
+	}
+	forget(connection);
+}
+
+static void drop_leaving(struct http_server *server, struct leaving *leaving)
+{
+	TAILQ_REMOVE(&server->leaving, leaving, link);
+	(void)close(leaving->fd); /* nothing is written on it any more */
+	free(leaving);
+}
+
+void delivery_look_at_leaving(struct http_server *server)
+{
+	struct leaving *leaving, *next;
+
+	for (leaving = TAILQ_FIRST(&server->leaving); leaving != NULL; leaving = next) {
+		const struct delivery *delivery = &leaving->delivery;
+
+		next = TAILQ_NEXT(leaving, link);
+		if (!has_peer_ended(delivery, leaving->fd) &&
+			clock_ms() - delivery->written_ms < PATIENCE_MS)
+			continue;
+		if (look(delivery, leaving->fd) == HTTP_ARRIVED)
+			tell_arrived(server, leaving->id);
+		drop_leaving(server, leaving);
+	}
+}
+
+void delivery_done(struct http_server *server)
+{
+	while (!TAILQ_EMPTY(&server->leaving))
+		drop_leaving(server, TAILQ_FIRST(&server->leaving));
+}
+
+enum http_delivery http_delivery_of(const struct http_server *server, uint64_t id)
+{
+	const struct connection *connection;
+	const struct leaving *leaving;
+
+	HASH_FIND(hh, server->by_id, &id, sizeof(id), connection);
+	if (connection != NULL)
+		return look(&connection->delivery, connection->fd);
+	TAILQ_FOREACH (leaving, &server->leaving, link)
+		if (leaving->id == id)
+			return look(&leaving->delivery, leaving->fd);
+	return HTTP_LOST;
+}
