@@ -32,6 +32,8 @@ static int execute(
 		return app_dump_journal(config);
 	case COMMAND_SALVAGE:
 		return app_salvage(config);
+	case COMMAND_FORGET_NODE:
+		return app_forget_node(config);
 	case COMMAND_RUN:
 		break;
 	}

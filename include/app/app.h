@@ -10,8 +10,10 @@
  * SIGHUP. */
 int app_run(struct config *config, int argc, char **argv);
 
-/* --salvage and --dump-journal: one pass over data_dir, no network. The exit code. */
+/* --salvage, --forget-node and --dump-journal: one pass over data_dir, no network. The
+ * exit code. */
 int app_salvage(const struct config *config);
+int app_forget_node(const struct config *config);
 int app_dump_journal(const struct config *config);
 
 #endif

@@ -4,7 +4,7 @@
 
 #include "app/config.h"
 
-#define COMMAND_COUNT 8
+#define COMMAND_COUNT 9
 
 struct command_row {
 	const char *name, *argument, *help; /* argument: NULL if it takes none */

@@ -31,8 +31,9 @@ struct config {
 	uint64_t stop_timeout, max_body_bytes, max_connections;
 	uint64_t idle_timeout, request_timeout;
 	uint64_t allow_anonymous, counters;
-	enum live_take_over take_over; /* of the command line; no option, since it is done
-					  once */
+	/* Of the command line; no options, since they are done once. */
+	enum live_take_over take_over;
+	const char *forgotten_node; /* borrows from argv */
 };
 
 enum config_command {
@@ -43,6 +44,7 @@ enum config_command {
 	COMMAND_PRINT_CONFIG,
 	COMMAND_DUMP_JOURNAL,
 	COMMAND_SALVAGE,
+	COMMAND_FORGET_NODE,
 };
 
 /*

@@ -11,11 +11,17 @@ struct data_dir {
 	int journal_fd; /* data_dir/journal */
 };
 
+enum data_dir_use {
+	DATA_DIR_READ, /* not held, and nothing is made */
+	DATA_DIR_HOLD, /* held; it has to be there */
+	DATA_DIR_MAKE, /* held, and made if it is missing */
+};
+
 /*
  * 0, ERR_LOCKED if another instance holds it, or ERR_DATA_DIR, with the sentence in
- * `ret_msg`. `must_lock` false: for reading only; nothing is made.
+ * `ret_msg`.
  */
-int data_dir_open(const char *path, bool must_lock, struct data_dir *ret_dir,
+int data_dir_open(const char *path, enum data_dir_use use, struct data_dir *ret_dir,
 	struct errmsg *ret_msg) MUST_CHECK;
 void data_dir_close(struct data_dir *dir);
 

@@ -29,6 +29,7 @@ struct delivery {
 	uint64_t received;   /* TCP, when it was queued */
 	uint64_t goal;       /* TCP: what has to be acknowledged */
 	uint64_t written_ms; /* when the kernel had all of it */
+	bool closes;         /* nothing is read behind it */
 };
 
 struct connection {
@@ -64,6 +65,7 @@ struct http_request {
 	char allow[64];       /* of a 405 */
 	bool is_suspended, is_handed;
 	bool is_ok;                  /* its answer is http_answer_ok() */
+	bool closes;                 /* the connection ends behind the answer */
 	struct MHD_Response *answer; /* between being given and being queued */
 	int status;
 };
@@ -91,6 +93,7 @@ struct http_server {
 	struct connections watched;
 	struct connection *by_id;
 	TAILQ_HEAD(, leaving) leaving;
+	size_t n_leaving;
 	struct http_stats stats;
 	uint64_t next_id;
 	size_t body_bytes; /* of all requests under way */
@@ -130,7 +133,7 @@ struct connection *connection_of(struct MHD_Connection *mhd); /* NULL: memory wa
 bool connection_is_late(struct connection *connection, uint64_t now);
 
 /* delivery.c */
-void answer_queued(struct connection *connection);
+void answer_queued(struct connection *connection, bool closes);
 void answer_written(struct connection *connection);
 void answer_proved_by_request(struct connection *connection);
 void delivery_on_close(struct connection *connection);

@@ -15,7 +15,7 @@
 static void raise_descriptor_limit(uint64_t connections)
 {
 	struct rlimit limit;
-	rlim_t wanted = connections + 128;
+	rlim_t wanted = connections + 256;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
 		return;
@@ -84,41 +84,85 @@ static int report(int code, const struct errmsg *msg)
 	return err_exit_code(code);
 }
 
-int app_salvage(const struct config *config)
+/* A data directory in whose database everything is, with no daemon on it. */
+struct offline {
+	struct data_dir dir;
+	struct store *store;
+	struct ledger *ledger;
+	struct recovered recovered;
+	struct errmsg msg;
+};
+
+static int offline_open(
+	struct offline *offline, const struct config *config, bool does_salvage)
 {
-	struct recover_options options = {.does_salvage = true,
+	struct recover_options options = {.does_salvage = does_salvage,
 		.max_retries = (unsigned)config->max_retries,
 		.retry_delay_ms = config->retry_delay};
 	char path[256];
-	struct store_config store_config = {
+	struct store_config store = {
 		path, (unsigned)config->busy_timeout, (unsigned)config->sync_batch_size};
-	struct ledger *ledger = ledger_new(config->max_users, false);
-	struct store *store = NULL;
-	struct data_dir dir = {-1, -1};
-	struct recovered recovered;
-	struct errmsg msg = {"out of memory"};
-	int code = ledger == NULL ? ERR_NOMEM
-				  : data_dir_open(config->data_dir, true, &dir, &msg);
+	struct errmsg *msg = &offline->msg;
+	int code;
 
+	*offline = (struct offline){
+		.dir = {-1, -1}, .ledger = ledger_new(config->max_users, false)};
+	if (offline->ledger == NULL)
+		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
+	code = data_dir_open(config->data_dir, DATA_DIR_HOLD, &offline->dir, msg);
 	(void)snprintf(path, sizeof(path), "%s/tally.db", config->data_dir);
 	if (code == 0)
-		code = store_open(&store_config, &store, &msg);
+		code = store_open(&store, &offline->store, msg);
 	if (code == 0)
-		code = recover(dir.journal_fd, store, ledger, &options, &recovered, &msg);
+		code = recover(offline->dir.journal_fd, offline->store, offline->ledger,
+			&options, &offline->recovered, msg);
+	return code;
+}
+
+/* The exit code. */
+static int offline_close(struct offline *offline, int code)
+{
+	store_close(offline->store);
+	ledger_free(offline->ledger);
+	data_dir_close(&offline->dir);
+	return report(code, &offline->msg);
+}
+
+int app_salvage(const struct config *config)
+{
+	struct offline offline;
+	int code = offline_open(&offline, config, true);
+
 	if (code == 0)
 		log_info("salvaged: tallyd can be started", "records=%zu",
-			recovered.n_records);
-	store_close(store);
-	ledger_free(ledger);
-	data_dir_close(&dir);
-	return report(code, &msg);
+			offline.recovered.n_records);
+	return offline_close(&offline, code);
+}
+
+int app_forget_node(const struct config *config)
+{
+	struct offline offline;
+	unsigned n_rows = 0;
+	int code = offline_open(&offline, config, false);
+
+	if (code == 0)
+		code = store_forget_node(
+			offline.store, config->forgotten_node, &n_rows, &offline.msg);
+	if (code == 0 && n_rows == 0)
+		code = err_set(&offline.msg, ERR_PARAM,
+			"no counters of a node `%s` are known", config->forgotten_node);
+	if (code == 0)
+		log_info("node forgotten: its next counters count in full",
+			"node=%s series_and_open_reports=%u",
+			LOG_QUOTE(config->forgotten_node), n_rows);
+	return offline_close(&offline, code);
 }
 
 int app_dump_journal(const struct config *config)
 {
 	struct data_dir dir = {-1, -1};
 	struct errmsg msg;
-	int code = data_dir_open(config->data_dir, false, &dir, &msg);
+	int code = data_dir_open(config->data_dir, DATA_DIR_READ, &dir, &msg);
 
 	if (code == 0)
 		code = recover_dump(dir.journal_fd, stdout, &msg);

@@ -79,7 +79,7 @@ static int open_storage(struct app *app, struct errmsg *msg)
 	char path[256];
 	struct store_config store = {
 		path, (unsigned)config->busy_timeout, (unsigned)config->sync_batch_size};
-	int code = data_dir_open(config->data_dir, true, &app->dir, msg);
+	int code = data_dir_open(config->data_dir, DATA_DIR_MAKE, &app->dir, msg);
 
 	if (code != 0)
 		return code;

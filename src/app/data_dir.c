@@ -77,13 +77,14 @@ static int check_owner(int dir_fd, const char *path, struct errmsg *msg)
 		owner->pw_name, owner->pw_name);
 }
 
-int data_dir_open(const char *path, bool must_lock, struct data_dir *ret_dir,
+int data_dir_open(const char *path, enum data_dir_use use, struct data_dir *ret_dir,
 	struct errmsg *ret_msg)
 {
+	bool must_lock = use != DATA_DIR_READ;
 	struct data_dir dir = {-1, -1};
 	int code = 0, dir_fd;
 
-	if (must_lock && mkdir(path, 0750) != 0 && errno != EEXIST)
+	if (use == DATA_DIR_MAKE && mkdir(path, 0750) != 0 && errno != EEXIST)
 		return err_set(ret_msg, ERR_DATA_DIR, "%s cannot be made: %m", path);
 	dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir_fd < 0)

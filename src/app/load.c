@@ -313,6 +313,14 @@ static bool is_abbreviated(const char *argument, const struct option *option)
 		strcspn(argument + 2, "=") != strlen(option->name);
 }
 
+static void set_command(
+	struct loader *loader, struct arguments *ret, enum config_command command)
+{
+	ret->command = command;
+	if (command == COMMAND_FORGET_NODE)
+		loader->config->forgotten_node = optarg;
+}
+
 static void read_arguments(
 	struct loader *loader, int argc, char **argv, struct arguments *ret)
 {
@@ -340,8 +348,8 @@ static void read_arguments(
 		else if ((size_t)index == OPTION_COUNT + 1)
 			ret->take_over = optarg;
 		else
-			ret->command =
-				command_rows()[(size_t)index - OPTION_COUNT].command;
+			set_command(loader, ret,
+				command_rows()[(size_t)index - OPTION_COUNT].command);
 	}
 	for (; optind < argc; optind++)
 		stray_argument(loader, argv[optind]);

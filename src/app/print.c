@@ -27,6 +27,9 @@ const struct command_row *command_rows(void)
 		{"salvage", NULL,
 			"take over what can be read of a corrupt journal and exit",
 			COMMAND_SALVAGE},
+		{"forget-node", "NAME",
+			"forget the counters of a node, not its totals, and exit",
+			COMMAND_FORGET_NODE},
 	};
 
 	return rows;

@@ -10,7 +10,7 @@
  *
  * A unix socket tells by what the peer has not read. Once it has closed, only the
  * socket's error does, which libmicrohttpd's next read would take away: so those are
- * looked at before it runs.
+ * looked at before it runs. It does not read behind an answer that closes.
  */
 #include "http/internal.h"
 #include "base/clock.h"
@@ -34,6 +34,9 @@ struct leaving {
 	struct delivery delivery;
 	TAILQ_ENTRY(leaving) link;
 };
+
+/* More of them, and the oldest is judged by what is known. */
+#define MAX_LEAVING 64
 
 struct unix_view {
 	int unread; /* bytes that the peer has not read */
@@ -109,7 +112,7 @@ static void forget(struct connection *connection)
 	connection->delivery.step = ANSWER_NONE;
 }
 
-void answer_queued(struct connection *connection)
+void answer_queued(struct connection *connection, bool closes)
 {
 	struct delivery *delivery = &connection->delivery;
 	struct tcp_view view;
@@ -119,6 +122,7 @@ void answer_queued(struct connection *connection)
 	/* A send() would still succeed. */
 	delivery->step = is_open ? ANSWER_QUEUED : ANSWER_LOST;
 	delivery->received = is_tcp ? view.received : 0;
+	delivery->closes = closes;
 }
 
 void answer_written(struct connection *connection)
@@ -174,8 +178,24 @@ static bool has_peer_ended(const struct delivery *delivery, int fd)
 	return view.is_over || view.received > delivery->received;
 }
 
+static void drop_leaving(struct http_server *server, struct leaving *leaving)
+{
+	TAILQ_REMOVE(&server->leaving, leaving, link);
+	server->n_leaving--;
+	(void)close(leaving->fd); /* nothing is written on it any more */
+	free(leaving);
+}
+
+static void judge_leaving(struct http_server *server, struct leaving *leaving)
+{
+	if (look(&leaving->delivery, leaving->fd) == HTTP_ARRIVED)
+		tell_arrived(server, leaving->id);
+	drop_leaving(server, leaving);
+}
+
 static void keep_leaving(struct connection *connection)
 {
+	struct http_server *server = connection->server;
 	struct leaving *leaving = calloc(1, sizeof(*leaving));
 
 	if (leaving == NULL)
@@ -187,29 +207,26 @@ static void keep_leaving(struct connection *connection)
 	}
 	leaving->id = connection->id;
 	leaving->delivery = connection->delivery;
-	TAILQ_INSERT_TAIL(&connection->server->leaving, leaving, link);
+	TAILQ_INSERT_TAIL(&server->leaving, leaving, link);
+	server->n_leaving++;
+	if (server->n_leaving > MAX_LEAVING)
+		judge_leaving(server, TAILQ_FIRST(&server->leaving));
 }
 
 void delivery_on_close(struct connection *connection)
 {
 	struct delivery *delivery = &connection->delivery;
 	struct tcp_view view;
+	/* Else libmicrohttpd may have read, and with that taken the error. */
+	bool is_sound = delivery->closes || tcp_look(connection->fd, &view);
 
 	if (delivery->step == ANSWER_WRITTEN) {
 		if (!has_peer_ended(delivery, connection->fd))
 			keep_leaving(connection);
-		else if (tcp_look(connection->fd, &view) &&
-			look_tcp(delivery, &view) == HTTP_ARRIVED)
+		else if (is_sound && look(delivery, connection->fd) == HTTP_ARRIVED)
 			tell_arrived(connection->server, connection->id);
 	}
 	forget(connection);
-}
-
-static void drop_leaving(struct http_server *server, struct leaving *leaving)
-{
-	TAILQ_REMOVE(&server->leaving, leaving, link);
-	(void)close(leaving->fd); /* nothing is written on it any more */
-	free(leaving);
 }
 
 void delivery_look_at_leaving(struct http_server *server)
@@ -220,12 +237,9 @@ void delivery_look_at_leaving(struct http_server *server)
 		const struct delivery *delivery = &leaving->delivery;
 
 		next = TAILQ_NEXT(leaving, link);
-		if (!has_peer_ended(delivery, leaving->fd) &&
-			clock_ms() - delivery->written_ms < PATIENCE_MS)
-			continue;
-		if (look(delivery, leaving->fd) == HTTP_ARRIVED)
-			tell_arrived(server, leaving->id);
-		drop_leaving(server, leaving);
+		if (has_peer_ended(delivery, leaving->fd) ||
+			clock_ms() - delivery->written_ms >= PATIENCE_MS)
+			judge_leaving(server, leaving);
 	}
 }
 

@@ -37,6 +37,7 @@ static void run(struct http_server *server)
 
 	delivery_look_at_watched(server);
 	(void)MHD_run(server->daemon); /* fails only in modes that we do not use */
+	delivery_look_at_leaving(server);
 	if (MHD_get_timeout(server->daemon, &timeout) == MHD_YES)
 		timer_start(&server->timer, on_timer, timeout);
 	else
@@ -212,7 +213,6 @@ static void on_tick(uv_timer_t *timer)
 		cut_late(&server->busy, now);
 	}
 	run(server);
-	delivery_look_at_leaving(server);
 	maybe_drained(server);
 }
 

@@ -15,15 +15,23 @@ POINTS = int(os.environ.get("KILL_POINTS", 6))
 SEED = int(os.environ.get("CRASH_SEED", time.time_ns() % 10**6))
 REPORTS = 120
 
-def send_until_it_dies(daemon):
+
+
+def delta(i):
+    """(user, its bytes, the report) of the i-th report."""
+    user, size = f"u{i % 9}", i + 1
+    return user, size, report(stats(user, size, service=f"s{i % 3}"))
+
+
+def send_until_it_dies(daemon, make_report):
     """(bytes acknowledged, bytes of the one report whose answer never came), per user."""
     acked, doubtful = collections.Counter(), collections.Counter()
     client = daemon.client()
     try:
         for i in range(REPORTS):
-            user, size = f"u{i % 9}", i + 1
+            user, size, body = make_report(i)
             doubtful[user] = size
-            answer = client.post("/observer", report(stats(user, size, service=f"s{i % 3}")))
+            answer = client.post("/observer", body)
             doubtful.clear()
             if answer.status == 200:
                 acked[user] += size
@@ -50,10 +58,10 @@ def answers(daemon):
         return False
 
 
-def die_at(daemon, environment):
+def die_at(daemon, environment, make_report=delta):
     """Runs into the point, or to a clean stop if there were fewer calls than that."""
     daemon.env = environment
-    sent = send_until_it_dies(daemon) if start_or_die(daemon) else ({}, {})
+    sent = send_until_it_dies(daemon, make_report) if start_or_die(daemon) else ({}, {})
     if daemon.process.poll() is None:
         daemon.process.terminate()
     code = daemon.wait_exit()
