@@ -99,6 +99,10 @@ check-unit: $(UNIT_TESTS) ## unit tests (cmocka)
 check-integration: $(PROGRAM) ## the real program, a private Redis, real SQLite (pytest)
 	TALLYD_BIN=$(abspath $(PROGRAM)) $(PYTEST) -q tests/integration $(PYTEST_ARGS)
 
+.PHONY: bench
+bench: $(PROGRAM) ## figures under load (wrk), as ratios of alternating runs
+	TALLYD_BIN=$(abspath $(PROGRAM)) $(firstword $(PYTEST)) tests/bench/bench.py
+
 .PHONY: asan valgrind coverage
 asan: ## all tests under AddressSanitizer and UBSan
 	$(MAKE) VARIANT=asan check

@@ -12,6 +12,7 @@ struct newcomer {
 struct newcomers {
 	struct newcomer *users;
 	struct newcomer *services[2]; /* by kind */
+	bool counts_series;           /* their bound is near */
 	size_t n_series; /* one that comes twice counts twice: it is only a bound */
 };
 
@@ -65,8 +66,7 @@ bool booking_names_user(const struct booking *booking)
 
 /* Whether the event fits under the bounds; *ret_reason is why not. 0 or ERR_NOMEM. */
 static int check_room(const struct ledger *ledger, const char *node,
-	enum counter_mode mode, const struct event *event, struct newcomers *newcomers,
-	const char **ret_reason)
+	const struct event *event, struct newcomers *newcomers, const char **ret_reason)
 {
 	struct newcomer **services = &newcomers->services[event->kind];
 	bool is_new_user = names_user(event) &&
@@ -75,7 +75,7 @@ static int check_room(const struct ledger *ledger, const char *node,
 	bool is_new_service =
 		!ledger_has_service(ledger, node, event->kind, event->service) &&
 		find(*services, event->service) == NULL;
-	bool is_new_series = mode == COUNTERS_CUMULATIVE && event->type == EVENT_STATS &&
+	bool is_new_series = newcomers->counts_series && event->type == EVENT_STATS &&
 		!ledger_has_series(
 			ledger, node, event->kind, event->service, event->client);
 	size_t n_services = HASH_COUNT(newcomers->services[KIND_HANDLER]) +
@@ -116,7 +116,8 @@ int account_book(const struct ledger *ledger, const char *node, enum counter_mod
 	struct report *report, struct bookings *ret_bookings)
 {
 	struct bookings bookings = {0};
-	struct newcomers newcomers = {0};
+	struct newcomers newcomers = {.counts_series = mode == COUNTERS_CUMULATIVE &&
+			!ledger_has_room_for_series(ledger, report->n_events)};
 	int code = 0;
 
 	bookings.list = calloc(report->n_events + 1, sizeof(*bookings.list));
@@ -126,7 +127,7 @@ int account_book(const struct ledger *ledger, const char *node, enum counter_mod
 		const struct event *event = &report->events[i];
 		const char *reason;
 
-		code = check_room(ledger, node, mode, event, &newcomers, &reason);
+		code = check_room(ledger, node, event, &newcomers, &reason);
 		if (code == 0 && reason == NULL)
 			append(&bookings, mode, event);
 		else if (code == 0)

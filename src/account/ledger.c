@@ -318,10 +318,15 @@ int ledger_load_open_report(struct ledger *ledger, const char *node, enum event_
 	return repeats_load(&ledger->repeats, &service->stream, origin);
 }
 
-static int prepare(struct ledger *ledger, const char *node, struct booking *booking)
+/* `last`: the booking before, or NULL. A report nearly always has one service. */
+static int prepare(struct ledger *ledger, const char *node, const struct booking *last,
+	struct booking *booking)
 {
-	struct service *service =
-		get_service(ledger, node, booking->kind, booking->service);
+	bool is_same = last != NULL && last->kind == booking->kind &&
+		strcmp(last->service, booking->service) == 0;
+	struct service *service = is_same
+		? last->in_service
+		: get_service(ledger, node, booking->kind, booking->service);
 
 	if (service == NULL)
 		return ERR_NOMEM;
@@ -345,7 +350,8 @@ int ledger_prepare(struct ledger *ledger, const char *node, struct bookings *boo
 	int code = repeats_prepare(&ledger->repeats);
 
 	for (size_t i = 0; i < bookings->n && code == 0; i++)
-		code = prepare(ledger, node, &bookings->list[i]);
+		code = prepare(ledger, node, i > 0 ? &bookings->list[i - 1] : NULL,
+			&bookings->list[i]);
 	return code;
 }
 
