@@ -24,6 +24,8 @@
 #define SHOWN_MS 60000 /* so long that no answer goes by it */
 #define USERS_MAX 20
 
+#define N_CONNS 128
+
 struct rig {
 	uv_loop_t loop;
 	struct tempdir dir;
@@ -34,14 +36,13 @@ struct rig {
 	struct flush *flush;
 	struct accept *accept;
 	unsigned n_closed;
-	enum http_delivery delivery; /* what is known of every answer */
+	enum http_delivery deliveries[N_CONNS]; /* what is known of each one's answer */
 	char answers[256]; /* the names of the reports that were let go, in their order */
 };
 
 static enum http_delivery delivery_of(void *arg, uint64_t connection)
 {
-	(void)connection;
-	return ((struct rig *)arg)->delivery;
+	return ((struct rig *)arg)->deliveries[connection];
 }
 
 static void on_progress(void *arg)
@@ -202,9 +203,11 @@ static void on_done(void *arg)
 	(void)strcat(ticket->rig->answers, ticket->name);
 }
 
-static int post(struct rig *rig, const char *body, struct ticket *ticket)
+static int post_on(
+	struct rig *rig, uint64_t connection, const char *body, struct ticket *ticket)
 {
-	struct incoming incoming = {"hk1", COUNTERS_DELTA, 7, body, strlen(body)};
+	struct incoming incoming = {
+		"hk1", COUNTERS_DELTA, connection, body, strlen(body)};
 	int code;
 
 	ticket->rig = rig;
@@ -212,6 +215,11 @@ static int post(struct rig *rig, const char *body, struct ticket *ticket)
 	ticket->seq = ledger_seq(rig->ledger);
 	assert_false(ticket->is_done); /* never inside */
 	return code;
+}
+
+static int post(struct rig *rig, const char *body, struct ticket *ticket)
+{
+	return post_on(rig, 7, body, ticket);
 }
 
 #define STATS(client, input, output)                                                     \
@@ -815,6 +823,178 @@ TEST(short_memory_refuses_a_report_whole_or_counts_it_whole)
 	tempdir_remove(&rig.dir);
 }
 
+/* Posts on that connection; what it added to alice's total, which is 7 if it counts. */
+static uint64_t added_on(struct rig *rig, uint64_t connection)
+{
+	uint64_t before = used_by(rig->ledger, "alice");
+	struct ticket ticket = {.name = ""};
+
+	assert_int_equal(post_on(rig, connection, ALICE, &ticket), 0);
+	wait_for(&ticket);
+	return used_by(rig->ledger, "alice") - before;
+}
+
+static size_t n_open(const struct rig *rig)
+{
+	struct ledger_stats stats;
+
+	ledger_get_stats(rig->ledger, &stats);
+	return stats.open_reports;
+}
+
+TEST(an_equal_report_counts_while_the_first_ones_answer_is_undecided_or_has_arrived)
+{
+	struct rig rig;
+
+	open_rig(&rig, &everysec);
+	assert_int_equal(added_on(&rig, 1), 7);
+	assert_int_equal(added_on(&rig, 2), 7);
+	assert_int_equal(n_open(&rig), 2);
+	rig.deliveries[1] = rig.deliveries[2] = HTTP_ARRIVED;
+	assert_int_equal(added_on(&rig, 3), 7);
+	assert_int_equal(n_open(&rig), 1);
+	accept_delivered(rig.accept, 3);
+	assert_int_equal(n_open(&rig), 0);
+	rig.deliveries[3] = HTTP_LOST; /* too late */
+	assert_int_equal(added_on(&rig, 4), 7);
+	assert_int_equal(stats_of(&rig).repeats, 0);
+	assert_int_equal(stats_of(&rig).accepted, 4);
+	close_rig(&rig);
+}
+
+TEST(an_equal_report_is_a_repeat_of_one_whose_answer_was_lost)
+{
+	struct rig rig;
+
+	open_rig(&rig, &everysec);
+	assert_int_equal(added_on(&rig, 1), 7);
+	for (uint64_t connection = 2; connection < 5; connection++) {
+		rig.deliveries[connection - 1] = HTTP_LOST;
+		assert_int_equal(added_on(&rig, connection), 0);
+		assert_int_equal(n_open(&rig), 1);
+	}
+	assert_int_equal(stats_of(&rig).repeats, 3);
+	assert_int_equal(stats_of(&rig).accepted, 1);
+	assert_int_equal(stats_of(&rig).stats_events, 1);
+	assert_int_equal(added_on(&rig, 5), 7); /* the last repeat's answer may arrive */
+	assert_int_equal(journal_seq(&rig), 5);
+	close_rig(&rig);
+}
+
+TEST(each_lost_answer_excuses_one_report)
+{
+	struct rig rig;
+
+	open_rig(&rig, &everysec);
+	for (uint64_t connection = 1; connection <= 3; connection++)
+		assert_int_equal(added_on(&rig, connection), 7);
+	rig.deliveries[1] = rig.deliveries[3] = HTTP_LOST;
+	assert_int_equal(added_on(&rig, 4), 0);
+	assert_int_equal(added_on(&rig, 5), 0);
+	assert_int_equal(added_on(&rig, 6), 7);
+	close_rig(&rig);
+}
+
+TEST(a_report_whose_client_has_gone_is_refused_and_changes_nothing)
+{
+	struct ticket ticket = {.name = ""};
+	struct rig rig;
+
+	open_rig(&rig, &everysec);
+	rig.deliveries[1] = HTTP_LOST;
+	assert_int_equal(post_on(&rig, 1, ALICE, &ticket), ERR_HUNG_UP);
+	assert_untouched(&rig);
+	assert_int_equal(stats_of(&rig).refused, 1);
+	close_rig(&rig);
+}
+
+TEST(a_repeat_that_cannot_be_written_leaves_its_report_open)
+{
+	struct ticket ticket = {.name = ""};
+	struct rig rig;
+
+	open_rig(&rig, &everysec);
+	assert_int_equal(added_on(&rig, 1), 7);
+	rig.deliveries[1] = HTTP_LOST;
+	faults_fail_nth(FAULT_PWRITE, 1, ENOSPC);
+	assert_int_equal(post_on(&rig, 2, ALICE, &ticket), ERR_JOURNAL_WRITE);
+	faults_reset();
+	assert_int_equal(stats_of(&rig).repeats, 0);
+	rig.deliveries[2] = HTTP_LOST;
+	assert_int_equal(added_on(&rig, 3), 0);
+	close_rig(&rig);
+}
+
+/* The answer to a repeat needs no sync but that of what it repeats. */
+TEST(a_repeat_is_answered_no_earlier_than_its_report_could_have_been)
+{
+	struct ticket first = {.name = "a"}, repeat = {.name = "b"};
+	struct rig rig;
+
+	open_rig(&rig, &always);
+	faults_hold(FAULT_FDATASYNC);
+	assert_int_equal(post_on(&rig, 1, ALICE, &first), 0);
+	rig.deliveries[1] = HTTP_LOST;
+	assert_int_equal(post_on(&rig, 2, ALICE, &repeat), 0);
+	for (int i = 0; i < 5; i++)
+		(void)uv_run(&rig.loop, UV_RUN_NOWAIT);
+	assert_false(repeat.is_done);
+	faults_release(FAULT_FDATASYNC);
+	wait_for(&repeat);
+	assert_string_equal(rig.answers, "ab");
+	faults_reset();
+	close_rig(&rig);
+}
+
+TEST(short_memory_at_a_repeat_counts_it_never)
+{
+	struct rig rig;
+	uint64_t connection = 1;
+	bool has_fired = true;
+
+	open_rig(&rig, &everysec);
+	assert_int_equal(added_on(&rig, connection), 7);
+	for (unsigned n = 1; has_fired; n++) {
+		struct ticket *ticket = calloc(1, sizeof(*ticket));
+		int code;
+
+		assert_true(connection + 1 < N_CONNS);
+		rig.deliveries[connection++] = HTTP_LOST;
+		ticket->name = "";
+		faults_fail_nth(FAULT_MEMORY, n, ENOMEM);
+		code = post_on(&rig, connection, ALICE, ticket);
+		has_fired = faults_fired(FAULT_MEMORY);
+		faults_reset();
+		assert_true(code == 0 || (code == ERR_NOMEM && has_fired));
+		assert_int_equal(used_by(rig.ledger, "alice"), 7);
+		if (code == 0)
+			wait_for(ticket);
+		free(ticket);
+	}
+	assert_true(stats_of(&rig).refused > 2);
+	close_rig(&rig);
+}
+
+TEST(an_open_report_is_open_after_the_next_start)
+{
+	struct ledger *ledger;
+	struct ledger_stats stats;
+	struct rig rig;
+
+	open_rig(&rig, &everysec);
+	assert_int_equal(added_on(&rig, 1), 7);
+	rig.deliveries[1] = HTTP_LOST;
+	assert_int_equal(added_on(&rig, 2), 0);
+	must_post(&rig, REPORT(STATS("bob", 1, 1)));
+	stop_rig(&rig);
+	ledger = recover_from(&rig.dir);
+	ledger_get_stats(ledger, &stats);
+	assert_int_equal(used_by(ledger, "alice"), 7);
+	assert_int_equal(stats.open_reports, 2);
+	ledger_free(ledger);
+	tempdir_remove(&rig.dir);
+}
+
 /* How a child of the test below has ended. */
 enum ending { ACCEPTED, REFUSED, NOTHING_FAILED, CONTRADICTION, ENDED_ITSELF };
 
@@ -935,6 +1115,18 @@ int main(void)
 			a_full_journal_refuses_and_takes_reports_again_after_a_flush),
 		cmocka_unit_test(a_disk_that_is_low_refuses_and_changes_nothing),
 		cmocka_unit_test(short_memory_refuses_a_report_whole_or_counts_it_whole),
+		cmocka_unit_test(
+			an_equal_report_counts_while_the_first_ones_answer_is_undecided_or_has_arrived),
+		cmocka_unit_test(
+			an_equal_report_is_a_repeat_of_one_whose_answer_was_lost),
+		cmocka_unit_test(each_lost_answer_excuses_one_report),
+		cmocka_unit_test(
+			a_report_whose_client_has_gone_is_refused_and_changes_nothing),
+		cmocka_unit_test(a_repeat_that_cannot_be_written_leaves_its_report_open),
+		cmocka_unit_test(
+			a_repeat_is_answered_no_earlier_than_its_report_could_have_been),
+		cmocka_unit_test(short_memory_at_a_repeat_counts_it_never),
+		cmocka_unit_test(an_open_report_is_open_after_the_next_start),
 		cmocka_unit_test(
 			short_memory_with_new_names_refuses_counts_or_ends_but_loses_nothing),
 		cmocka_unit_test(without_memory_for_it_there_is_no_pipeline),
