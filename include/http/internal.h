@@ -140,6 +140,7 @@ void delivery_on_close(struct connection *connection);
 void delivery_look_at_watched(struct http_server *server); /* before MHD_run() */
 void delivery_look_at_leaving(struct http_server *server);
 void delivery_done(struct http_server *server);
+bool peer_has_gone(int fd); /* it has closed or reset the connection */
 
 /* request.c */
 enum MHD_Result request_on_access(void *server, struct MHD_Connection *mhd,

@@ -117,6 +117,8 @@ static bool is_idle_late(struct connection *connection, uint64_t now)
 	if (connection->partial_since_ms == 0 &&
 		received_bytes(connection) > connection->received_bytes)
 		connection->partial_since_ms = now;
+	if (connection->partial_since_ms != 0 && peer_has_gone(connection->fd))
+		return true; /* see connection_is_late() */
 	if (connection->partial_since_ms != 0 &&
 		now - connection->partial_since_ms >= config->request_timeout_ms)
 		return true;
@@ -135,6 +137,10 @@ bool connection_is_late(struct connection *connection, uint64_t now)
 		return age >= ANSWER_CUT_MS &&
 			(request->route->flags & HTTP_MAY_WAIT) == 0;
 	case CONN_READING:
+		/* libmicrohttpd 0.9.75 waits on for the rest of a request. */
+		if (peer_has_gone(connection->fd))
+			return true;
+		break;
 	case CONN_WRITING:
 		break;
 	}

@@ -53,6 +53,13 @@ static struct unix_view unix_look(int fd)
 	return view;
 }
 
+bool peer_has_gone(int fd)
+{
+	struct tcp_view view;
+
+	return tcp_look(fd, &view) ? !view.is_open : !unix_look(fd).is_open;
+}
+
 static bool has_socket_error(int fd)
 {
 	int error = 0;
@@ -116,12 +123,9 @@ void answer_queued(struct connection *connection, bool closes)
 {
 	struct delivery *delivery = &connection->delivery;
 	struct tcp_view view;
-	bool is_tcp = tcp_look(connection->fd, &view);
-	bool is_open = is_tcp ? view.is_open : unix_look(connection->fd).is_open;
-
 	/* A send() would still succeed. */
-	delivery->step = is_open ? ANSWER_QUEUED : ANSWER_LOST;
-	delivery->received = is_tcp ? view.received : 0;
+	delivery->step = peer_has_gone(connection->fd) ? ANSWER_LOST : ANSWER_QUEUED;
+	delivery->received = tcp_look(connection->fd, &view) ? view.received : 0;
 	delivery->closes = closes;
 }
 

@@ -124,6 +124,16 @@ def test_query_parameters_are_read(tallyd):
     assert daemon.users() == {"alice": (12, 4, 8)}
 
 
+@pytest.mark.parametrize("data", [
+    b"POST /observer HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{", b"POST /obs"])
+def test_half_a_request_whose_client_has_gone_holds_no_connection(data, tallyd):
+    daemon = tallyd(request_timeout="1h", idle_timeout="1h").start()
+    raw = sent(daemon.address, data)
+    raw.sock.shutdown(socket.SHUT_WR)
+    assert raw.is_closed_by_peer()
+    raw.close()
+
+
 def test_a_body_too_large_is_413_before_it_is_sent(tallyd):
     daemon = tallyd(max_body_bytes=100000).start()
     head = "POST /observer HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
