@@ -425,7 +425,9 @@ static void enter_state(struct ledger *ledger, struct service *service, const ch
 	memset(service->state, 0, sizeof(service->state));
 	strncpy(service->state, state, sizeof(service->state) - 1);
 	enter_epoch(ledger, service, state);
-	if (service->other != NULL && service->other->updated_ms != 0)
+	/* Which may be only prepared yet: then a later booking of this report is for it.
+	 */
+	if (service->other != NULL)
 		enter_epoch(ledger, service->other, state);
 }
 
@@ -495,9 +497,15 @@ static void apply(struct ledger *ledger, const struct booking *booking, uint64_t
 void ledger_apply(struct ledger *ledger, const struct bookings *bookings,
 	const struct origin *origin)
 {
+	struct service *first = bookings->list[0].in_service;
+
 	for (size_t i = 0; i < bookings->n && origin->repeats == 0; i++)
 		apply(ledger, &bookings->list[i], origin->time_ms);
-	repeats_note(&ledger->repeats, &bookings->list[0].in_service->stream, origin);
+	/* What a repeat repeats may be lost; its service has an open report all the same.
+	 */
+	if (first->updated_ms == 0)
+		make_service_real(ledger, first, origin->time_ms);
+	repeats_note(&ledger->repeats, &first->stream, origin);
 	ledger->seq = origin->seq;
 }
 
