@@ -20,6 +20,21 @@ static void assert_same_booking(const struct booking *a, const struct booking *b
 	assert_string_equal(a->client, b->client);
 	assert_string_equal(a->state, b->state);
 	assert_memory_equal(&a->counters, &b->counters, sizeof(a->counters));
+	assert_int_equal(a->has_mark, b->has_mark);
+	if (a->has_mark)
+		assert_memory_equal(&a->mark, &b->mark, sizeof(a->mark));
+}
+
+static void assert_same_origin(const struct origin *a, const struct origin *b)
+{
+	assert_int_equal(a->seq, b->seq);
+	assert_int_equal(a->conn, b->conn);
+	assert_int_equal(a->time_ms, b->time_ms);
+	assert_int_equal(a->repeats, b->repeats);
+	assert_memory_equal(a->fingerprint, b->fingerprint, FINGERPRINT_BYTES);
+	assert_int_equal(a->n_proved, b->n_proved);
+	for (size_t i = 0; i < a->n_proved; i++)
+		AT_ROW(i, a->proved[i] == b->proved[i]);
 }
 
 /* Through bytes and back. */
@@ -37,12 +52,8 @@ static void assert_round_trip(const struct record *record)
 	assert_int_equal(seq, record->origin.seq);
 	assert_int_equal(synced_seq, record->synced_seq);
 	assert_int_equal(record_decode(buf.data, size, &back), 0);
-	assert_int_equal(back.origin.seq, record->origin.seq);
+	assert_same_origin(&back.origin, &record->origin);
 	assert_int_equal(back.synced_seq, record->synced_seq);
-	assert_int_equal(back.origin.conn, record->origin.conn);
-	assert_int_equal(back.origin.time_ms, record->origin.time_ms);
-	assert_memory_equal(
-		back.origin.fingerprint, record->origin.fingerprint, FINGERPRINT_BYTES);
 	assert_string_equal(back.node, record->node);
 	assert_int_equal(back.bookings.n, record->bookings.n);
 	assert_int_equal(back.bookings.n_stats, record->bookings.n_stats);
@@ -104,6 +115,86 @@ TEST(the_edges_of_sequences_and_names_survive_the_bytes)
 	assert_round_trip(&record);
 }
 
+static struct booking marked(struct booking booking, struct mark mark)
+{
+	booking.has_mark = true;
+	booking.mark = mark;
+	return booking;
+}
+
+TEST(marks_survive_the_bytes)
+{
+	static const uint64_t edges[] = {
+		0, 1, 127, 128, COUNTER_MAX, COUNTER_MAX + 1, INT64_MAX, UINT64_MAX};
+	struct booking list[2 * COUNT_OF(edges) + 1];
+	struct record record = {.origin.seq = 5, .node = "n", .bookings = {list, 0, 0}};
+
+	for (size_t i = 0; i < COUNT_OF(edges); i++) {
+		uint64_t edge = edges[i], next = edges[(i + 1) % COUNT_OF(edges)];
+
+		list[2 * i] = marked(
+			sample_traffic("s", "u", i, 1), (struct mark){edge, next, 3, 4});
+		list[2 * i + 1] = marked(
+			sample_traffic("t", "", 1, i), (struct mark){3, 4, next, edge});
+	}
+	list[2 * COUNT_OF(edges)] = sample_traffic("t", "u", 1, 2);
+	for (size_t n = 1; n <= COUNT_OF(list); n++) {
+		record.bookings.n = record.bookings.n_stats = n;
+		assert_round_trip(&record);
+	}
+}
+
+TEST(proofs_survive_the_bytes)
+{
+	static const uint64_t proved[] = {1, UINT64_MAX, 0, 128, 1};
+	struct booking booking = sample_traffic("s", "u", 1, 2);
+	struct record record = {.origin = {.seq = 5, .proved = proved},
+		.node = "n",
+		.bookings = {&booking, 1, 1}};
+
+	for (size_t n = 0; n <= COUNT_OF(proved); n++) {
+		record.origin.n_proved = n;
+		record.bookings.n_stats = 1;
+		record.origin.repeats = 0;
+		assert_round_trip(&record);
+		record.bookings.n_stats = 0;
+		record.origin.repeats = 4;
+		booking.counters = (struct counters){0}; /* of a repeat, none is kept */
+		booking.client = "";
+		assert_round_trip(&record);
+	}
+}
+
+TEST(a_repeat_keeps_its_stream_and_what_it_repeats_and_no_bytes)
+{
+	struct booking list[] = {
+		marked(sample_traffic("s", "u", 7, 8), (struct mark){1, 2, 3, 4}),
+		sample_traffic("t", "v", 9, 9)};
+	struct record record = {
+		.origin = {.seq = UINT64_MAX, .conn = 9, .repeats = UINT64_MAX - 1},
+		.node = "n",
+		.bookings = {list, 2, 2}};
+	struct record back;
+	struct buf buf = {0};
+
+	for (int kind = KIND_HANDLER; kind <= KIND_SERVICE; kind++) {
+		list[0].kind = (enum event_kind)kind;
+		encode(&record, &buf);
+		assert_int_equal(record_decode(buf.data, buf.len, &back), 0);
+		assert_same_origin(&back.origin, &record.origin);
+		assert_int_equal(back.bookings.n, 1);
+		assert_int_equal(back.bookings.n_stats, 0);
+		assert_int_equal(back.bookings.list[0].kind, kind);
+		assert_string_equal(back.bookings.list[0].service, "s");
+		assert_string_equal(back.bookings.list[0].client, "");
+		assert_string_equal(back.bookings.list[0].state, "");
+		assert_int_equal(back.bookings.list[0].counters.input_bytes, 0);
+		assert_false(back.bookings.list[0].has_mark);
+		record_done(&back);
+		buf_done(&buf);
+	}
+}
+
 static const char *random_text(char *text, size_t max)
 {
 	size_t len = (size_t)rand() % max;
@@ -118,15 +209,20 @@ TEST(random_records_survive_the_bytes)
 {
 	struct booking list[40];
 	char texts[2 * 40 + 1][64];
+	uint64_t proved[20];
 
 	srand(11);
 	for (unsigned round = 0; round < 500; round++) {
 		struct record record = {.origin.seq = (uint64_t)rand() + 1,
 			.origin.conn = (uint64_t)rand(),
 			.origin.time_ms = (uint64_t)rand(),
+			.origin.proved = proved,
+			.origin.n_proved = rand() % 2 ? (size_t)rand() % 20 : 0,
 			.node = random_text(texts[80], 64),
 			.bookings = {list, 1 + (size_t)rand() % 39, 0}};
 
+		for (size_t i = 0; i < record.origin.n_proved; i++)
+			proved[i] = (uint64_t)rand() << (rand() % 33);
 		for (size_t i = 0; i < record.bookings.n; i++) {
 			bool is_status = rand() % 5 == 0;
 			const char *text = random_text(texts[2 * i + 1], 30);
@@ -140,6 +236,10 @@ TEST(random_records_survive_the_bytes)
 			if (is_status) {
 				list[i].state = text[0] != '\0' ? text : "x";
 				list[i].counters = (struct counters){0};
+			} else if (rand() % 2) {
+				list[i] = marked(list[i],
+					(struct mark){(uint64_t)rand(), (uint64_t)rand(),
+						(uint64_t)rand(), (uint64_t)rand()});
 			}
 			record.bookings.n_stats += !is_status;
 		}
@@ -169,11 +269,16 @@ TEST(the_head_lies_where_the_format_says)
 	buf_done(&buf);
 }
 
+/* With everything that a record may have. */
 static void encode_sample(struct buf *buf)
 {
-	struct booking list[] = {
-		sample_traffic("s", "user", 1000, 70000), status("s", "ready")};
+	static const uint64_t proved[] = {2, 300};
+	struct booking list[] = {marked(sample_traffic("s", "user", 1000, 70000),
+					 (struct mark){5000, 90000, 300, 1}),
+		status("s", "ready")};
 	struct record record = {.origin.seq = 9,
+		.origin.proved = proved,
+		.origin.n_proved = COUNT_OF(proved),
 		.synced_seq = 8,
 		.origin.conn = 3,
 		.origin.time_ms = 1234567,
@@ -278,14 +383,38 @@ TEST(a_payload_that_is_not_ours_is_corrupt_and_never_read_beyond)
 		const char *bytes;
 		size_t len;
 	} rows[] = {
-		{"", 0}, {"\1n", 2}, {"\1n\0", 3}, {"\1n\0\1", 4}, {"\1n\0\2\0\1s", 7},
-		{"\1n\0\0\0", 5}, /* one byte too many */
+		{"", 0},
+		{"\1n", 2},
+		{"\1n\0", 3},
+		{"\1n\0\1", 4},
+		{"\1n\0\2\0\1s", 7},
+		{"\1n\0\0\0", 5},
 		{"\1nx\0", 4},
 		{"\0\0\377\377\377\377\377\377\377\377\377\1",
 			12}, /* a count of 2^64-1 */
-		{"\0\0\1\2\0\0\0\0", 8}, {"\0\0\1\2\0\0\0\0\0\0", 10},
+		{"\0\0\1\2\0\0\0\0", 8},
+		{"\0\0\1\2\0\0\0\0\0\0", 10},
 		{"\0\0\1\2\201\200\200\200\200\200\200\020\0\0\0\0",
 			16}, /* 2^53 + 1 bytes in */
+		/* a booking with a mark that ends early: a number of four, or in one */
+		{"\0\0\1\022\0\0\0\0\0\1\1\1", 12},
+		{"\0\0\1\022\0\0\0\0\0\1\1\1\200", 13},
+		/* repeats: no kind (above), no service, no sequence, 0, itself, a later
+		   one, and one byte too many behind, which counts proofs that are not
+		   there */
+
+		{"\1n\0\0\1\1s", 7},
+		{"\1n\0\0\0\1s\0", 8},
+		{"\1n\0\0\0\1s\0\0", 9},
+		{"\1n\0\0\0\1s\0\201\202\204\210\220\240\300\200\001", 17},
+		{"\1n\0\0\0\1s\0\377\377\377\377\377\377\377\377\377\001", 18},
+		{"\1n\0\0\0\1s\0\5\1", 10},
+		/* proofs: none told, fewer than told, more than told, one cut short */
+		{"\1n\0\1\2\0\0\0\0\0\0", 11},
+		{"\1n\0\1\2\0\0\0\0\0\2\7", 12},
+		{"\1n\0\1\2\0\0\0\0\0\1\7\7", 13},
+		{"\1n\0\1\2\0\0\0\0\0\1\200", 12},
+		{"\1n\0\1\2\0\0\0\0\0\377\377\377\377\377\377\377\377\377\1\7", 21},
 	};
 	uint8_t bytes[RECORD_HEAD_BYTES + 32];
 
@@ -345,9 +474,14 @@ TEST(short_memory_is_told_by_the_buffer_and_by_decode)
 	assert_false(buf_ok(&buf));
 	buf_done(&buf);
 	encode_sample(&buf);
-	faults_fail_nth(FAULT_MEMORY, 1, ENOMEM);
-	assert_int_equal(record_decode(buf.data, buf.len, &back), ERR_NOMEM);
-	faults_reset();
+	for (unsigned n = 1; n <= 2; n++) { /* bookings, and proofs */
+		faults_fail_nth(FAULT_MEMORY, n, ENOMEM);
+		AT_ROW(n, record_decode(buf.data, buf.len, &back) == ERR_NOMEM);
+		faults_reset();
+	}
+	assert_int_equal(record_decode(buf.data, buf.len, &back), 0);
+	record_done(&back);
+	record_done(&back); /* is none any more */
 	buf_done(&buf);
 }
 
@@ -372,6 +506,10 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_kind_of_booking_survives_the_bytes),
 		cmocka_unit_test(the_edges_of_sequences_and_names_survive_the_bytes),
+		cmocka_unit_test(marks_survive_the_bytes),
+		cmocka_unit_test(proofs_survive_the_bytes),
+		cmocka_unit_test(
+			a_repeat_keeps_its_stream_and_what_it_repeats_and_no_bytes),
 		cmocka_unit_test(random_records_survive_the_bytes),
 		cmocka_unit_test(the_head_lies_where_the_format_says),
 		cmocka_unit_test(every_flipped_bit_is_noticed),
