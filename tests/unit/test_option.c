@@ -75,8 +75,9 @@ TEST(every_field_of_the_config_has_its_row)
 
 	for (size_t i = 0; i < OPTION_COUNT; i++)
 		has_row[option_rows()[i].offset / sizeof(uint64_t)] = true;
-	/* No option: it is done once. */
+	/* No options: they are done once. */
 	has_row[offsetof(struct config, take_over) / sizeof(uint64_t)] = true;
+	has_row[offsetof(struct config, forgotten_node) / sizeof(uint64_t)] = true;
 	for (size_t i = 0; i < COUNT_OF(has_row); i++)
 		AT_ROW(i, has_row[i]);
 }
