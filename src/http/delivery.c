@@ -97,13 +97,18 @@ static enum http_delivery look_tcp(
 	return view->is_over ? HTTP_LOST : wait_or_lose(delivery);
 }
 
-static enum http_delivery look(const struct delivery *delivery, int fd)
+/* What is lost stays so: a second look at a unix socket's error would find none. */
+static enum http_delivery look(struct delivery *delivery, int fd)
 {
+	enum http_delivery found;
 	struct tcp_view view;
 
 	if (delivery->step == ANSWER_LOST)
 		return HTTP_LOST;
-	return tcp_look(fd, &view) ? look_tcp(delivery, &view) : look_unix(delivery, fd);
+	found = tcp_look(fd, &view) ? look_tcp(delivery, &view) : look_unix(delivery, fd);
+	if (delivery->step == ANSWER_WRITTEN && found == HTTP_LOST)
+		delivery->step = ANSWER_LOST;
+	return found;
 }
 
 static void tell_arrived(struct http_server *server, uint64_t id)
@@ -111,11 +116,16 @@ static void tell_arrived(struct http_server *server, uint64_t id)
 	server->config.on_delivered(server->arg, id);
 }
 
-static void forget(struct connection *connection)
+static void unwatch(struct connection *connection)
 {
 	if (connection->is_watched)
 		TAILQ_REMOVE(&connection->server->watched, connection, watched_link);
 	connection->is_watched = false;
+}
+
+static void forget(struct connection *connection)
+{
+	unwatch(connection);
 	connection->delivery.step = ANSWER_NONE;
 }
 
@@ -123,6 +133,7 @@ void answer_queued(struct connection *connection, bool closes)
 {
 	struct delivery *delivery = &connection->delivery;
 	struct tcp_view view;
+
 	/* A send() would still succeed. */
 	delivery->step = peer_has_gone(connection->fd) ? ANSWER_LOST : ANSWER_QUEUED;
 	delivery->received = tcp_look(connection->fd, &view) ? view.received : 0;
@@ -148,7 +159,7 @@ void answer_written(struct connection *connection)
 
 void answer_proved_by_request(struct connection *connection)
 {
-	if (connection->delivery.step == ANSWER_WRITTEN)
+	if (connection->delivery.step != ANSWER_NONE)
 		tell_arrived(connection->server, connection->id);
 	forget(connection);
 }
@@ -166,9 +177,7 @@ void delivery_look_at_watched(struct http_server *server)
 			continue;
 		if (now == HTTP_ARRIVED)
 			tell_arrived(server, connection->id);
-		forget(connection);
-		if (now == HTTP_LOST)
-			connection->delivery.step = ANSWER_LOST;
+		unwatch(connection);
 	}
 }
 
@@ -255,8 +264,8 @@ void delivery_done(struct http_server *server)
 
 enum http_delivery http_delivery_of(const struct http_server *server, uint64_t id)
 {
-	const struct connection *connection;
-	const struct leaving *leaving;
+	struct connection *connection;
+	struct leaving *leaving;
 
 	HASH_FIND(hh, server->by_id, &id, sizeof(id), connection);
 	if (connection != NULL)
