@@ -103,6 +103,11 @@ check-integration: $(PROGRAM) ## the real program, a private Redis, real SQLite 
 bench: $(PROGRAM) ## figures under load (wrk), as ratios of alternating runs
 	TALLYD_BIN=$(abspath $(PROGRAM)) $(firstword $(PYTEST)) tests/bench/bench.py
 
+CYCLES ?= 20
+.PHONY: crash
+crash: $(PROGRAM) ## CYCLES=20 kills, stops, losses under load, against books; SEED=n
+	TALLYD_BIN=$(abspath $(PROGRAM)) $(firstword $(PYTEST)) tests/crash/campaign.py --cycles $(CYCLES) $(SEED:%=--seed %)
+
 .PHONY: asan valgrind coverage
 asan: ## all tests under AddressSanitizer and UBSan
 	$(MAKE) VARIANT=asan check

@@ -2,12 +2,15 @@
 import collections
 import threading
 
+N_RECENT = 5000  # some seconds of a busy campaign
+
 
 class Batch:
     """What one report carries: collected once, then sent byte for byte until it is answered ok.
 
     amounts: [(client or None, input bytes, output bytes)] that it adds to what was answered
     before it. values: the same as they stand in the body; they differ if counters are cumulative.
+    attempts: [(when, seconds, how it ended)].
     """
 
     def __init__(self, stream, body, values, amounts):
@@ -15,18 +18,23 @@ class Batch:
         self.body = body
         self.values = values
         self.amounts = amounts
-        self.may_be_counted = False  # an attempt may have been accepted
+        self.attempts = []
+
+    def may_be_counted(self):
+        """Before it is answered ok."""
+        return any(outcome == "unanswered" for _, _, outcome in self.attempts)
 
     def key(self):
         """What tells it from every other batch, and can be seen in a dumped journal."""
-        return (*self.stream.name, tuple(sorted((c or "", i, o) for c, i, o in self.values)))
+        return (*self.stream.name, tuple(sorted((c or "", i, o) for c, i, o in self.amounts)))
 
 
 class Books:
     """Bytes per user and per (node, kind, service).
 
-    A batch is counted once it was answered ok. `doubtful` are those of which nobody will ever
-    know: their GOST has gone before an answer, and tallyd may have counted them or not.
+    A batch is counted once it was answered ok; `recent` are the last of these. `doubtful` are
+    those of which nobody will ever know: their GOST has gone before an answer, and tallyd may
+    have counted them or not.
     """
 
     def __init__(self):
@@ -34,17 +42,20 @@ class Books:
         self.totals = {"user": collections.defaultdict(lambda: [0, 0]),
                        "service": collections.defaultdict(lambda: [0, 0])}
         self.doubtful = []
+        self.recent = collections.deque(maxlen=N_RECENT)
         self.n_answered = 0
         self.lost = [0, 0]  # batches and bytes that were answered and then taken away
 
     def count(self, batch):
         with self.lock:
             self.n_answered += 1
+            self.recent.append(batch)
             self.add(self.totals, batch, 1)
 
     def lose(self, batch):
         """It was answered ok, and what tallyd had kept of it is gone."""
         with self.lock:
+            self.recent.remove(batch)
             self.add(self.totals, batch, -1)
             self.lost[0] += 1
             self.lost[1] += sum(i + o for _, i, o in batch.amounts)

@@ -13,13 +13,13 @@ import contextlib
 import json
 import random
 import threading
+import time
 import urllib.parse
 
 from books import Batch, Books
 from go_http import Transport
 
 N_AUTO = 3  # the handler `auto` is one for http, one for socks4, one for socks5
-N_REMEMBERED = 400
 
 
 class Client:
@@ -44,7 +44,7 @@ class Stream:
         self.name = (gost.node, kind, service)
         self.clients = collections.defaultdict(Client)
         self.open = None
-        self.recent = collections.deque(maxlen=N_REMEMBERED)
+        self.rng = random.Random(gost.rng.random())
         self.n_attempts = self.n_answered = 0
         self.lock = threading.RLock()
         self.closing = threading.Event()
@@ -62,7 +62,7 @@ class Stream:
     def collect(self):
         """A batch of all that has changed, or None."""
         changed = [name for name, counters in self.clients.items() if counters.has_changed]
-        self.gost.rng.shuffle(changed)  # Go's maps have no order
+        self.rng.shuffle(changed)  # Go's maps have no order
         events, values, amounts = [], [], []
         for name in changed:
             counters = self.clients[name]
@@ -101,15 +101,15 @@ class Stream:
         if batch is None:
             return None
         with self.gost.gate:
+            began = time.time()
             outcome = self.gost.post(batch.body)
+            batch.attempts.append((began, time.time() - began, outcome))
             self.settle(batch, outcome)
         return outcome
 
     def settle(self, batch, outcome):
         with self.lock:
             self.n_attempts += 1
-            if outcome == "unanswered":
-                batch.may_be_counted = True
             if outcome == "ok":
                 self.gost.books.count(batch)
                 self.n_answered += 1
@@ -118,7 +118,6 @@ class Stream:
                     self.clients[client].answered = tuple(value)
                     self.clients[client].n_answered += 1
                 batch.body = None
-                self.recent.append(batch)
 
     def is_drained(self):
         with self.lock:
@@ -130,8 +129,7 @@ class Stream:
         self.thread.start()
 
     def run(self):
-        rng = random.Random(self.gost.rng.random())
-        while not self.closing.wait(self.gost.period * rng.uniform(0.8, 1.2)):
+        while not self.closing.wait(self.gost.period * self.rng.uniform(0.8, 1.2)):
             self.report_once()
 
     def close(self):
@@ -142,7 +140,7 @@ class Stream:
             self.thread.join(60)
             assert not self.thread.is_alive(), "a report without an end"
         with self.lock:
-            if self.open is not None and self.open.may_be_counted:
+            if self.open is not None and self.open.may_be_counted():
                 self.gost.books.doubt(self.open)
             self.open = None
             self.clients.clear()
@@ -160,7 +158,7 @@ class Gost:
     """
 
     def __init__(self, address, node="gost", services=None, counters="delta", *, has_stats=False,
-                 period=0.05, timeout=5, userinfo=None, names_counters=True, load=None,
+                 period=0.015, timeout=5, userinfo=None, names_counters=True, load=None,
                  books=None, gate=None, seed=0):
         self.address = address
         self.node = node

@@ -5,11 +5,17 @@ import struct
 SEGMENT_HEAD = struct.Struct("<8sQQQII")
 RECORD_HEAD = struct.Struct("<IIQQQQ16s")
 
-Record = collections.namedtuple("Record", "path offset size seq synced_seq")
+Record = collections.namedtuple("Record", "path offset size seq synced_seq time_ms")
 
 
 def segments(data_dir):
     return sorted((data_dir / "journal").glob("*.seg"))
+
+
+def synced_at_begin(path):
+    """What a segment's header says was on stable storage when the segment was begun."""
+    head = path.read_bytes()[:SEGMENT_HEAD.size]
+    return SEGMENT_HEAD.unpack(head)[2] if len(head) == SEGMENT_HEAD.size else 0
 
 
 def records(data_dir):
@@ -25,11 +31,11 @@ def records(data_dir):
             continue
         at = SEGMENT_HEAD.size
         while at + RECORD_HEAD.size <= len(data):
-            length, _, seq, synced_seq, *_ = RECORD_HEAD.unpack_from(data, at)
+            length, _, seq, synced_seq, _, time_ms, _ = RECORD_HEAD.unpack_from(data, at)
             size = RECORD_HEAD.size + length
             if seq == 0 or at + size > len(data):
                 break
-            found.append(Record(path, at, size, seq, synced_seq))
+            found.append(Record(path, at, size, seq, synced_seq, time_ms))
             at += size
     return found
 

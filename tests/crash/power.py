@@ -1,0 +1,105 @@
+"""Power loss: tallyd dies, and with it what of its journal was on no disk yet."""
+import json
+import time
+
+import journal
+
+SYNC_MS = 1000       # journal_fsync=everysec
+SYNC_SLACK_MS = 1500 # for a busy machine
+
+
+def lose_power(world):
+    """Ends tallyd, cuts its journal, and takes out of the books what may be lost."""
+    fsync = world.daemon.options["journal_fsync"]
+    assert fsync != "no"
+    world.kill()
+    died_ms = time.time() * 1000
+    world.gate.shut()  # nobody waits for an answer any more
+    try:
+        found = journal.records(world.daemon.data_dir)
+        batches = sent_batches(world)
+        if fsync == "everysec":
+            check_age(world, found)
+        floor = find_floor(world, found, batches, fsync, died_ms)
+        kept = cut(world, found, floor)
+        n_lost = take_out(world, batches, kept) if kept is not None else 0
+        world.say(f"records up to {found[-1].seq if found else None}, synced up to {floor}, "
+                  f"kept up to {kept}, {n_lost} answered batches lost")
+    finally:
+        world.gate.open()
+
+
+def sent_batches(world):
+    """{seq: the delta batch in this record}; None for records of other kinds."""
+    known = {batch.key(): batch for batch in [*world.books.recent, *world.books.doubtful]}
+    cumulative = set()
+    for gost in world.gosts:
+        known |= {stream.open.key(): stream.open for stream in gost.streams if stream.open}
+        if gost.is_cumulative:
+            cumulative.add(gost.node)
+    done = world.daemon.run("--dump-journal")
+    assert done.returncode == 0, done.stderr
+    batches = {}
+    for line in map(json.loads, done.stdout.splitlines()):
+        values = [(b.get("client", ""), b["inputBytes"], b["outputBytes"])
+                  for b in line["bookings"] if "inputBytes" in b]
+        batches[line["seq"]] = None
+        if sum(i + o for _, i, o in values) and line["node"] not in cumulative:
+            first = line["bookings"][0]
+            key = (line["node"], first["kind"], first["service"], tuple(sorted(values)))
+            batches[line["seq"]] = known.get(key, "unknown")
+    return batches
+
+
+def check_age(world, found):
+    """What a record of everysec says to be synced covers all that was a second old."""
+    first = 0
+    for record in found if not world.was_paused else ():
+        while found[first].seq <= record.synced_seq:
+            first += 1
+        age = record.time_ms - found[first].time_ms
+        world.oldest_unsynced_ms = max(world.oldest_unsynced_ms, age)
+        assert age <= SYNC_MS + SYNC_SLACK_MS, (
+            f"record {found[first].seq} was not synced {age} ms later", record)
+
+
+def find_floor(world, found, batches, fsync, died_ms):
+    """The last sequence that is surely on disk."""
+    floor = max([record.synced_seq for record in found]
+                + [journal.synced_at_begin(path)
+                   for path in journal.segments(world.daemon.data_dir)], default=0)
+    for record in found:
+        if fsync == "everysec":
+            is_safe = record.time_ms < died_ms - SYNC_MS
+        else:  # only what was never answered can be missing
+            batch = batches[record.seq]
+            is_safe = batch is None or batch is not batch.stream.open
+        if is_safe:
+            floor = max(floor, record.seq)
+    return floor
+
+
+def cut(world, found, floor):
+    """Cuts above `floor`, somewhere. The last sequence that is kept, None if nothing was cut."""
+    loose = [record for record in found if record.seq > floor]
+    if not loose:
+        return None
+    assert len({record.path for record in loose}) == 1, loose
+    victim = world.rng.choice(loose)
+    end = victim.offset + world.rng.randrange(victim.size)
+    with open(victim.path, "r+b") as file:
+        file.truncate(end)
+        if world.rng.random() < 0.3:  # the length was on disk, the data was not
+            file.truncate(end + world.rng.randrange(1, 5000))
+    return victim.seq - 1
+
+
+def take_out(world, batches, kept):
+    """Answered, not in SQLite and cut: lost. How many."""
+    applied = int(world.daemon.sql("select value from meta where key = 'applied_seq'")[0][0])
+    gone = [batch for seq, batch in batches.items() if batch and seq > max(kept, applied)]
+    assert "unknown" not in gone, "the journal held a report that nobody has sent"
+    lost = [batch for batch in gone if batch in world.books.recent]
+    for batch in lost:
+        world.books.lose(batch)
+    return len(lost)

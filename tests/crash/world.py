@@ -1,0 +1,262 @@
+"""A site under load: tallyd, its Redis and its disk, several GOSTs, and what must be counted."""
+import collections
+import contextlib
+import http.client
+import pathlib
+import random
+import shutil
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+sys.dont_write_bytecode = True
+
+from books import Books  # noqa: E402
+from deadline import wait_for  # noqa: E402
+from disk import SmallDisk  # noqa: E402
+from gost import Gate, Gost  # noqa: E402
+from lossy import Lossy  # noqa: E402
+from redis_server import RedisServer  # noqa: E402
+from tallyd import CRASHES, Daemon  # noqa: E402
+
+DISK_BYTES = 32 << 20
+SETTLE_LIMIT = 60
+LOSSES = {"pass": 60, "delay": 4, "slow": 4, "lose": 10, "half": 6, "torn": 4, "drop": 6, "cut": 6}
+# node: counters, services, the rest of Gost's arguments, through the lossy network or not, and
+# (clients, how many of them have traffic in a period)
+GOSTS = {
+    "direct": ("delta", {"service-0": "socks5", "service-1": None}, {"has_stats": True}, False,
+               (20, 4)),
+    "auto": ("delta", {"service-0": "auto"}, {"names_counters": False}, True, (8, 3)),
+    "hasty": ("delta", {"service-0": "auto"}, {"has_stats": True, "timeout": 0.4}, True, (10, 3)),
+    "large": ("delta", {"service-0": "socks5"}, {"period": 0.06}, True, (250, 120)),
+    "total": ("cumulative", {"service-0": "socks5"}, {"has_stats": True}, False, (20, 4)),
+    "totals": ("cumulative", {"service-0": "socks5", "web": "http"}, {}, True, (12, 3)),
+    "hurry": ("cumulative", {"service-0": "http"}, {"timeout": 0.4}, True, (15, 5)),
+}
+
+
+def make_load(n_clients, n_busy):
+    """Traffic before a stream collects: bytes that make no two batches equal.
+
+    A client of cumulative counters has one connection until its first report in a life of its
+    GOST is answered, and more afterwards: so that each new life can be told from the last.
+    """
+    def load(stream):
+        names = [None]
+        if stream.name[1] == "handler":
+            names = [f"u{stream.rng.randrange(n_clients)}" for _ in range(n_busy)]
+        for name in names:
+            counters = stream.clients[name]
+            connects = int(counters.n_answered > 0 or counters.total_conns == 0)
+            stream.traffic(name, stream.rng.randrange(1, 10**6), stream.rng.randrange(1, 10**7),
+                           connects)
+
+    return load
+
+
+class World:
+    """Everything that a campaign plays with. `told` counts what was done to it.
+
+    doubts: GOSTs end with reports that nobody has answered, so that the books have bounds only.
+    """
+
+    def __init__(self, directory, seed, *, has_cumulative=True, has_losses=True, doubts=False):
+        self.directory = directory
+        self.rng = random.Random(seed)
+        self.doubts = doubts
+        self.told = collections.Counter()
+        self.log = open(directory / "events.log", "w", encoding="utf-8")
+        self.books = Books()
+        self.gate = Gate()
+        self.n_repeats = self.n_starts = self.n_cycles = self.oldest_unsynced_ms = 0
+        self.was_paused = False
+        self.redis = RedisServer(directory)
+        self.disk = self.make_disk()
+        self.daemon = self.make_daemon()
+        self.lossy = Lossy(self.daemon.address, self.rng.random(),
+                           LOSSES if has_losses else {"pass": 1})
+        self.gosts = [self.make_gost(node) for node in GOSTS
+                      if has_cumulative or GOSTS[node][0] == "delta"]
+
+    def make_disk(self):
+        try:
+            return SmallDisk(self.directory / "disk", DISK_BYTES)
+        except OSError as reason:
+            self.say(f"no full disks: {reason}")
+            return None
+
+    def make_daemon(self):
+        options = {
+            "sync_interval": self.rng.randrange(100, 500), "retry_delay": 20, "max_retries": 2,
+            "sync_batch_size": self.rng.choice((1, 7, 50, 500)), "busy_timeout": 50,
+            "stop_timeout": "1s", "redis_timeout": self.rng.choice((50, 200)),
+            "emergency_flush_size": self.rng.choice((20, 100)),
+            "min_free_bytes": self.rng.choice((0, "1MiB"))}
+        wrapper, data_dir = (), None
+        if self.disk:
+            wrapper, data_dir = self.disk.wrapper, self.disk.path / "data"
+            options["data_dir"] = data_dir
+        daemon = Daemon(self.directory / "tallyd", redis_url=self.redis.url, wrapper=wrapper,
+                        **options)
+        if self.disk:
+            daemon.data_dir = self.disk.outside / "data"
+        self.say(f"tallyd with {options}")
+        return daemon
+
+    def make_gost(self, node):
+        counters, services, more, is_lossy, (n_clients, n_busy) = GOSTS[node]
+        address = self.lossy.address if is_lossy else self.daemon.address
+        gost = Gost(address, node, services, counters, books=self.books, gate=self.gate,
+                    seed=self.rng.random(), **{"timeout": 3, **more})
+        gost.usual_load = make_load(n_clients, n_busy)
+        gost.load = gost.usual_load
+        return gost
+
+    def say(self, what):
+        self.log.write(f"{time.time():.3f} {what}\n")
+        self.log.flush()
+
+    def tell(self, what, detail=""):
+        """Something was done: counted, and written down."""
+        self.told[what] += 1
+        self.say(f"{what} {detail}")
+
+    def wait_a_moment(self, longest):
+        moment = time.monotonic() + self.rng.random() * longest
+        wait_for(lambda: time.monotonic() > moment, "the moment", limit=longest + 10)
+
+    # tallyd's lives.
+
+    def start(self, may_fail=False):
+        """False if it ended with 74, which it may only where it `may_fail`."""
+        self.spawn()
+        wait_for(lambda: self.daemon.process.poll() is not None or self.is_alive(),
+                 "tallyd listens, or has ended", limit=30)
+        if self.daemon.process.poll() is None:
+            return True
+        code = self.daemon.wait_exit()
+        assert may_fail and code == 74, f"a start ended with {code}:\n{self.daemon.log()}"
+        self.tell("starts that ended with 74")
+        return False
+
+    def spawn(self):
+        self.n_starts += 1
+        self.was_paused = False
+        fsync = self.rng.choice(("always", "everysec", "everysec", "no"))
+        self.daemon.options["journal_fsync"] = fsync
+        self.say(f"start, journal_fsync={fsync}")
+        self.daemon.spawn()
+
+    def is_alive(self):
+        try:
+            return self.daemon.get("/livez").status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def is_up(self):
+        return self.daemon.process is not None
+
+    def ensure_up(self):
+        if not self.is_up():
+            self.start()
+        code = self.daemon.process.poll()
+        assert code is None, f"tallyd ended by itself with {code}:\n{self.daemon.log()}"
+
+    def note_repeats(self):
+        """Before a life ends, as far as it still answers."""
+        with contextlib.suppress(OSError, http.client.HTTPException, AssertionError):
+            self.n_repeats += self.daemon.status()["reports"].get("repeats", 0)
+
+    def kill(self):
+        code = self.daemon.process.poll()
+        assert code is None, f"tallyd ended by itself with {code}:\n{self.daemon.log()}"
+        self.daemon.kill()
+
+    # The GOSTs.
+
+    def start_gosts(self):
+        for gost in self.gosts:
+            gost.start()
+
+    def settle(self):
+        """Until every stream has had an answer, whatever was before."""
+        self.ensure_up()
+        before = {stream: stream.n_answered for gost in self.gosts for stream in gost.streams}
+
+        def waiting():
+            assert self.daemon.process.poll() is None, "tallyd ended by itself"
+            return [stream.name for stream, n in before.items() if stream.n_answered == n]
+
+        with self.showing(waiting):
+            wait_for(lambda: not waiting(), "every stream is answered", limit=SETTLE_LIMIT)
+
+    @contextlib.contextmanager
+    def showing(self, waiting):
+        """Says who is still waited for, if the waiting was in vain."""
+        try:
+            yield
+        except AssertionError:
+            self.say(f"in vain for {waiting()}\n{self.daemon.log()[-3000:]}")
+            raise
+
+    def drain(self, *gosts):
+        """No traffic any more, and all that there was is answered."""
+        for gost in gosts:
+            gost.load = None
+
+        def waiting():
+            return [gost.node for gost in gosts if not gost.is_drained()]
+
+        with self.showing(waiting):
+            wait_for(lambda: not waiting(), "all is answered", limit=SETTLE_LIMIT)
+
+    @staticmethod
+    def touch(gost, clients=None):
+        """One small connection of each client that it knows, or that it once knew."""
+        for number, stream in enumerate(gost.streams):
+            for name in list(stream.clients) if clients is None else clients[number]:
+                stream.traffic(name, 1 + stream.rng.randrange(9), 1 + stream.rng.randrange(9))
+
+    def touch_cumulative(self):
+        """What was lost of cumulative counters comes back with the next report."""
+        for gost in self.gosts:
+            if gost.is_cumulative:
+                with contextlib.ExitStack() as locks:
+                    for stream in gost.streams:
+                        locks.enter_context(stream.lock)
+                    self.touch(gost)
+
+    def renew(self, gost, action):
+        """A new life for a GOST, such that tallyd can tell it from the old one."""
+        self.drain(gost)
+        self.touch(gost)
+        self.drain(gost)
+        clients = [list(stream.clients) for stream in gost.streams]
+        if self.doubts:
+            gost.load = gost.usual_load
+            self.wait_a_moment(0.2)
+        action()
+        self.touch(gost, clients)
+        gost.load = gost.usual_load
+        self.settle()
+        self.daemon.force_sync()
+
+    def close(self):
+        for gost in self.gosts:
+            gost.kill()
+        self.lossy.close()
+        if self.is_up():
+            self.daemon.kill()
+        self.redis.close()
+        if self.disk:
+            self.disk.close()
+        self.log.close()
+
+    def remove(self):
+        shutil.rmtree(self.directory)
+
+    def check_logs(self):
+        text = self.daemon.all_logs()
+        for sign in CRASHES:
+            assert sign not in text, f"{sign} in {self.daemon.stderr_path}"
