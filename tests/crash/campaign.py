@@ -15,6 +15,7 @@ from world import World
 
 import faults
 import verdict
+from keeper import explain
 
 
 def arguments():
@@ -42,6 +43,7 @@ def run(world, options):
         if number % options.check_every == 0:
             world.say("check")
             verdict.check(world)
+            world.keeper.forget()
     verdict.final_check(world)
 
 
@@ -77,6 +79,7 @@ def main():
         run(world, options)
     except verdict.Wrong as wrong:
         failure, lost, twice = f"{wrong}", wrong.lost, wrong.twice
+        failure += "\n" + explain(world)
     except Exception:
         failure = traceback.format_exc()
         lost = twice = "?"

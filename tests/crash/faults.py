@@ -136,7 +136,6 @@ def restore_snapshot(world, may_fail):
     """Redis comes back with what it held some time ago."""
     if not (world.directory / "old.rdb").exists():
         take_snapshot(world, may_fail)
-        world.settle()
     world.redis.kill()
     shutil.copy(world.directory / "old.rdb", world.redis.directory / "dump.rdb")
     world.redis.start()
@@ -145,13 +144,13 @@ def restore_snapshot(world, may_fail):
 def restart_gost(world, may_fail):
     gost = world.rng.choice(world.gosts)
     world.say(f"gost {gost.node}")
-    world.renew(gost, gost.restart)
+    world.restart(gost)
 
 
 def reload_gost(world, may_fail):
     gost = world.rng.choice(world.gosts)
     world.say(f"gost {gost.node}")
-    world.renew(gost, gost.reload)
+    world.reload(gost)
 
 
 def hostile(world, may_fail):

@@ -31,24 +31,38 @@ def lose_power(world):
 
 def sent_batches(world):
     """{seq: the delta batch in this record}; None for records of other kinds."""
-    known = {batch.key(): batch for batch in [*world.books.recent, *world.books.doubtful]}
-    cumulative = set()
-    for gost in world.gosts:
-        known |= {stream.open.key(): stream.open for stream in gost.streams if stream.open}
-        if gost.is_cumulative:
-            cumulative.add(gost.node)
-    done = world.daemon.run("--dump-journal")
-    assert done.returncode == 0, done.stderr
+    known = {batch.key(): batch for batch in world.known_batches()}
+    cumulative = {gost.node for gost in world.gosts if gost.is_cumulative}
     batches = {}
-    for line in map(json.loads, done.stdout.splitlines()):
-        values = [(b.get("client", ""), b["inputBytes"], b["outputBytes"])
-                  for b in line["bookings"] if "inputBytes" in b]
-        batches[line["seq"]] = None
-        if sum(i + o for _, i, o in values) and line["node"] not in cumulative:
-            first = line["bookings"][0]
-            key = (line["node"], first["kind"], first["service"], tuple(sorted(values)))
-            batches[line["seq"]] = known.get(key, "unknown")
+    for line in dump(world.daemon):
+        key = key_of(line)
+        is_delta = key is not None and line["node"] not in cumulative
+        batch = known.get(key, "unknown") if is_delta else None
+        assert batch is None or batch not in batches.values(), f"counted a second time: {line}"
+        batches[line["seq"]] = batch
     return batches
+
+
+def dump(daemon, **options):
+    """The records of a journal, as tallyd shows them."""
+    usual = daemon.options
+    daemon.options = usual | options
+    try:
+        done = daemon.run("--dump-journal")
+    finally:
+        daemon.options = usual
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def key_of(line):
+    """The key of the batch that a record has counted; None if it added no byte."""
+    values = [(b.get("client", ""), b["inputBytes"], b["outputBytes"])
+              for b in line["bookings"] if "inputBytes" in b]
+    if not sum(i + o for _, i, o in values):
+        return None
+    first = line["bookings"][0]
+    return line["node"], first["kind"], first["service"], tuple(sorted(values))
 
 
 def check_age(world, found):

@@ -15,11 +15,12 @@ from books import Books  # noqa: E402
 from deadline import wait_for  # noqa: E402
 from disk import SmallDisk  # noqa: E402
 from gost import Gate, Gost  # noqa: E402
+from keeper import Keeper  # noqa: E402
 from lossy import Lossy  # noqa: E402
 from redis_server import RedisServer  # noqa: E402
 from tallyd import CRASHES, Daemon  # noqa: E402
 
-DISK_BYTES = 32 << 20
+DISK_BYTES = 64 << 20
 SETTLE_LIMIT = 60
 LOSSES = {"pass": 60, "delay": 4, "slow": 4, "lose": 10, "half": 6, "torn": 4, "drop": 6, "cut": 6}
 # node: counters, services, the rest of Gost's arguments, through the lossy network or not, and
@@ -29,7 +30,7 @@ GOSTS = {
                (20, 4)),
     "auto": ("delta", {"service-0": "auto"}, {"names_counters": False}, True, (8, 3)),
     "hasty": ("delta", {"service-0": "auto"}, {"has_stats": True, "timeout": 0.4}, True, (10, 3)),
-    "large": ("delta", {"service-0": "socks5"}, {"period": 0.06}, True, (250, 120)),
+    "large": ("delta", {"service-0": "socks5"}, {"period": 0.03}, True, (250, 120)),
     "total": ("cumulative", {"service-0": "socks5"}, {"has_stats": True}, False, (20, 4)),
     "totals": ("cumulative", {"service-0": "socks5", "web": "http"}, {}, True, (12, 3)),
     "hurry": ("cumulative", {"service-0": "http"}, {"timeout": 0.4}, True, (15, 5)),
@@ -74,6 +75,7 @@ class World:
         self.redis = RedisServer(directory)
         self.disk = self.make_disk()
         self.daemon = self.make_daemon()
+        self.keeper = Keeper(self.daemon.data_dir)
         self.lossy = Lossy(self.daemon.address, self.rng.random(),
                            LOSSES if has_losses else {"pass": 1})
         self.gosts = [self.make_gost(node) for node in GOSTS
@@ -88,7 +90,7 @@ class World:
 
     def make_daemon(self):
         options = {
-            "sync_interval": self.rng.randrange(100, 500), "retry_delay": 20, "max_retries": 2,
+            "retry_delay": 20, "max_retries": 2,
             "sync_batch_size": self.rng.choice((1, 7, 50, 500)), "busy_timeout": 50,
             "stop_timeout": "1s", "redis_timeout": self.rng.choice((50, 200)),
             "emergency_flush_size": self.rng.choice((20, 100)),
@@ -108,7 +110,7 @@ class World:
         counters, services, more, is_lossy, (n_clients, n_busy) = GOSTS[node]
         address = self.lossy.address if is_lossy else self.daemon.address
         gost = Gost(address, node, services, counters, books=self.books, gate=self.gate,
-                    seed=self.rng.random(), **{"timeout": 3, **more})
+                    seed=self.rng.random(), **{"timeout": 3, "period": 0.01, **more})
         gost.usual_load = make_load(n_clients, n_busy)
         gost.load = gost.usual_load
         return gost
@@ -143,9 +145,10 @@ class World:
     def spawn(self):
         self.n_starts += 1
         self.was_paused = False
-        fsync = self.rng.choice(("always", "everysec", "everysec", "no"))
-        self.daemon.options["journal_fsync"] = fsync
-        self.say(f"start, journal_fsync={fsync}")
+        own = {"journal_fsync": self.rng.choice(("always", "everysec", "everysec", "no")),
+               "sync_interval": self.rng.choice((100, 300, 1000, 3000))}
+        self.daemon.options |= own
+        self.say(f"start with {own}")
         self.daemon.spawn()
 
     def is_alive(self):
@@ -178,6 +181,11 @@ class World:
     def start_gosts(self):
         for gost in self.gosts:
             gost.start()
+
+    def known_batches(self):
+        """Those of which something may still be in the journal."""
+        open_ones = [stream.open for gost in self.gosts for stream in gost.streams]
+        return [*self.books.recent, *self.books.doubtful, *filter(None, open_ones)]
 
     def settle(self):
         """Until every stream has had an answer, whatever was before."""
@@ -212,32 +220,58 @@ class World:
             wait_for(lambda: not waiting(), "all is answered", limit=SETTLE_LIMIT)
 
     @staticmethod
-    def touch(gost, clients=None):
-        """One small connection of each client that it knows, or that it once knew."""
-        for number, stream in enumerate(gost.streams):
-            for name in list(stream.clients) if clients is None else clients[number]:
-                stream.traffic(name, 1 + stream.rng.randrange(9), 1 + stream.rng.randrange(9))
+    def touch(gost):
+        """One small connection of each client that it knows."""
+        for stream in gost.streams:
+            with stream.lock:
+                for name in list(stream.clients):
+                    stream.traffic(name, 1 + stream.rng.randrange(9), 1 + stream.rng.randrange(9))
 
     def touch_cumulative(self):
         """What was lost of cumulative counters comes back with the next report."""
         for gost in self.gosts:
             if gost.is_cumulative:
-                with contextlib.ExitStack() as locks:
-                    for stream in gost.streams:
-                        locks.enter_context(stream.lock)
-                    self.touch(gost)
+                self.touch(gost)
 
-    def renew(self, gost, action):
-        """A new life for a GOST, such that tallyd can tell it from the old one."""
+    # New lives of a GOST.
+
+    def wind_up(self, gost):
+        """All is answered. Of each stream {client: (input, output, connections) as tallyd saw
+        them last}, two connections at least."""
         self.drain(gost)
         self.touch(gost)
         self.drain(gost)
-        clients = [list(stream.clients) for stream in gost.streams]
+        return [{name: (c.input_bytes, c.output_bytes, c.total_conns)
+                 for name, c in stream.clients.items()} for stream in gost.streams]
+
+    def restart(self, gost):
+        marks = self.wind_up(gost)
         if self.doubts:
             gost.load = gost.usual_load
             self.wait_a_moment(0.2)
-        action()
-        self.touch(gost, clients)
+        n_sent = len(gost.sent)
+        gost.restart()
+        self.begin_anew(gost, marks, gost.sent[n_sent:])
+
+    def reload(self, gost):
+        """Half of the times the old handlers still have something to say when the new ones run.
+        """
+        is_late = self.rng.random() < 0.5
+        marks, n_sent = [] if is_late else self.wind_up(gost), len(gost.sent)
+        gost.reload(lambda: marks.extend(self.wind_up(gost)) if is_late else None)
+        self.begin_anew(gost, marks, gost.sent[n_sent:])
+
+    def begin_anew(self, gost, marks, sent):
+        """Traffic such that tallyd can tell the new life: from its counters, which are lower, or
+        from its status events, if all of them were taken."""
+        is_told = all(outcome == "ok" for _, state, outcome in sent if state != "closed")
+        may_leap = gost.is_cumulative and is_told and self.rng.random() < 0.7
+        for stream, clients in zip(gost.streams, marks):
+            for name, mark in clients.items():
+                low = mark if may_leap else (0, 0, 0)
+                stream.traffic(name, low[0] + 1 + stream.rng.randrange(9),
+                               low[1] + 1 + stream.rng.randrange(9), low[2] + 1)
+        self.told["new lives with higher counters"] += may_leap
         gost.load = gost.usual_load
         self.settle()
         self.daemon.force_sync()
@@ -246,6 +280,7 @@ class World:
         for gost in self.gosts:
             gost.kill()
         self.lossy.close()
+        self.keeper.close()
         if self.is_up():
             self.daemon.kill()
         self.redis.close()
