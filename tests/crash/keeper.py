@@ -4,6 +4,7 @@ import collections
 import contextlib
 import os
 import threading
+import time
 
 from power import dump, key_of
 
@@ -19,6 +20,7 @@ class Keeper:
         self.target = self.directory / "journal"
         self.target.mkdir(parents=True)
         self.lock = threading.Lock()
+        self.began = time.time()
         self.ending = threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
@@ -37,6 +39,7 @@ class Keeper:
         with self.lock:
             for path in self.target.glob("*.seg"):
                 path.unlink()
+            self.began = time.time()
 
     def close(self):
         self.ending.set()
@@ -53,16 +56,14 @@ def explain(world):
     lines = collections.defaultdict(list)
     for line in dump(world.daemon, data_dir=world.keeper.directory):
         lines[key_of(line)].append(line)
-    told = []
+    wrong = []
     for batch in world.known_batches():
-        found = lines.pop(batch.key(), [])
-        if len(found) != 1:
-            told.append(describe(batch, found))
-    lines.pop(None, None)
-    told += [f"counted, of no batch that is remembered: {brief(line)}"
-             for found in lines.values() for line in found]
-    told = [f"{len(told)} batches were not counted once, among them", *told[:SHOWN]]
-    return "\n".join(told)
+        found = lines.get(batch.key(), [])
+        if len(found) != 1 and batch.attempts and batch.attempts[0][0] > world.keeper.began:
+            wrong.append((len(found), describe(batch, found)))
+    wrong.sort(key=lambda entry: -entry[0])
+    return "\n".join([f"{len(wrong)} batches since the last check were not counted once",
+                      *(text for _, text in wrong[:SHOWN])])
 
 
 def describe(batch, found):

@@ -2,7 +2,8 @@
 
 It is no reverse proxy: an answer that it loses was never read to its end, so that tallyd's TCP
 sees a reset; and an answer that it passes on keeps its last byte unread until GOST is known to
-have read it, so that whatever GOST does to its connection happens to tallyd's as well.
+have read it, so that whatever GOST does to its connection happens to tallyd's as well, and
+before anything that GOST sends afterwards.
 """
 import collections
 import contextlib
@@ -11,6 +12,7 @@ import select
 import socket
 import struct
 import threading
+import time
 
 from go_http import end_now, parse_head
 
@@ -46,7 +48,7 @@ class Lossy:
         self.rng = random.Random(seed)
         self.counts = collections.Counter()
         self.lock = threading.Lock()
-        self.ending = threading.Event()
+        self.passages = set()
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.address = self.listener.getsockname()
         self.go(self.accept)
@@ -61,7 +63,10 @@ class Lossy:
             except OSError:
                 return
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.go(Passage(self, client).run)
+            passage = Passage(self, client)
+            with self.lock:
+                self.passages.add(passage)
+            self.go(passage.run)
 
     def choose(self):
         """(fate, a number in [0, 1) for its details)."""
@@ -70,8 +75,22 @@ class Lossy:
             self.counts[fate] += 1
             return fate, self.rng.random()
 
+    def wait_for_the_gone(self, passage):
+        """Until tallyd knows of every connection that GOST has closed by now."""
+        passage.is_waiting = True
+        while True:
+            with self.lock:
+                if not any(other.has_to_end() for other in self.passages):
+                    break
+            time.sleep(0.0005)
+        passage.is_waiting = False
+
+    def forget(self, passage):
+        with self.lock:
+            self.passages.remove(passage)
+            passage.client.close()
+
     def close(self):
-        self.ending.set()
         end_now(self.listener)
         self.listener.close()
 
@@ -84,6 +103,10 @@ class Passage:
         self.client = client
         self.server = None
         self.n_acked = 0
+        self.is_waiting = False  # to send a request: tallyd has nothing of it
+
+    def has_to_end(self):
+        return not self.is_waiting and has_hung_up(self.client)
 
     def run(self):
         """Ends both as soon as either has gone or a fate wants it."""
@@ -93,9 +116,9 @@ class Passage:
         except (Gone, OSError, ValueError):
             pass
         finally:
-            self.client.close()
             if self.server is not None:
                 self.server.close()  # a reset if anything is unread
+            self.lossy.forget(self)
 
     def serve(self):
         """One request. True if another may follow on this connection."""
@@ -103,17 +126,19 @@ class Passage:
         self.take_last_byte()
         fate, number = self.lossy.choose()
         if fate == "drop":
-            reset(self.client)
+            linger_not(self.client)
             return False
         if fate == "delay":
-            self.lossy.ending.wait(self.lossy.delay * number)
-            if has_hung_up(self.client):
-                return False
+            self.wait(number)
+        self.lossy.wait_for_the_gone(self)
+        if has_hung_up(self.client):
+            return False
         self.open_server()
         if fate == "cut":
             self.server.sendall(request[:1 + int(number * (len(request) - 1))])
-            (reset if number < 0.5 else end_now)(self.server)
-            reset(self.client)
+            if number < 0.5:
+                linger_not(self.server)
+            linger_not(self.client)
             return False
         self.server.sendall(request)
         self.wait_for_answer()
@@ -132,7 +157,7 @@ class Passage:
                 more = self.client.recv(65536)
             except OSError:
                 if self.server is not None:  # it may not have read the last answer
-                    reset(self.server)
+                    linger_not(self.server)
                 raise
             if not more:
                 if not data:
@@ -164,8 +189,9 @@ class Passage:
     def answer(self, fate, number):
         if fate == "lose":
             if number < 0.5:
-                reset(self.server)
-            (reset if number < 0.25 else end_now)(self.client)
+                linger_not(self.server)
+            if number < 0.25:
+                linger_not(self.client)
             return False
         if fate in ("half", "torn"):
             some = self.server.recv(1 + int(number * 40))  # every answer is longer
@@ -173,8 +199,15 @@ class Passage:
                 self.client.sendall(some)
             return False
         if fate == "slow":
-            self.lossy.ending.wait(self.lossy.delay * number)
+            self.wait(number)
         return self.pass_answer()
+
+    def wait(self, number):
+        """A part of the longest delay, while GOST is there."""
+        poll = select.poll()
+        poll.register(self.client, select.POLLRDHUP)
+        if poll.poll(1000 * self.lossy.delay * number):
+            raise Gone
 
     def pass_answer(self):
         """All of it, the last byte of which stays unread."""
@@ -206,10 +239,9 @@ class Passage:
             self.server.recv(1, socket.MSG_DONTWAIT)
 
 
-def reset(sock):
-    """Ends a connection with a reset."""
+def linger_not(sock):
+    """Its close will be a reset."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.close()
 
 
 def n_acked(sock):
