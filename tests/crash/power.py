@@ -21,10 +21,10 @@ def lose_power(world):
         if fsync == "everysec":
             check_age(world, found)
         floor = find_floor(world, found, batches, fsync, died_ms)
-        kept = cut(world, found, floor)
-        n_lost = take_out(world, batches, kept) if kept is not None else 0
+        cut = cut_above(world, found, floor)
+        n_lost = take_out(world, batches, cut)
         world.say(f"records up to {found[-1].seq if found else None}, synced up to {floor}, "
-                  f"kept up to {kept}, {n_lost} answered batches lost")
+                  f"cut {sorted(cut)}, {n_lost} answered batches lost")
     finally:
         world.gate.open()
 
@@ -93,25 +93,41 @@ def find_floor(world, found, batches, fsync, died_ms):
     return floor
 
 
-def cut(world, found, floor):
-    """Cuts above `floor`, somewhere. The last sequence that is kept, None if nothing was cut."""
+def cut_above(world, found, floor):
+    """Cuts above `floor`, somewhere: the sequences that are gone.
+
+    Two segments may wait for their sync at a time. The disk may have had the second first.
+    """
     loose = [record for record in found if record.seq > floor]
     if not loose:
-        return None
-    assert len({record.path for record in loose}) == 1, loose
+        return set()
     victim = world.rng.choice(loose)
+    gone = cut_file(world, victim, loose)
+    later = [record for record in loose if record.path > victim.path]
+    if later and world.rng.random() < 0.5:
+        gone |= cut_file(world, world.rng.choice(later), loose)
+    return gone
+
+
+def cut_file(world, victim, loose):
+    """Within a record, or in front of it: all of its file from there."""
     end = victim.offset + world.rng.randrange(victim.size)
     with open(victim.path, "r+b") as file:
         file.truncate(end)
         if world.rng.random() < 0.3:  # the length was on disk, the data was not
             file.truncate(end + world.rng.randrange(1, 5000))
-    return victim.seq - 1
+    return {record.seq for record in loose
+            if record.path == victim.path and record.seq >= victim.seq}
 
 
-def take_out(world, batches, kept):
-    """Answered, not in SQLite and cut: lost. How many."""
+def take_out(world, batches, cut):
+    """Answered, and behind the first record that neither the journal nor SQLite has: lost. How
+    many."""
     applied = int(world.daemon.sql("select value from meta where key = 'applied_seq'")[0][0])
-    gone = [batch for seq, batch in batches.items() if batch and seq > max(kept, applied)]
+    first = min((seq for seq in cut if seq > applied), default=None)
+    if first is None:
+        return 0
+    gone = [batch for seq, batch in batches.items() if batch and seq >= first]
     assert "unknown" not in gone, "the journal held a report that nobody has sent"
     lost = [batch for batch in gone if batch in world.books.recent]
     for batch in lost:
