@@ -133,7 +133,11 @@ void ledger_apply(struct ledger *ledger, const struct bookings *bookings,
 /* Lets the record of `origin` tell what was proved since the last one. */
 void ledger_tell_proofs(const struct ledger *ledger, struct origin *origin);
 
-/* The open reports; the stream of bookings is that of the first one's service. */
+/* The stream that prepared bookings belong to: that of the first one's service. NULL if
+ * they hold no traffic: only that is repeated. */
+struct stream *ledger_stream(const struct bookings *bookings);
+
+/* The open reports. */
 struct repeats *ledger_repeats(struct ledger *ledger);
 
 /*

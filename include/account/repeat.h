@@ -3,6 +3,9 @@
  * report whose answer is lost again, byte for byte and without an id, so a report that is
  * equal to an open one may be that one, come again; who knows the connections decides.
  *
+ * Only traffic is repeated. A service's states GOST sends once, and every life of it
+ * sends the same: an equal one is another start, not a repeat.
+ *
  * Pure. An open report belongs to the stream of its (node, kind, service) and rests on
  * the connection that brought it last; a connection has at most one. It ends when it is
  * proved, and lapses when its stream has been reporting for REPEAT_LAPSE_MS without it,
@@ -81,8 +84,11 @@ int repeats_load(struct repeats *repeats, struct stream *stream,
 struct open_report *repeats_next(const struct stream *stream,
 	const uint8_t fingerprint[FINGERPRINT_BYTES], const struct open_report *after);
 
-/* A record is applied: what it tells to be proved is, and what its connection brought
- * before; it is open itself, or the open report that it repeats rests on it. */
+/*
+ * A record is applied: what it tells to be proved is, and what its connection brought
+ * before; it is open itself, or the open report that it repeats rests on it. `stream`
+ * NULL: it is never repeated.
+ */
 void repeats_note(
 	struct repeats *repeats, struct stream *stream, const struct origin *origin);
 

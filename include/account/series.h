@@ -16,9 +16,13 @@
 
 #include <sys/queue.h>
 
-/* How often the counters of a service have begun anew, and whether they are about to. */
+/* How often the counters of a service have begun anew. Between `running` and `ready` two
+ * epochs are valid: that of the old handler, and `last`, of who began before `ready` was
+ * heard; of a start whose `ready` never came, some marks may be of a number in between.
+ */
 struct epoch {
-	uint64_t number;
+	uint64_t number; /* marks of an earlier one are void */
+	uint64_t last;   /* the highest that was ever given out */
 	bool is_starting;
 };
 

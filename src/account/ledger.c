@@ -415,7 +415,7 @@ static void enter_epoch(struct ledger *ledger, struct service *service, const ch
 
 	if (epoch_enter(&service->epoch, state))
 		repeats_lapse(&ledger->repeats, &service->stream);
-	if (before.number != service->epoch.number ||
+	if (before.last != service->epoch.last ||
 		before.is_starting != service->epoch.is_starting)
 		mark_service_dirty(ledger, service);
 }
@@ -498,15 +498,22 @@ void ledger_apply(struct ledger *ledger, const struct bookings *bookings,
 	const struct origin *origin)
 {
 	struct service *first = bookings->list[0].in_service;
+	bool is_repeat = origin->repeats != 0;
 
-	for (size_t i = 0; i < bookings->n && origin->repeats == 0; i++)
+	for (size_t i = 0; i < bookings->n && !is_repeat; i++)
 		apply(ledger, &bookings->list[i], origin->time_ms);
 	/* What a repeat repeats may be lost; its service has an open report all the same.
 	 */
 	if (first->updated_ms == 0)
 		make_service_real(ledger, first, origin->time_ms);
-	repeats_note(&ledger->repeats, &first->stream, origin);
+	repeats_note(&ledger->repeats,
+		is_repeat ? &first->stream : ledger_stream(bookings), origin);
 	ledger->seq = origin->seq;
+}
+
+struct stream *ledger_stream(const struct bookings *bookings)
+{
+	return bookings->n_stats > 0 ? &bookings->list[0].in_service->stream : NULL;
 }
 
 void ledger_tell_proofs(const struct ledger *ledger, struct origin *origin)

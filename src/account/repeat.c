@@ -165,13 +165,16 @@ static void prove(
 void repeats_note(
 	struct repeats *repeats, struct stream *stream, const struct origin *origin)
 {
-	struct open_report *repeated =
-		origin->repeats != 0 ? find_by_seq(stream, origin->repeats) : NULL;
+	struct open_report *repeated = stream != NULL && origin->repeats != 0
+		? find_by_seq(stream, origin->repeats)
+		: NULL;
 
 	for (size_t i = 0; i < origin->n_proved; i++)
 		prove(repeats, origin->proved[i], repeated);
 	prove(repeats, origin->conn, repeated);
 	repeats->proofs.n = 0;
+	if (stream == NULL)
+		return;
 	let_time_pass(stream, origin->time_ms);
 	if (repeated != NULL) {
 		LIST_REMOVE(repeated, conn_link);

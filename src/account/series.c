@@ -10,11 +10,14 @@ bool epoch_enter(struct epoch *epoch, const char *state)
 
 	/* `failed` comes only from a service that was ready before: that event was lost.
 	 * `closed` is the old service, which ends while the new one starts. */
-	if (strcmp(state, "running") == 0)
+	if (strcmp(state, "running") == 0) {
 		epoch->is_starting = true;
-	else if (strcmp(state, "closed") != 0)
+		epoch->last++;
+	} else if (strcmp(state, "closed") != 0) {
 		epoch->is_starting = false;
-	epoch->number += begins;
+	}
+	if (begins)
+		epoch->number = epoch->last;
 	return begins;
 }
 
@@ -50,12 +53,6 @@ static bool is_below(const struct counters *now, const struct mark *mark)
 		now->total_conns < mark->total_conns;
 }
 
-/* What began anew before `ready` is of the coming epoch already. */
-static uint64_t epoch_of_restart(const struct epoch *epoch)
-{
-	return epoch->number + epoch->is_starting;
-}
-
 static void measure(struct booking *booking, const struct epoch *epoch)
 {
 	struct series *series = booking->in_series;
@@ -67,8 +64,9 @@ static void measure(struct booking *booking, const struct epoch *epoch)
 	series->scratch = (struct mark){now->input_bytes, now->output_bytes,
 		now->total_conns, is_valid ? last.epoch : epoch->number};
 	series->was_known = true;
-	if (has_restarted)
-		series->scratch.epoch = epoch_of_restart(epoch);
+	/* Before `ready`, it is of the coming epoch already. */
+	if (has_restarted && epoch->is_starting)
+		series->scratch.epoch = epoch->last;
 	if (is_valid && !has_restarted) {
 		now->input_bytes -= last.input_bytes;
 		now->output_bytes -= last.output_bytes;

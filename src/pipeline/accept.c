@@ -132,10 +132,11 @@ static enum http_delivery delivery_of(const struct accept *accept, uint64_t conn
 static uint64_t find_repeated(struct accept *accept, const struct record *record)
 {
 	struct repeats *repeats = ledger_repeats(accept->parts.ledger);
-	const struct stream *stream = &record->bookings.list[0].in_service->stream;
+	const struct stream *stream = ledger_stream(&record->bookings);
 	const uint8_t *fingerprint = record->origin.fingerprint;
-	struct open_report *open = repeats_next(stream, fingerprint, NULL), *next;
+	struct open_report *open, *next;
 
+	open = stream != NULL ? repeats_next(stream, fingerprint, NULL) : NULL;
 	for (; open != NULL; open = next) {
 		enum http_delivery delivery = delivery_of(accept, open->conn);
 

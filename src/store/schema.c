@@ -38,8 +38,9 @@ static const char *const migrations[] = {
 	"ROWID;"
 	"INSERT INTO meta VALUES('applied_seq', '0'),"
 	"  ('instance_id', lower(hex(randomblob(16))));",
-	/* epoch: how often the counters have begun anew; is_starting: are about to */
+	/* see struct epoch in account/series.h */
 	"ALTER TABLE services ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE services ADD COLUMN last_epoch INTEGER NOT NULL DEFAULT 0;"
 	"ALTER TABLE services ADD COLUMN is_starting INTEGER NOT NULL DEFAULT 0;"
 	"CREATE TABLE series("
 	"  node TEXT NOT NULL,"

@@ -44,14 +44,15 @@ static const char users_tail[] =
 							    "seen_at";
 
 static const char service_sql[] =
-	"INSERT INTO services VALUES(?,?,?,?,?,?,?,?,?,?,?,?) ON "
+	"INSERT INTO services VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?) ON "
 	"CONFLICT(node,kind,service)"
 	"DO UPDATE SET " SATURATE("input_bytes") "," SATURATE(
 		"output_bytes") ",total_conns=excluded.total_conns,"
 				"current_conns=excluded.current_conns,total_errs="
 				"excluded.total_errs,"
 				"state=excluded.state,updated_at=excluded.updated_at,"
-				"epoch=excluded.epoch,is_starting=excluded.is_starting";
+				"epoch=excluded.epoch,last_epoch=excluded.last_epoch,"
+				"is_starting=excluded.is_starting";
 
 static const char series_sql[] =
 	"INSERT INTO series VALUES(?,?,?,?,?,?,?,?) "
@@ -259,7 +260,8 @@ static int load_service(struct ledger *ledger, sqlite3_stmt *row)
 		.total_conns = column_u64(row, 5),
 		.current_conns = column_u64(row, 6),
 		.total_errs = column_u64(row, 7)};
-	struct epoch epoch = {column_u64(row, 10), column_u64(row, 11) != 0};
+	struct epoch epoch = {
+		column_u64(row, 10), column_u64(row, 11), column_u64(row, 12) != 0};
 
 	return ledger_load_service(ledger, column_text(row, 0), column_kind(row, 1),
 		column_text(row, 2), &last, column_text(row, 8), &epoch);
@@ -443,7 +445,8 @@ static int write_services(struct store *store, const struct cut *cut)
 		bind_text(stmt, 9, row->state);
 		bind_u64(stmt, 10, row->updated_ms);
 		bind_u64(stmt, 11, row->epoch.number);
-		bind_u64(stmt, 12, row->epoch.is_starting);
+		bind_u64(stmt, 12, row->epoch.last);
+		bind_u64(stmt, 13, row->epoch.is_starting);
 		code = run(stmt);
 	}
 	return code;

@@ -895,6 +895,28 @@ TEST(each_lost_answer_excuses_one_report)
 	close_rig(&rig);
 }
 
+/* Every life of a GOST announces itself in the same words. */
+TEST(an_announcement_is_no_repeat_of_an_equal_one)
+{
+	static const char ready[] =
+		REPORT("{\"kind\":\"service\",\"service\":\"s\",\"type\":\"status\","
+		       "\"status\":{\"state\":\"ready\"}}");
+	struct rig rig;
+
+	open_rig(&rig, &everysec);
+	for (uint64_t connection = 1; connection <= 3; connection++) {
+		struct ticket ticket = {.name = ""};
+
+		assert_int_equal(post_on(&rig, connection, ready, &ticket), 0);
+		wait_for(&ticket);
+		rig.deliveries[connection] = HTTP_LOST;
+		assert_int_equal(n_open(&rig), 0);
+	}
+	assert_int_equal(stats_of(&rig).accepted, 3);
+	assert_int_equal(stats_of(&rig).repeats, 0);
+	close_rig(&rig);
+}
+
 TEST(a_report_whose_client_has_gone_is_refused_and_changes_nothing)
 {
 	struct ticket ticket = {.name = ""};
@@ -1120,6 +1142,7 @@ int main(void)
 		cmocka_unit_test(
 			an_equal_report_is_a_repeat_of_one_whose_answer_was_lost),
 		cmocka_unit_test(each_lost_answer_excuses_one_report),
+		cmocka_unit_test(an_announcement_is_no_repeat_of_an_equal_one),
 		cmocka_unit_test(
 			a_report_whose_client_has_gone_is_refused_and_changes_nothing),
 		cmocka_unit_test(a_repeat_that_cannot_be_written_leaves_its_report_open),
