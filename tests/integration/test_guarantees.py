@@ -327,6 +327,7 @@ def test_gost_restarts_cumulative(tallyd):
         restart()
         traffic(1000, 2000)  # every counter as it was
         restart()
+        tallyd_restarts(daemon.stop)
         traffic(9000, 9000)  # bytes above, connections as they were
         tallyd_restarts(daemon.kill)
         traffic(10, 20)
