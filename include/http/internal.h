@@ -27,9 +27,9 @@ enum answer_step { ANSWER_NONE, ANSWER_QUEUED, ANSWER_WRITTEN, ANSWER_LOST };
 struct delivery {
 	enum answer_step step;
 	uint64_t received;   /* TCP, when it was queued */
-	uint64_t goal;       /* TCP: what has to be acknowledged */
+	uint64_t goal;       /* TCP: what has to be acknowledged; until it is written,
+			what had been given to send before it */
 	uint64_t written_ms; /* when the kernel had all of it */
-	bool closes;         /* nothing is read behind it */
 };
 
 struct connection {
@@ -64,8 +64,8 @@ struct http_request {
 	const char *sentence; /* of the refusal */
 	char allow[64];       /* of a 405 */
 	bool is_suspended, is_handed;
-	bool is_ok;                  /* its answer is http_answer_ok() */
-	bool closes;                 /* the connection ends behind the answer */
+	bool is_ok; /* its answer is http_answer_ok() */
+
 	struct MHD_Response *answer; /* between being given and being queued */
 	int status;
 };
@@ -92,7 +92,7 @@ struct http_server {
 	struct connections idle, busy; /* idle: the longest idle first */
 	struct connections watched;
 	struct connection *by_id;
-	TAILQ_HEAD(, leaving) leaving;
+	TAILQ_HEAD(leaving_list, leaving) leaving;
 	size_t n_leaving;
 	struct http_stats stats;
 	uint64_t next_id;
@@ -133,12 +133,13 @@ struct connection *connection_of(struct MHD_Connection *mhd); /* NULL: memory wa
 bool connection_is_late(struct connection *connection, uint64_t now);
 
 /* delivery.c */
-void answer_queued(struct connection *connection, bool closes);
+void answer_queued(struct connection *connection);
 void answer_written(struct connection *connection);
 void answer_proved_by_request(struct connection *connection);
 void delivery_on_close(struct connection *connection);
 void delivery_look_at_watched(struct http_server *server); /* before MHD_run() */
-void delivery_look_at_leaving(struct http_server *server);
+void delivery_look_at_leaving(struct http_server *server, bool looks_at_all);
+bool delivery_has_settled(struct http_server *server); /* no new answer is asked for */
 void delivery_done(struct http_server *server);
 bool peer_has_gone(int fd); /* it has closed or reset the connection */
 

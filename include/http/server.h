@@ -44,6 +44,9 @@ enum http_route_flags {
 /* Every complete request is answered within this time, or its connection closed. */
 #define HTTP_ANSWER_MS 2000
 
+/* Sockets that may be open beside those of connections, to see their peers' end. */
+#define HTTP_MAX_LEAVING 1024
+
 /* `path` may hold one `{}`, which stands for one or more characters. A table ends with
  * path NULL. */
 struct http_route {

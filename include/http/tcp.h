@@ -10,7 +10,8 @@ struct tcp_view {
 	uint64_t written;  /* bytes that it was given to send, whatever became of them */
 	uint64_t acked;    /* of them, and our own FIN as one */
 	bool is_open;      /* neither side has ended it */
-	bool is_over;      /* both have, or it was reset */
+	bool has_peer_ended; /* its FIN or a reset has come */
+	bool is_over;        /* both sides have ended it, or it was reset */
 };
 
 /* False if `fd` is not TCP. */

@@ -15,7 +15,7 @@
 static void raise_descriptor_limit(uint64_t connections)
 {
 	struct rlimit limit;
-	rlim_t wanted = connections + 256;
+	rlim_t wanted = connections + HTTP_MAX_LEAVING + 256;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
 		return;

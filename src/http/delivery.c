@@ -8,15 +8,14 @@
  * close first, its FIN or reset is still to come, so the socket is kept open beside
  * libmicrohttpd's for a while: a struct leaving.
  *
- * A unix socket tells by what the peer has not read. Once it has closed, only the
- * socket's error does, which libmicrohttpd's next read would take away: so those are
- * looked at before it runs. It does not read behind an answer that closes.
+ * A unix socket tells by what the peer has not read, which is better: nothing unread is
+ * proof. A peer that closes with something unread leaves an error in the socket; but
+ * libmicrohttpd's next read takes that away, so it is looked at before.
  */
 #include "http/internal.h"
 #include "base/clock.h"
 #include "http/tcp.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
 #include <poll.h>
@@ -24,40 +23,35 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-/* What the peer has not acknowledged for so long, it did not get. */
+/* What the peer has not acknowledged, or read from a unix socket, for so long, it did not
+ * get. */
 #define PATIENCE_MS 500
+
+/* How long the peer's end may take after ours, and how many sockets wait for theirs. */
+#define LEAVING_MS 2000
+#define LOOKS_PER_TURN 64
 
 /* A connection that we have closed, while the peer's end is still to come. */
 struct leaving {
 	uint64_t id;
 	int fd;
+	uint64_t since_ms;
 	struct delivery delivery;
 	TAILQ_ENTRY(leaving) link;
 };
 
-/* More of them, and the oldest is judged by what is known. */
-#define MAX_LEAVING 64
-
-struct unix_view {
-	int unread; /* bytes that the peer has not read */
-	bool is_open;
-};
-
-static struct unix_view unix_look(int fd)
+static bool has_hung_up(int fd)
 {
 	struct pollfd poll_fd = {fd, POLLRDHUP, 0};
-	struct unix_view view = {0};
 
-	view.is_open = poll(&poll_fd, 1, 0) == 0;
-	(void)ioctl(fd, SIOCOUTQ, &view.unread); /* cannot fail on a socket */
-	return view;
+	return poll(&poll_fd, 1, 0) != 0;
 }
 
 bool peer_has_gone(int fd)
 {
 	struct tcp_view view;
 
-	return tcp_look(fd, &view) ? !view.is_open : !unix_look(fd).is_open;
+	return tcp_look(fd, &view) ? !view.is_open : has_hung_up(fd);
 }
 
 static bool has_socket_error(int fd)
@@ -68,52 +62,73 @@ static bool has_socket_error(int fd)
 	return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0;
 }
 
+static int unread_bytes(int fd)
+{
+	int unread = 0;
+
+	(void)ioctl(fd, SIOCOUTQ, &unread); /* cannot fail on a socket */
+	return unread;
+}
+
 static enum http_delivery wait_or_lose(const struct delivery *delivery)
 {
 	return clock_ms() - delivery->written_ms < PATIENCE_MS ? HTTP_UNDECIDED
 							       : HTTP_LOST;
 }
 
-static enum http_delivery look_unix(const struct delivery *delivery, int fd)
+/* Bytes first: a peer that closes sets the error before it throws away what is unread.
+ * The error is told once, so it is kept. While an answer is being sent, a peer that has
+ * read all and closed looks like one that closed before. */
+static enum http_delivery look_unix(struct delivery *delivery, int fd)
 {
-	struct unix_view view = unix_look(fd);
+	int unread = unread_bytes(fd);
 
-	if (delivery->step != ANSWER_WRITTEN)
-		return view.is_open ? HTTP_UNDECIDED : HTTP_LOST;
-	if (!view.is_open)
-		return has_socket_error(fd) ? HTTP_LOST : HTTP_ARRIVED;
-	return view.unread == 0 ? HTTP_ARRIVED : wait_or_lose(delivery);
+	if (has_socket_error(fd)) {
+		delivery->step = ANSWER_LOST;
+		return HTTP_LOST;
+	}
+	if (delivery->step == ANSWER_NONE)
+		return has_hung_up(fd) ? HTTP_LOST : HTTP_UNDECIDED;
+	if (delivery->step == ANSWER_QUEUED)
+		return HTTP_UNDECIDED;
+	return unread == 0 ? HTTP_ARRIVED : wait_or_lose(delivery);
 }
 
 static enum http_delivery look_tcp(
 	const struct delivery *delivery, const struct tcp_view *view)
 {
-	if (delivery->step != ANSWER_WRITTEN)
+	if (delivery->step == ANSWER_NONE)
 		return view->is_open ? HTTP_UNDECIDED : HTTP_LOST;
+	/* Not ended by a FIN, which counts as one byte: a reset. */
 	if (view->is_over && view->received != delivery->received + 1)
-		return HTTP_LOST; /* a reset: it did not read to the end */
+		return HTTP_LOST;
+	if (delivery->step == ANSWER_QUEUED)
+		return view->is_open || view->written > delivery->goal ? HTTP_UNDECIDED
+								       : HTTP_LOST;
 	if (view->acked >= delivery->goal)
 		return HTTP_ARRIVED;
 	return view->is_over ? HTTP_LOST : wait_or_lose(delivery);
 }
 
-/* What is lost stays so: a second look at a unix socket's error would find none. */
 static enum http_delivery look(struct delivery *delivery, int fd)
 {
-	enum http_delivery found;
 	struct tcp_view view;
 
 	if (delivery->step == ANSWER_LOST)
 		return HTTP_LOST;
-	found = tcp_look(fd, &view) ? look_tcp(delivery, &view) : look_unix(delivery, fd);
-	if (delivery->step == ANSWER_WRITTEN && found == HTTP_LOST)
-		delivery->step = ANSWER_LOST;
-	return found;
+	return tcp_look(fd, &view) ? look_tcp(delivery, &view) : look_unix(delivery, fd);
 }
 
 static void tell_arrived(struct http_server *server, uint64_t id)
 {
 	server->config.on_delivered(server->arg, id);
+}
+
+static void watch(struct connection *connection)
+{
+	if (!connection->is_watched)
+		TAILQ_INSERT_TAIL(&connection->server->watched, connection, watched_link);
+	connection->is_watched = true;
 }
 
 static void unwatch(struct connection *connection)
@@ -129,15 +144,27 @@ static void forget(struct connection *connection)
 	connection->delivery.step = ANSWER_NONE;
 }
 
-void answer_queued(struct connection *connection, bool closes)
+void answer_queued(struct connection *connection)
 {
 	struct delivery *delivery = &connection->delivery;
-	struct tcp_view view;
+	struct tcp_view view = {0};
 
 	/* A send() would still succeed. */
 	delivery->step = peer_has_gone(connection->fd) ? ANSWER_LOST : ANSWER_QUEUED;
-	delivery->received = tcp_look(connection->fd, &view) ? view.received : 0;
-	delivery->closes = closes;
+	if (!tcp_look(connection->fd, &view))
+		watch(connection);
+	delivery->received = view.received;
+	delivery->goal = view.written;
+}
+
+static void look_at_watched(struct connection *connection)
+{
+	if (look(&connection->delivery, connection->fd) == HTTP_ARRIVED) {
+		tell_arrived(connection->server, connection->id);
+		unwatch(connection);
+	} else if (connection->delivery.step == ANSWER_LOST) {
+		unwatch(connection);
+	}
 }
 
 void answer_written(struct connection *connection)
@@ -149,12 +176,10 @@ void answer_written(struct connection *connection)
 		return;
 	delivery->step = ANSWER_WRITTEN;
 	delivery->written_ms = clock_ms();
-	if (tcp_look(connection->fd, &view)) {
+	if (tcp_look(connection->fd, &view))
 		delivery->goal = view.written;
-	} else {
-		connection->is_watched = true;
-		TAILQ_INSERT_TAIL(&connection->server->watched, connection, watched_link);
-	}
+	else
+		look_at_watched(connection);
 }
 
 void answer_proved_by_request(struct connection *connection)
@@ -170,25 +195,17 @@ void delivery_look_at_watched(struct http_server *server)
 
 	for (connection = TAILQ_FIRST(&server->watched); connection != NULL;
 		connection = next) {
-		enum http_delivery now = look(&connection->delivery, connection->fd);
-
 		next = TAILQ_NEXT(connection, watched_link);
-		if (now == HTTP_UNDECIDED)
-			continue;
-		if (now == HTTP_ARRIVED)
-			tell_arrived(server, connection->id);
-		unwatch(connection);
+		look_at_watched(connection);
 	}
 }
 
-/* Whether the peer has ended it: nothing more is to come. */
-static bool has_peer_ended(const struct delivery *delivery, int fd)
+/* Nothing more is to come that would tell. */
+static bool is_decided(int fd)
 {
 	struct tcp_view view;
 
-	if (!tcp_look(fd, &view))
-		return !unix_look(fd).is_open;
-	return view.is_over || view.received > delivery->received;
+	return tcp_look(fd, &view) ? view.has_peer_ended : unread_bytes(fd) == 0;
 }
 
 static void drop_leaving(struct http_server *server, struct leaving *leaving)
@@ -199,9 +216,11 @@ static void drop_leaving(struct http_server *server, struct leaving *leaving)
 	free(leaving);
 }
 
+/* Nobody reads from it any more, so the error of a reset is still there. */
 static void judge_leaving(struct http_server *server, struct leaving *leaving)
 {
-	if (look(&leaving->delivery, leaving->fd) == HTTP_ARRIVED)
+	if (!has_socket_error(leaving->fd) &&
+		look(&leaving->delivery, leaving->fd) == HTTP_ARRIVED)
 		tell_arrived(server, leaving->id);
 	drop_leaving(server, leaving);
 }
@@ -219,41 +238,49 @@ static void keep_leaving(struct connection *connection)
 		return;
 	}
 	leaving->id = connection->id;
+	leaving->since_ms = clock_ms();
 	leaving->delivery = connection->delivery;
 	TAILQ_INSERT_TAIL(&server->leaving, leaving, link);
 	server->n_leaving++;
-	if (server->n_leaving > MAX_LEAVING)
+	if (server->n_leaving > HTTP_MAX_LEAVING)
 		judge_leaving(server, TAILQ_FIRST(&server->leaving));
 }
 
 void delivery_on_close(struct connection *connection)
 {
 	struct delivery *delivery = &connection->delivery;
-	struct tcp_view view;
-	/* Else libmicrohttpd may have read, and with that taken the error. */
-	bool is_sound = delivery->closes || tcp_look(connection->fd, &view);
 
-	if (delivery->step == ANSWER_WRITTEN) {
-		if (!has_peer_ended(delivery, connection->fd))
-			keep_leaving(connection);
-		else if (is_sound && look(delivery, connection->fd) == HTTP_ARRIVED)
-			tell_arrived(connection->server, connection->id);
-	}
+	if (delivery->step == ANSWER_WRITTEN && !is_decided(connection->fd))
+		keep_leaving(connection);
+	else if (delivery->step == ANSWER_WRITTEN &&
+		look(delivery, connection->fd) == HTTP_ARRIVED)
+		tell_arrived(connection->server, connection->id);
 	forget(connection);
 }
 
-void delivery_look_at_leaving(struct http_server *server)
+void delivery_look_at_leaving(struct http_server *server, bool looks_at_all)
 {
 	struct leaving *leaving, *next;
+	size_t n = looks_at_all ? server->n_leaving : LOOKS_PER_TURN;
 
-	for (leaving = TAILQ_FIRST(&server->leaving); leaving != NULL; leaving = next) {
-		const struct delivery *delivery = &leaving->delivery;
-
+	for (leaving = TAILQ_FIRST(&server->leaving); leaving != NULL && n > 0;
+		leaving = next, n--) {
 		next = TAILQ_NEXT(leaving, link);
-		if (has_peer_ended(delivery, leaving->fd) ||
-			clock_ms() - delivery->written_ms >= PATIENCE_MS)
+		if (is_decided(leaving->fd) ||
+			clock_ms() - leaving->since_ms >= LEAVING_MS)
 			judge_leaving(server, leaving);
 	}
+}
+
+bool delivery_has_settled(struct http_server *server)
+{
+	const struct leaving *last = TAILQ_LAST(&server->leaving, leaving_list);
+
+	if (last != NULL && clock_ms() - last->since_ms < PATIENCE_MS)
+		return false;
+	while (!TAILQ_EMPTY(&server->leaving))
+		judge_leaving(server, TAILQ_FIRST(&server->leaving));
+	return true;
 }
 
 void delivery_done(struct http_server *server)

@@ -37,7 +37,7 @@ static void run(struct http_server *server)
 
 	delivery_look_at_watched(server);
 	(void)MHD_run(server->daemon); /* fails only in modes that we do not use */
-	delivery_look_at_leaving(server);
+	delivery_look_at_leaving(server, false);
 	if (MHD_get_timeout(server->daemon, &timeout) == MHD_YES)
 		timer_start(&server->timer, on_timer, timeout);
 	else
@@ -166,7 +166,7 @@ static void cut_late(struct connections *list, uint64_t now)
 }
 
 /* What is left is only requests that may wait for something that ends by itself. */
-static bool is_drained(const struct http_server *server)
+static bool is_drained(struct http_server *server)
 {
 	const struct connection *connection;
 
@@ -176,7 +176,7 @@ static bool is_drained(const struct http_server *server)
 		if (connection->request == NULL || connection->request->route == NULL ||
 			(connection->request->route->flags & HTTP_MAY_WAIT) == 0)
 			return false;
-	return TAILQ_EMPTY(&server->idle) && TAILQ_EMPTY(&server->leaving);
+	return TAILQ_EMPTY(&server->idle) && delivery_has_settled(server);
 }
 
 static void maybe_drained(struct http_server *server)
@@ -213,6 +213,7 @@ static void on_tick(uv_timer_t *timer)
 		cut_late(&server->busy, now);
 	}
 	run(server);
+	delivery_look_at_leaving(server, true);
 	maybe_drained(server);
 }
 

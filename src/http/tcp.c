@@ -9,8 +9,14 @@
 #include <sys/socket.h>
 
 /* The kernel's states, as in its net/tcp_states.h; glibc's header has them, see above. */
-#define STATE_ESTABLISHED 1
-#define STATE_CLOSE 7
+enum {
+	STATE_ESTABLISHED = 1,
+	STATE_TIME_WAIT = 6,
+	STATE_CLOSE,
+	STATE_CLOSE_WAIT,
+	STATE_LAST_ACK,
+	STATE_CLOSING = 11,
+};
 
 bool tcp_look(int fd, struct tcp_view *ret_view)
 {
@@ -24,6 +30,9 @@ bool tcp_look(int fd, struct tcp_view *ret_view)
 			info.tcpi_notsent_bytes,
 		.acked = info.tcpi_bytes_acked,
 		.is_open = info.tcpi_state == STATE_ESTABLISHED,
+		.has_peer_ended = (info.tcpi_state >= STATE_TIME_WAIT &&
+					  info.tcpi_state <= STATE_LAST_ACK) ||
+			info.tcpi_state == STATE_CLOSING,
 		.is_over = info.tcpi_state == STATE_CLOSE};
 	return true;
 }

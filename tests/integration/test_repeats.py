@@ -1,9 +1,12 @@
 """A report that comes again because its answer was lost counts once; an honest one always."""
+import concurrent.futures
 import itertools
 import json
 import select
 import signal
+import socket
 import subprocess
+import time
 
 import pytest
 
@@ -111,6 +114,81 @@ def test_one_body_from_many_connections_at_once_counts_as_often_as_it_was_answer
         client.close()
     assert used(daemon) == n_clients * n_posts * 110
     assert repeats(daemon) == 0
+
+
+@pytest.mark.parametrize("headers", [(), ("Connection: close",)])
+@pytest.mark.parametrize("family", ["tcp", "unix"])
+def test_one_body_from_clients_that_come_and_go_counts_as_often(family, headers, tallyd, tmp_path):
+    """An answer is read and its connection closed before the daemon has looked up again."""
+    unix = tmp_path / "s"
+    daemon = tallyd()
+    daemon.options["listen"] += f",unix:{unix}"
+    daemon.start()
+    request = post_bytes("/observer", body_of("alice", 1, 0), *headers)
+    n_threads, n_posts = 8, 50
+
+    def post_all():
+        for _ in range(n_posts):
+            raw = RawClient(daemon.address if family == "tcp" else unix)
+            raw.send(request)
+            assert raw.read_answer().body == OK
+            raw.close()
+
+    with concurrent.futures.ThreadPoolExecutor(n_threads) as pool:
+        for done in [pool.submit(post_all) for _ in range(n_threads)]:
+            done.result()
+    assert used(daemon) == n_threads * n_posts
+    assert repeats(daemon) == 0
+
+
+@pytest.mark.parametrize("family", ["tcp", "unix"])
+def test_an_answer_that_was_read_late_was_read(family, tallyd, tmp_path):
+    unix = tmp_path / "s"
+    daemon = tallyd()
+    daemon.options["listen"] += f",unix:{unix}"
+    daemon.start()
+    body = body_of()
+    raw = RawClient(daemon.address if family == "tcp" else unix)
+    raw.send(post_bytes("/observer", body))
+    moment = time.monotonic() + 0.8  # its answer is older than 500 ms then
+    wait_for(lambda: time.monotonic() > moment, "the moment")
+    assert raw.read_answer().body == OK
+    post(daemon, body)
+    assert used(daemon) == 220
+    raw.close()
+
+
+@pytest.mark.parametrize("cut", ["idle", "full", "stop"])
+@pytest.mark.parametrize("family", ["tcp", "unix"])
+def test_a_connection_that_the_daemon_ends_may_have_an_unread_answer(
+        cut, family, tallyd, tmp_path):
+    unix = tmp_path / "s"
+    daemon = tallyd(idle_timeout=1000 if cut == "idle" else "1h",
+                    max_connections=2 if cut == "full" else 100)
+    daemon.options["listen"] += f",unix:{unix}"
+    daemon.start()
+    body = body_of()
+    raw = RawClient(daemon.address if family == "tcp" else unix)
+    raw.send(post_bytes("/observer", body))
+    poll = select.poll()
+    poll.register(raw.sock, select.POLLRDHUP)
+    others = []
+    if cut == "stop":
+        wait_for(lambda: raw.sock.recv(1, socket.MSG_PEEK), "the answer")
+        daemon.send_signal(signal.SIGTERM)
+    elif cut == "full":
+        wait_for(lambda: raw.sock.recv(1, socket.MSG_PEEK), "the answer")
+        others = [RawClient(daemon.address) for _ in range(3)]
+    assert poll.poll(seconds(10) * 1000), "it is not cut"
+    raw.close()
+    for other in others:
+        other.close()
+    if cut == "stop":
+        assert daemon.wait_exit() == 0
+        daemon.start()
+    post(daemon, body)
+    assert used(daemon) == 110
+    assert repeats(daemon) == 1
 
 
 @pytest.mark.skipif(subprocess.run(["sh", "-c", "command -v wrk"], capture_output=True,
