@@ -30,6 +30,7 @@ struct delivery {
 	uint64_t goal;       /* TCP: what has to be acknowledged; until it is written,
 			what had been given to send before it */
 	uint64_t written_ms; /* when the kernel had all of it */
+	bool closes;         /* libmicrohttpd does not read behind it */
 };
 
 struct connection {
@@ -64,7 +65,8 @@ struct http_request {
 	const char *sentence; /* of the refusal */
 	char allow[64];       /* of a 405 */
 	bool is_suspended, is_handed;
-	bool is_ok; /* its answer is http_answer_ok() */
+	bool is_ok;  /* its answer is http_answer_ok() */
+	bool closes; /* the connection ends behind the answer */
 
 	struct MHD_Response *answer; /* between being given and being queued */
 	int status;
@@ -133,7 +135,7 @@ struct connection *connection_of(struct MHD_Connection *mhd); /* NULL: memory wa
 bool connection_is_late(struct connection *connection, uint64_t now);
 
 /* delivery.c */
-void answer_queued(struct connection *connection);
+void answer_queued(struct connection *connection, bool closes);
 void answer_written(struct connection *connection);
 void answer_proved_by_request(struct connection *connection);
 void delivery_on_close(struct connection *connection);

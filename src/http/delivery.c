@@ -144,7 +144,7 @@ static void forget(struct connection *connection)
 	connection->delivery.step = ANSWER_NONE;
 }
 
-void answer_queued(struct connection *connection)
+void answer_queued(struct connection *connection, bool closes)
 {
 	struct delivery *delivery = &connection->delivery;
 	struct tcp_view view = {0};
@@ -155,6 +155,7 @@ void answer_queued(struct connection *connection)
 		watch(connection);
 	delivery->received = view.received;
 	delivery->goal = view.written;
+	delivery->closes = closes;
 }
 
 static void look_at_watched(struct connection *connection)
@@ -246,15 +247,27 @@ static void keep_leaving(struct connection *connection)
 		judge_leaving(server, TAILQ_FIRST(&server->leaving));
 }
 
+/* A unix socket whose error libmicrohttpd may have taken: it reads, but not behind an
+ * answer that closes, nor what we have cut. What was not known before stays so. */
+static bool may_hide_error(const struct connection *connection)
+{
+	struct tcp_view view;
+
+	return !connection->delivery.closes && !connection->is_cut &&
+		!tcp_look(connection->fd, &view);
+}
+
 void delivery_on_close(struct connection *connection)
 {
 	struct delivery *delivery = &connection->delivery;
 
-	if (delivery->step == ANSWER_WRITTEN && !is_decided(connection->fd))
-		keep_leaving(connection);
-	else if (delivery->step == ANSWER_WRITTEN &&
-		look(delivery, connection->fd) == HTTP_ARRIVED)
-		tell_arrived(connection->server, connection->id);
+	if (delivery->step == ANSWER_WRITTEN) {
+		if (!is_decided(connection->fd))
+			keep_leaving(connection);
+		else if (!may_hide_error(connection) &&
+			look(delivery, connection->fd) == HTTP_ARRIVED)
+			tell_arrived(connection->server, connection->id);
+	}
 	forget(connection);
 }
 
