@@ -15,6 +15,7 @@
 #define TALLYD_ACCOUNT_REPEAT_H
 
 #include "account/account.h"
+#include "base/delivery.h"
 
 #include <sys/queue.h>
 
@@ -80,9 +81,14 @@ int repeats_prepare(struct repeats *repeats) MUST_CHECK;
 int repeats_load(struct repeats *repeats, struct stream *stream,
 	const struct origin *origin) MUST_CHECK;
 
-/* The open report of that fingerprint behind `after` (NULL: the first), or NULL. */
-struct open_report *repeats_next(const struct stream *stream,
-	const uint8_t fingerprint[FINGERPRINT_BYTES], const struct open_report *after);
+/*
+ * The sequence of the open report that a report of that fingerprint repeats: the one
+ * that has been open for longest of those whose answers were lost; or 0. Those before it
+ * whose answers turn out to have arrived are open no more. `stream` NULL: it repeats
+ * nothing.
+ */
+uint64_t repeats_find(struct repeats *repeats, const struct stream *stream,
+	const uint8_t fingerprint[FINGERPRINT_BYTES], delivery_cb delivery_of, void *arg);
 
 /*
  * A record is applied: what it tells to be proved is, and what its connection brought

@@ -24,7 +24,7 @@ enum connection_state { CONN_IDLE, CONN_READING, CONN_ANSWERING, CONN_WRITING };
 /* Of the last http_answer_ok(). LOST: it cannot arrive any more. */
 enum answer_step { ANSWER_NONE, ANSWER_QUEUED, ANSWER_WRITTEN, ANSWER_LOST };
 
-struct delivery {
+struct answer {
 	enum answer_step step;
 	uint64_t received;   /* TCP, when it was queued */
 	uint64_t goal;       /* TCP: what has to be acknowledged; until it is written,
@@ -40,7 +40,7 @@ struct connection {
 	int fd;
 	uint64_t id;
 	UT_hash_handle hh; /* by id */
-	struct delivery delivery;
+	struct answer answer;
 	bool is_watched; /* a unix socket whose peer may read the answer any time */
 	TAILQ_ENTRY(connection) watched_link;
 	enum connection_state state;

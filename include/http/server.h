@@ -10,6 +10,7 @@
 #ifndef TALLYD_HTTP_SERVER_H
 #define TALLYD_HTTP_SERVER_H
 
+#include "base/delivery.h"
 #include "base/err.h"
 
 #include <stdbool.h>
@@ -27,10 +28,6 @@ struct http_config {
 	 * handlers' `arg`. */
 	void (*on_delivered)(void *arg, uint64_t connection);
 };
-
-/* What is known of an http_answer_ok(): ARRIVED: proved. LOST: the client has gone before
- * or without reading it, or has not acknowledged it for 500 ms. */
-enum http_delivery { HTTP_UNDECIDED, HTTP_ARRIVED, HTTP_LOST };
 
 struct http_request;
 typedef void (*http_handler)(void *arg, struct http_request *request);
@@ -100,11 +97,12 @@ void http_answer_empty(struct http_request *request, int status);
 void http_answer_error(struct http_request *request, int status, const char *sentence);
 
 /*
- * Looks at the last answer of a connection, which may be gone; LOST if nothing is known
- * of it. UNDECIDED while its request is under way, or LOST if the client has hung up.
+ * Looks at the last http_answer_ok() of a connection, which may be gone. LOST: its client
+ * has gone before or without reading it, or has not acknowledged it for 500 ms, or
+ * nothing is known of it. While a request is under way: UNDECIDED, or LOST if its client
+ * has gone.
  */
-enum http_delivery http_delivery_of(
-	const struct http_server *server, uint64_t connection);
+enum delivery http_delivery_of(const struct http_server *server, uint64_t connection);
 
 struct http_stats {
 	size_t connections;

@@ -10,7 +10,6 @@
 #ifndef TALLYD_PIPELINE_ACCEPT_H
 #define TALLYD_PIPELINE_ACCEPT_H
 
-#include "http/server.h"
 #include "journal/journal.h"
 #include "live/live.h"
 #include "store/flush.h"
@@ -21,8 +20,8 @@ struct accept_parts {
 	struct live *live;
 	struct flush *flush;
 	uint64_t shown_timeout_ms; /* how long an answer waits for Redis at most */
-	/* Whether the answer to what a connection brought last has arrived. */
-	enum http_delivery (*delivery_of)(void *arg, uint64_t connection);
+	/* Knows of answers, and whether the client of a request under way has gone. */
+	delivery_cb delivery_of;
 	void *delivery_arg;
 };
 

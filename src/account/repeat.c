@@ -120,18 +120,6 @@ int repeats_load(
 	return 0;
 }
 
-struct open_report *repeats_next(const struct stream *stream,
-	const uint8_t fingerprint[FINGERPRINT_BYTES], const struct open_report *after)
-{
-	struct open_report *report =
-		after == NULL ? TAILQ_FIRST(&stream->open) : TAILQ_NEXT(after, link);
-
-	while (report != NULL &&
-		memcmp(report->fingerprint, fingerprint, FINGERPRINT_BYTES) != 0)
-		report = TAILQ_NEXT(report, link);
-	return report;
-}
-
 /* Time passes for a stream only while it reports; a clock that is set does not count. */
 static void let_time_pass(struct stream *stream, uint64_t now_ms)
 {
@@ -209,6 +197,27 @@ void repeats_prove(struct repeats *repeats, uint64_t conn)
 		return;
 	end(repeats, report);
 	keep_proof(&repeats->proofs, conn);
+}
+
+uint64_t repeats_find(struct repeats *repeats, const struct stream *stream,
+	const uint8_t fingerprint[FINGERPRINT_BYTES], delivery_cb delivery_of, void *arg)
+{
+	struct open_report *open, *next;
+
+	open = stream != NULL ? TAILQ_FIRST(&stream->open) : NULL;
+	for (; open != NULL; open = next) {
+		enum delivery delivery;
+
+		next = TAILQ_NEXT(open, link);
+		if (memcmp(open->fingerprint, fingerprint, FINGERPRINT_BYTES) != 0)
+			continue;
+		delivery = delivery_of(arg, open->conn);
+		if (delivery == DELIVERY_LOST)
+			return open->seq;
+		if (delivery == DELIVERY_ARRIVED)
+			repeats_prove(repeats, open->conn);
+	}
+	return 0;
 }
 
 void repeats_lapse(struct repeats *repeats, struct stream *stream)

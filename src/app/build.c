@@ -178,7 +178,7 @@ static int open_live(struct app *app, struct errmsg *msg)
 	return 0;
 }
 
-static enum http_delivery delivery_of(void *arg, uint64_t connection)
+static enum delivery delivery_of(void *arg, uint64_t connection)
 {
 	return http_delivery_of(((struct app *)arg)->http, connection);
 }

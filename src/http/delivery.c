@@ -36,7 +36,7 @@ struct leaving {
 	uint64_t id;
 	int fd;
 	uint64_t since_ms;
-	struct delivery delivery;
+	struct answer answer;
 	TAILQ_ENTRY(leaving) link;
 };
 
@@ -70,53 +70,52 @@ static int unread_bytes(int fd)
 	return unread;
 }
 
-static enum http_delivery wait_or_lose(const struct delivery *delivery)
+static enum delivery wait_or_lose(const struct answer *answer)
 {
-	return clock_ms() - delivery->written_ms < PATIENCE_MS ? HTTP_UNDECIDED
-							       : HTTP_LOST;
+	return clock_ms() - answer->written_ms < PATIENCE_MS ? DELIVERY_UNDECIDED
+							     : DELIVERY_LOST;
 }
 
 /* Bytes first: a peer that closes sets the error before it throws away what is unread.
  * The error is told once, so it is kept. While an answer is being sent, a peer that has
  * read all and closed looks like one that closed before. */
-static enum http_delivery look_unix(struct delivery *delivery, int fd)
+static enum delivery look_unix(struct answer *answer, int fd)
 {
 	int unread = unread_bytes(fd);
 
 	if (has_socket_error(fd)) {
-		delivery->step = ANSWER_LOST;
-		return HTTP_LOST;
+		answer->step = ANSWER_LOST;
+		return DELIVERY_LOST;
 	}
-	if (delivery->step == ANSWER_NONE)
-		return has_hung_up(fd) ? HTTP_LOST : HTTP_UNDECIDED;
-	if (delivery->step == ANSWER_QUEUED)
-		return HTTP_UNDECIDED;
-	return unread == 0 ? HTTP_ARRIVED : wait_or_lose(delivery);
+	if (answer->step == ANSWER_NONE)
+		return has_hung_up(fd) ? DELIVERY_LOST : DELIVERY_UNDECIDED;
+	if (answer->step == ANSWER_QUEUED)
+		return DELIVERY_UNDECIDED;
+	return unread == 0 ? DELIVERY_ARRIVED : wait_or_lose(answer);
 }
 
-static enum http_delivery look_tcp(
-	const struct delivery *delivery, const struct tcp_view *view)
+static enum delivery look_tcp(const struct answer *answer, const struct tcp_view *view)
 {
-	if (delivery->step == ANSWER_NONE)
-		return view->is_open ? HTTP_UNDECIDED : HTTP_LOST;
+	if (answer->step == ANSWER_NONE)
+		return view->is_open ? DELIVERY_UNDECIDED : DELIVERY_LOST;
 	/* Not ended by a FIN, which counts as one byte: a reset. */
-	if (view->is_over && view->received != delivery->received + 1)
-		return HTTP_LOST;
-	if (delivery->step == ANSWER_QUEUED)
-		return view->is_open || view->written > delivery->goal ? HTTP_UNDECIDED
-								       : HTTP_LOST;
-	if (view->acked >= delivery->goal)
-		return HTTP_ARRIVED;
-	return view->is_over ? HTTP_LOST : wait_or_lose(delivery);
+	if (view->is_over && view->received != answer->received + 1)
+		return DELIVERY_LOST;
+	if (answer->step == ANSWER_QUEUED)
+		return view->is_open || view->written > answer->goal ? DELIVERY_UNDECIDED
+								     : DELIVERY_LOST;
+	if (view->acked >= answer->goal)
+		return DELIVERY_ARRIVED;
+	return view->is_over ? DELIVERY_LOST : wait_or_lose(answer);
 }
 
-static enum http_delivery look(struct delivery *delivery, int fd)
+static enum delivery look(struct answer *answer, int fd)
 {
 	struct tcp_view view;
 
-	if (delivery->step == ANSWER_LOST)
-		return HTTP_LOST;
-	return tcp_look(fd, &view) ? look_tcp(delivery, &view) : look_unix(delivery, fd);
+	if (answer->step == ANSWER_LOST)
+		return DELIVERY_LOST;
+	return tcp_look(fd, &view) ? look_tcp(answer, &view) : look_unix(answer, fd);
 }
 
 static void tell_arrived(struct http_server *server, uint64_t id)
@@ -141,51 +140,51 @@ static void unwatch(struct connection *connection)
 static void forget(struct connection *connection)
 {
 	unwatch(connection);
-	connection->delivery.step = ANSWER_NONE;
+	connection->answer.step = ANSWER_NONE;
 }
 
 void answer_queued(struct connection *connection, bool closes)
 {
-	struct delivery *delivery = &connection->delivery;
+	struct answer *answer = &connection->answer;
 	struct tcp_view view = {0};
 
 	/* A send() would still succeed. */
-	delivery->step = peer_has_gone(connection->fd) ? ANSWER_LOST : ANSWER_QUEUED;
+	answer->step = peer_has_gone(connection->fd) ? ANSWER_LOST : ANSWER_QUEUED;
 	if (!tcp_look(connection->fd, &view))
 		watch(connection);
-	delivery->received = view.received;
-	delivery->goal = view.written;
-	delivery->closes = closes;
+	answer->received = view.received;
+	answer->goal = view.written;
+	answer->closes = closes;
 }
 
 static void look_at_watched(struct connection *connection)
 {
-	if (look(&connection->delivery, connection->fd) == HTTP_ARRIVED) {
+	if (look(&connection->answer, connection->fd) == DELIVERY_ARRIVED) {
 		tell_arrived(connection->server, connection->id);
 		unwatch(connection);
-	} else if (connection->delivery.step == ANSWER_LOST) {
+	} else if (connection->answer.step == ANSWER_LOST) {
 		unwatch(connection);
 	}
 }
 
 void answer_written(struct connection *connection)
 {
-	struct delivery *delivery = &connection->delivery;
+	struct answer *answer = &connection->answer;
 	struct tcp_view view;
 
-	if (delivery->step != ANSWER_QUEUED)
+	if (answer->step != ANSWER_QUEUED)
 		return;
-	delivery->step = ANSWER_WRITTEN;
-	delivery->written_ms = clock_ms();
+	answer->step = ANSWER_WRITTEN;
+	answer->written_ms = clock_ms();
 	if (tcp_look(connection->fd, &view))
-		delivery->goal = view.written;
+		answer->goal = view.written;
 	else
 		look_at_watched(connection);
 }
 
 void answer_proved_by_request(struct connection *connection)
 {
-	if (connection->delivery.step != ANSWER_NONE)
+	if (connection->answer.step != ANSWER_NONE)
 		tell_arrived(connection->server, connection->id);
 	forget(connection);
 }
@@ -221,7 +220,7 @@ static void drop_leaving(struct http_server *server, struct leaving *leaving)
 static void judge_leaving(struct http_server *server, struct leaving *leaving)
 {
 	if (!has_socket_error(leaving->fd) &&
-		look(&leaving->delivery, leaving->fd) == HTTP_ARRIVED)
+		look(&leaving->answer, leaving->fd) == DELIVERY_ARRIVED)
 		tell_arrived(server, leaving->id);
 	drop_leaving(server, leaving);
 }
@@ -240,7 +239,7 @@ static void keep_leaving(struct connection *connection)
 	}
 	leaving->id = connection->id;
 	leaving->since_ms = clock_ms();
-	leaving->delivery = connection->delivery;
+	leaving->answer = connection->answer;
 	TAILQ_INSERT_TAIL(&server->leaving, leaving, link);
 	server->n_leaving++;
 	if (server->n_leaving > HTTP_MAX_LEAVING)
@@ -253,19 +252,19 @@ static bool may_hide_error(const struct connection *connection)
 {
 	struct tcp_view view;
 
-	return !connection->delivery.closes && !connection->is_cut &&
+	return !connection->answer.closes && !connection->is_cut &&
 		!tcp_look(connection->fd, &view);
 }
 
 void delivery_on_close(struct connection *connection)
 {
-	struct delivery *delivery = &connection->delivery;
+	struct answer *answer = &connection->answer;
 
-	if (delivery->step == ANSWER_WRITTEN) {
+	if (answer->step == ANSWER_WRITTEN) {
 		if (!is_decided(connection->fd))
 			keep_leaving(connection);
 		else if (!may_hide_error(connection) &&
-			look(delivery, connection->fd) == HTTP_ARRIVED)
+			look(answer, connection->fd) == DELIVERY_ARRIVED)
 			tell_arrived(connection->server, connection->id);
 	}
 	forget(connection);
@@ -302,16 +301,16 @@ void delivery_done(struct http_server *server)
 		drop_leaving(server, TAILQ_FIRST(&server->leaving));
 }
 
-enum http_delivery http_delivery_of(const struct http_server *server, uint64_t id)
+enum delivery http_delivery_of(const struct http_server *server, uint64_t id)
 {
 	struct connection *connection;
 	struct leaving *leaving;
 
 	HASH_FIND(hh, server->by_id, &id, sizeof(id), connection);
 	if (connection != NULL)
-		return look(&connection->delivery, connection->fd);
+		return look(&connection->answer, connection->fd);
 	TAILQ_FOREACH (leaving, &server->leaving, link)
 		if (leaving->id == id)
-			return look(&leaving->delivery, leaving->fd);
-	return HTTP_LOST;
+			return look(&leaving->answer, leaving->fd);
+	return DELIVERY_LOST;
 }

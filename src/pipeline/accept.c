@@ -122,44 +122,21 @@ static void maybe_tell_saturated(struct accept *accept)
 	accept->has_told_saturated = stats.has_saturated;
 }
 
-static enum http_delivery delivery_of(const struct accept *accept, uint64_t connection)
-{
-	return accept->parts.delivery_of(accept->parts.delivery_arg, connection);
-}
-
-/* The sequence of the open report that `record` repeats, or 0. Those whose answers turn
- * out to have arrived are open no more. */
-static uint64_t find_repeated(struct accept *accept, const struct record *record)
-{
-	struct repeats *repeats = ledger_repeats(accept->parts.ledger);
-	const struct stream *stream = ledger_stream(&record->bookings);
-	const uint8_t *fingerprint = record->origin.fingerprint;
-	struct open_report *open, *next;
-
-	open = stream != NULL ? repeats_next(stream, fingerprint, NULL) : NULL;
-	for (; open != NULL; open = next) {
-		enum http_delivery delivery = delivery_of(accept, open->conn);
-
-		next = repeats_next(stream, fingerprint, open);
-		if (delivery == HTTP_LOST)
-			return open->seq;
-		if (delivery == HTTP_ARRIVED)
-			repeats_prove(repeats, open->conn);
-	}
-	return 0;
-}
-
 /* Up to journal_append() nothing changes. */
 static int write_and_apply(struct accept *accept, struct record *record)
 {
-	struct ledger *ledger = accept->parts.ledger;
+	const struct accept_parts *parts = &accept->parts;
+	struct ledger *ledger = parts->ledger;
 	int code = ledger_prepare(ledger, record->node, &record->bookings);
 
 	if (code == 0) {
-		record->origin.repeats = find_repeated(accept, record);
+		record->origin.repeats = repeats_find(ledger_repeats(ledger),
+			ledger_stream(&record->bookings), record->origin.fingerprint,
+			parts->delivery_of, parts->delivery_arg);
 		ledger_measure(ledger, &record->bookings);
 		ledger_tell_proofs(ledger, &record->origin);
-		if (delivery_of(accept, record->origin.conn) == HTTP_LOST)
+		if (parts->delivery_of(parts->delivery_arg, record->origin.conn) ==
+			DELIVERY_LOST)
 			code = ERR_HUNG_UP;
 	}
 	if (code == 0)

@@ -36,11 +36,11 @@ struct rig {
 	struct flush *flush;
 	struct accept *accept;
 	unsigned n_closed;
-	enum http_delivery deliveries[N_CONNS]; /* what is known of each one's answer */
+	enum delivery deliveries[N_CONNS]; /* what is known of each one's answer */
 	char answers[256]; /* the names of the reports that were let go, in their order */
 };
 
-static enum http_delivery delivery_of(void *arg, uint64_t connection)
+static enum delivery delivery_of(void *arg, uint64_t connection)
 {
 	return ((struct rig *)arg)->deliveries[connection];
 }
@@ -850,12 +850,12 @@ TEST(an_equal_report_counts_while_the_first_ones_answer_is_undecided_or_has_arri
 	assert_int_equal(added_on(&rig, 1), 7);
 	assert_int_equal(added_on(&rig, 2), 7);
 	assert_int_equal(n_open(&rig), 2);
-	rig.deliveries[1] = rig.deliveries[2] = HTTP_ARRIVED;
+	rig.deliveries[1] = rig.deliveries[2] = DELIVERY_ARRIVED;
 	assert_int_equal(added_on(&rig, 3), 7);
 	assert_int_equal(n_open(&rig), 1);
 	accept_delivered(rig.accept, 3);
 	assert_int_equal(n_open(&rig), 0);
-	rig.deliveries[3] = HTTP_LOST; /* too late */
+	rig.deliveries[3] = DELIVERY_LOST; /* too late */
 	assert_int_equal(added_on(&rig, 4), 7);
 	assert_int_equal(stats_of(&rig).repeats, 0);
 	assert_int_equal(stats_of(&rig).accepted, 4);
@@ -869,7 +869,7 @@ TEST(an_equal_report_is_a_repeat_of_one_whose_answer_was_lost)
 	open_rig(&rig, &everysec);
 	assert_int_equal(added_on(&rig, 1), 7);
 	for (uint64_t connection = 2; connection < 5; connection++) {
-		rig.deliveries[connection - 1] = HTTP_LOST;
+		rig.deliveries[connection - 1] = DELIVERY_LOST;
 		assert_int_equal(added_on(&rig, connection), 0);
 		assert_int_equal(n_open(&rig), 1);
 	}
@@ -888,7 +888,7 @@ TEST(each_lost_answer_excuses_one_report)
 	open_rig(&rig, &everysec);
 	for (uint64_t connection = 1; connection <= 3; connection++)
 		assert_int_equal(added_on(&rig, connection), 7);
-	rig.deliveries[1] = rig.deliveries[3] = HTTP_LOST;
+	rig.deliveries[1] = rig.deliveries[3] = DELIVERY_LOST;
 	assert_int_equal(added_on(&rig, 4), 0);
 	assert_int_equal(added_on(&rig, 5), 0);
 	assert_int_equal(added_on(&rig, 6), 7);
@@ -909,7 +909,7 @@ TEST(an_announcement_is_no_repeat_of_an_equal_one)
 
 		assert_int_equal(post_on(&rig, connection, ready, &ticket), 0);
 		wait_for(&ticket);
-		rig.deliveries[connection] = HTTP_LOST;
+		rig.deliveries[connection] = DELIVERY_LOST;
 		assert_int_equal(n_open(&rig), 0);
 	}
 	assert_int_equal(stats_of(&rig).accepted, 3);
@@ -923,7 +923,7 @@ TEST(a_report_whose_client_has_gone_is_refused_and_changes_nothing)
 	struct rig rig;
 
 	open_rig(&rig, &everysec);
-	rig.deliveries[1] = HTTP_LOST;
+	rig.deliveries[1] = DELIVERY_LOST;
 	assert_int_equal(post_on(&rig, 1, ALICE, &ticket), ERR_HUNG_UP);
 	assert_untouched(&rig);
 	assert_int_equal(stats_of(&rig).refused, 1);
@@ -937,12 +937,12 @@ TEST(a_repeat_that_cannot_be_written_leaves_its_report_open)
 
 	open_rig(&rig, &everysec);
 	assert_int_equal(added_on(&rig, 1), 7);
-	rig.deliveries[1] = HTTP_LOST;
+	rig.deliveries[1] = DELIVERY_LOST;
 	faults_fail_nth(FAULT_PWRITE, 1, ENOSPC);
 	assert_int_equal(post_on(&rig, 2, ALICE, &ticket), ERR_JOURNAL_WRITE);
 	faults_reset();
 	assert_int_equal(stats_of(&rig).repeats, 0);
-	rig.deliveries[2] = HTTP_LOST;
+	rig.deliveries[2] = DELIVERY_LOST;
 	assert_int_equal(added_on(&rig, 3), 0);
 	close_rig(&rig);
 }
@@ -956,7 +956,7 @@ TEST(a_repeat_is_answered_no_earlier_than_its_report_could_have_been)
 	open_rig(&rig, &always);
 	faults_hold(FAULT_FDATASYNC);
 	assert_int_equal(post_on(&rig, 1, ALICE, &first), 0);
-	rig.deliveries[1] = HTTP_LOST;
+	rig.deliveries[1] = DELIVERY_LOST;
 	assert_int_equal(post_on(&rig, 2, ALICE, &repeat), 0);
 	for (int i = 0; i < 5; i++)
 		(void)uv_run(&rig.loop, UV_RUN_NOWAIT);
@@ -981,7 +981,7 @@ TEST(short_memory_at_a_repeat_counts_it_never)
 		int code;
 
 		assert_true(connection + 1 < N_CONNS);
-		rig.deliveries[connection++] = HTTP_LOST;
+		rig.deliveries[connection++] = DELIVERY_LOST;
 		ticket->name = "";
 		faults_fail_nth(FAULT_MEMORY, n, ENOMEM);
 		code = post_on(&rig, connection, ALICE, ticket);
@@ -1005,7 +1005,7 @@ TEST(an_open_report_is_open_after_the_next_start)
 
 	open_rig(&rig, &everysec);
 	assert_int_equal(added_on(&rig, 1), 7);
-	rig.deliveries[1] = HTTP_LOST;
+	rig.deliveries[1] = DELIVERY_LOST;
 	assert_int_equal(added_on(&rig, 2), 0);
 	must_post(&rig, REPORT(STATS("bob", 1, 1)));
 	stop_rig(&rig);
