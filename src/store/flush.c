@@ -180,7 +180,8 @@ static void back_off(struct flush *flush)
 {
 	uint64_t delay = backoff_ms(flush);
 
-	if (flush->result_code != ERR_STORE_UNKNOWN) {
+	/* Once its outcome is unknown, only a success can tell. */
+	if (flush->result_code != ERR_STORE_UNKNOWN && !flush->is_resumed) {
 		ledger_cut_failed(flush->ledger, flush->cut);
 		flush->cut = NULL;
 	}

@@ -929,6 +929,26 @@ TEST(a_commit_that_was_made_after_all_is_not_made_twice)
 	end(&f);
 }
 
+/* And the next try cannot even look, while more comes. */
+TEST(a_commit_that_was_made_after_all_is_found_out_however_late)
+{
+	struct waiter waiter;
+	struct fixture f;
+
+	begin_with_unknown_cut(&f);
+	sample_sql(f.path,
+		"INSERT INTO users(id, used_traffic) VALUES('u00000', 4);"
+		"UPDATE meta SET value='4' WHERE key='applied_seq'");
+	lock(&f);
+	run_until(&f, has_failed, 2);
+	book_users(&f, 2, 6);
+	unlock(&f);
+	request(&f, &waiter);
+	run_until_done(&f, &waiter, 0);
+	expect_flushed(&f, 10);
+	end(&f);
+}
+
 TEST(a_request_is_answered_even_if_an_unknown_cut_fails_again)
 {
 	struct waiter again, healed;
@@ -1319,6 +1339,8 @@ int main(void)
 		cmocka_unit_test(
 			a_cut_of_unknown_outcome_is_handed_in_again_before_any_other),
 		cmocka_unit_test(a_commit_that_was_made_after_all_is_not_made_twice),
+		cmocka_unit_test(
+			a_commit_that_was_made_after_all_is_found_out_however_late),
 		cmocka_unit_test(a_stop_tries_an_unknown_cut_again_and_then_the_rest),
 		cmocka_unit_test(a_flush_of_a_link_alone_is_made_and_not_counted),
 		cmocka_unit_test(the_interval_and_a_stop_write_a_link_too),
