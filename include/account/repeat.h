@@ -57,12 +57,12 @@ struct proofs {
 	size_t n, capacity;
 };
 
-/* Connections are numbered one after the other, so they spread well. A table that never
- * has to grow, since what needs it may not fail. */
-#define REPEAT_BUCKETS 1024
+LIST_HEAD(conn_bucket, open_report);
 
 struct repeats {
-	LIST_HEAD(, open_report) by_conn[REPEAT_BUCKETS];
+	struct conn_bucket *by_conn; /* connections are numbered one after the other, so
+					they spread well */
+	size_t n_buckets;
 	struct open_report *spare; /* what repeats_note() needs */
 	TAILQ_HEAD(, stream) dirty;
 	struct proofs proofs;

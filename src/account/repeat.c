@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define MIN_BUCKETS 1024
+
 void repeats_init(struct repeats *repeats)
 {
 	*repeats = (struct repeats){0};
@@ -31,6 +33,11 @@ void repeats_mark_clean(struct repeats *repeats, struct stream *stream)
 	repeats->n_dirty--;
 }
 
+static struct conn_bucket *bucket_of(const struct repeats *repeats, uint64_t conn)
+{
+	return &repeats->by_conn[conn % repeats->n_buckets];
+}
+
 static void rest_on(
 	struct repeats *repeats, struct open_report *report, const struct origin *origin)
 {
@@ -39,8 +46,7 @@ static void rest_on(
 	report->conn = origin->conn;
 	report->time_ms = origin->time_ms;
 	report->reported_ms = stream->reported_ms;
-	LIST_INSERT_HEAD(
-		&repeats->by_conn[report->conn % REPEAT_BUCKETS], report, conn_link);
+	LIST_INSERT_HEAD(bucket_of(repeats, report->conn), report, conn_link);
 	TAILQ_INSERT_TAIL(&stream->open, report, link);
 	repeats_mark_dirty(repeats, stream);
 }
@@ -65,9 +71,11 @@ static struct open_report *find_by_conn(const struct repeats *repeats, uint64_t 
 {
 	struct open_report *report;
 
-	LIST_FOREACH(report, &repeats->by_conn[conn % REPEAT_BUCKETS], conn_link)
-	if (report->conn == conn)
-		break;
+	if (repeats->n_buckets == 0)
+		return NULL;
+	LIST_FOREACH (report, bucket_of(repeats, conn), conn_link)
+		if (report->conn == conn)
+			break;
 	return report;
 }
 
@@ -81,8 +89,33 @@ static struct open_report *find_by_seq(const struct stream *stream, uint64_t seq
 	return report;
 }
 
+/* As many buckets as there are open reports, if memory allows. */
+static void grow(struct repeats *repeats)
+{
+	size_t n = repeats->n_buckets;
+	struct conn_bucket *old = repeats->by_conn;
+	struct conn_bucket *grown = calloc(n > 0 ? 2 * n : MIN_BUCKETS, sizeof(*grown));
+	struct open_report *report;
+
+	if (grown == NULL)
+		return;
+	repeats->by_conn = grown;
+	repeats->n_buckets = n > 0 ? 2 * n : MIN_BUCKETS;
+	for (size_t i = 0; i < n; i++)
+		while ((report = LIST_FIRST(&old[i])) != NULL) {
+			LIST_REMOVE(report, conn_link);
+			LIST_INSERT_HEAD(
+				bucket_of(repeats, report->conn), report, conn_link);
+		}
+	free(old);
+}
+
 int repeats_prepare(struct repeats *repeats)
 {
+	if (repeats->n_open >= repeats->n_buckets)
+		grow(repeats);
+	if (repeats->n_buckets == 0)
+		return ERR_NOMEM;
 	if (repeats->spare == NULL)
 		repeats->spare = calloc(1, sizeof(*repeats->spare));
 	return repeats->spare != NULL ? 0 : ERR_NOMEM;
@@ -232,11 +265,12 @@ void repeats_done(struct repeats *repeats)
 {
 	struct open_report *report;
 
-	for (size_t i = 0; i < REPEAT_BUCKETS; i++)
+	for (size_t i = 0; i < repeats->n_buckets; i++)
 		while ((report = LIST_FIRST(&repeats->by_conn[i])) != NULL) {
 			LIST_REMOVE(report, conn_link);
 			free(report);
 		}
+	free(repeats->by_conn);
 	free(repeats->spare);
 	free(repeats->proofs.conns);
 	*repeats = (struct repeats){0};

@@ -98,12 +98,13 @@ static void assert_open(const struct rig *rig, const char *open)
 static void assert_found(const struct rig *rig, char body, const char *seqs)
 {
 	uint8_t fingerprint[FINGERPRINT_BYTES];
-	struct open_report *found = NULL;
+	const struct open_report *found;
 	char text[64] = "";
 
 	memset(fingerprint, body, sizeof(fingerprint));
-	while ((found = repeats_next(&rig->stream, fingerprint, found)) != NULL)
-		(void)sprintf(text + strlen(text), "%" PRIu64 " ", found->seq);
+	TAILQ_FOREACH (found, &rig->stream.open, link)
+		if (memcmp(found->fingerprint, fingerprint, FINGERPRINT_BYTES) == 0)
+			(void)sprintf(text + strlen(text), "%" PRIu64 " ", found->seq);
 	assert_string_equal(text, seqs);
 }
 
@@ -186,12 +187,34 @@ TEST(connections_that_share_a_bucket_are_told_apart)
 
 	begin(&rig);
 	report(&rig, 1, 'a');
-	report(&rig, 1 + REPEAT_BUCKETS, 'b');
-	report(&rig, 1 + 2 * REPEAT_BUCKETS, 'c');
-	repeats_prove(&rig.repeats, 1 + REPEAT_BUCKETS);
+	report(&rig, 1 + rig.repeats.n_buckets, 'b');
+	report(&rig, 1 + 2 * rig.repeats.n_buckets, 'c');
+	repeats_prove(&rig.repeats, 1 + rig.repeats.n_buckets);
 	assert_open(&rig, "1@1 3@2049");
 	report(&rig, 1, 'd');
 	assert_open(&rig, "3@2049 4@1");
+	end(&rig);
+}
+
+TEST(connections_are_found_however_many_reports_are_open)
+{
+	struct rig rig;
+	struct stream streams[100];
+
+	begin(&rig);
+	for (size_t i = 0; i < COUNT_OF(streams); i++)
+		stream_init(&streams[i], NULL);
+	for (uint64_t conn = 1; conn <= 5000; conn++) {
+		struct origin origin = {.seq = conn, .conn = conn, .time_ms = 1};
+
+		assert_int_equal(repeats_prepare(&rig.repeats), 0);
+		repeats_note(&rig.repeats, &streams[conn % COUNT_OF(streams)], &origin);
+	}
+	assert_true(rig.repeats.n_buckets >= 5000);
+	assert_int_equal(rig.repeats.n_open, 5000);
+	for (uint64_t conn = 1; conn <= 5000; conn++)
+		repeats_prove(&rig.repeats, conn);
+	assert_int_equal(rig.repeats.n_open, 0);
 	end(&rig);
 }
 
@@ -297,6 +320,19 @@ TEST(three_senders_with_equal_names_and_bodies_have_one_open_each)
 	end(&rig);
 }
 
+static enum delivery always_lost(void *arg, uint64_t conn)
+{
+	(void)arg;
+	(void)conn;
+	return DELIVERY_LOST;
+}
+
+static uint64_t find_fingerprint(
+	struct rig *rig, const uint8_t fingerprint[FINGERPRINT_BYTES])
+{
+	return repeats_find(&rig->repeats, &rig->stream, fingerprint, always_lost, NULL);
+}
+
 TEST(a_fingerprint_differs_by_any_byte)
 {
 	struct rig rig;
@@ -306,10 +342,81 @@ TEST(a_fingerprint_differs_by_any_byte)
 	report(&rig, 10, 'a');
 	for (size_t i = 0; i < FINGERPRINT_BYTES; i++) {
 		memset(fingerprint, 'a', sizeof(fingerprint));
-		AT_ROW(i, repeats_next(&rig.stream, fingerprint, NULL) != NULL);
+		AT_ROW(i, find_fingerprint(&rig, fingerprint) != 0);
 		fingerprint[i]++;
-		AT_ROW(i, repeats_next(&rig.stream, fingerprint, NULL) == NULL);
+		AT_ROW(i, find_fingerprint(&rig, fingerprint) == 0);
 	}
+	end(&rig);
+}
+
+/* What is known of connections: those below 20 are lost, those above 30 have arrived. */
+static enum delivery fate_of(void *arg, uint64_t conn)
+{
+	++*(unsigned *)arg;
+	if (conn < 20)
+		return DELIVERY_LOST;
+	return conn < 30 ? DELIVERY_UNDECIDED : DELIVERY_ARRIVED;
+}
+
+static uint64_t find(struct rig *rig, char body, unsigned *ret_n_asked)
+{
+	uint8_t fingerprint[FINGERPRINT_BYTES];
+
+	memset(fingerprint, body, sizeof(fingerprint));
+	*ret_n_asked = 0;
+	return repeats_find(
+		&rig->repeats, &rig->stream, fingerprint, fate_of, ret_n_asked);
+}
+
+TEST(a_repeat_is_of_the_first_whose_answer_was_lost)
+{
+	static const struct {
+		uint64_t conns[4];
+		uint64_t found;
+		unsigned n_asked;
+		const char *open;
+	} rows[] = {
+		{{0}, 0, 0, "5@9"},
+		{{10}, 1, 1, "1@10 5@9"},
+		{{20}, 0, 1, "1@20 5@9"},
+		{{30}, 0, 1, "5@9"},
+		{{20, 10}, 2, 2, "1@20 2@10 5@9"},
+		{{30, 10}, 2, 2, "2@10 5@9"},
+		{{10, 30}, 1, 1, "1@10 2@30 5@9"}, /* nobody asks for the others */
+		{{30, 31, 20, 32}, 0, 4, "3@20 5@9"},
+		{{20, 31, 21, 12}, 4, 4, "1@20 3@21 4@12 5@9"},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct rig rig;
+		unsigned n_asked;
+
+		begin(&rig);
+		for (size_t j = 0; j < COUNT_OF(rows[i].conns); j++) {
+			rig.seq = j;
+			if (rows[i].conns[j] != 0)
+				report(&rig, rows[i].conns[j], 'a');
+		}
+		rig.seq = 4;
+		report(&rig, 9, 'b');
+		AT_ROW(i, find(&rig, 'a', &n_asked) == rows[i].found);
+		AT_ROW(i, n_asked == rows[i].n_asked);
+		AT_ROW(i, strcmp(open_in(&rig.stream), rows[i].open) == 0);
+		end(&rig);
+	}
+}
+
+TEST(what_turns_out_to_have_arrived_is_told_by_the_next_record)
+{
+	struct rig rig;
+	unsigned n_asked;
+
+	begin(&rig);
+	report(&rig, 30, 'a');
+	report(&rig, 31, 'a');
+	assert_int_equal(find(&rig, 'a', &n_asked), 0);
+	assert_int_equal(rig.repeats.proofs.n, 2);
+	assert_int_equal(rig.repeats.proofs.conns[1], 31);
 	end(&rig);
 }
 
@@ -942,6 +1049,30 @@ TEST(a_repeated_announcement_announces_nothing)
 	ledger_free(ledger);
 }
 
+/* Byte for byte the same at each start, and the answer to the first was lost. */
+TEST(a_state_is_never_a_repeat)
+{
+	struct ledger *ledger = new_ledger();
+	struct booking list[] = {state_of("ready"), sample_traffic("s", "u", 5, 6)};
+	struct bookings bookings = {list, 1, 0};
+	const uint8_t fingerprint[FINGERPRINT_BYTES] = {1};
+	unsigned n_asked = 0;
+
+	apply(ledger, state_of("ready"), 10, 0);
+	assert_int_equal(ledger_prepare(ledger, "n", &bookings), 0);
+	assert_int_equal(repeats_find(ledger_repeats(ledger), ledger_stream(&bookings),
+				 fingerprint, fate_of, &n_asked),
+		0);
+	assert_int_equal(n_asked, 0);
+	/* With traffic beside it, it is one. */
+	bookings = (struct bookings){list, 2, 1};
+	assert_int_equal(ledger_prepare(ledger, "n", &bookings), 0);
+	assert_int_equal(repeats_find(ledger_repeats(ledger), ledger_stream(&bookings),
+				 fingerprint, fate_of, &n_asked),
+		1);
+	ledger_free(ledger);
+}
+
 TEST(what_is_dropped_is_counted)
 {
 	struct ledger *ledger = new_ledger();
@@ -1003,6 +1134,7 @@ int main(void)
 		cmocka_unit_test(a_record_tells_what_was_proved_since_the_one_before),
 		cmocka_unit_test(a_proof_ends_the_report_and_waits_for_the_next_record),
 		cmocka_unit_test(connections_that_share_a_bucket_are_told_apart),
+		cmocka_unit_test(connections_are_found_however_many_reports_are_open),
 		cmocka_unit_test(
 			a_repeat_moves_the_report_to_its_connection_and_to_the_end),
 		cmocka_unit_test(a_chain_of_repeats_stays_one_open_report),
@@ -1013,6 +1145,9 @@ int main(void)
 		cmocka_unit_test(
 			three_senders_with_equal_names_and_bodies_have_one_open_each),
 		cmocka_unit_test(a_fingerprint_differs_by_any_byte),
+		cmocka_unit_test(a_repeat_is_of_the_first_whose_answer_was_lost),
+		cmocka_unit_test(
+			what_turns_out_to_have_arrived_is_told_by_the_next_record),
 		cmocka_unit_test(
 			more_than_the_bound_drop_the_oldest_of_their_stream_and_are_counted),
 		cmocka_unit_test(
@@ -1050,6 +1185,7 @@ int main(void)
 		cmocka_unit_test(
 			the_announcement_of_a_restart_ends_what_is_open_of_both_kinds),
 		cmocka_unit_test(a_repeated_announcement_announces_nothing),
+		cmocka_unit_test(a_state_is_never_a_repeat),
 		cmocka_unit_test(what_is_dropped_is_counted),
 		cmocka_unit_test(a_record_that_is_told_proofs_has_them_all),
 		cmocka_unit_test(a_service_of_which_only_a_repeat_is_known_stays),

@@ -24,13 +24,13 @@ static const struct http_route routes[] = {
 };
 
 /* What is found for a request: a row of the table, or -1 and the methods allowed. */
-struct answer {
+struct reply {
 	const char *method, *path;
 	int row;
 	const char *value, *allow;
 };
 
-static void check(const struct answer *rows, size_t n)
+static void check(const struct reply *rows, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		char allow[64] = "left from before", *value = NULL;
@@ -48,7 +48,7 @@ static void check(const struct answer *rows, size_t n)
 
 TEST(a_path_is_found_whole_and_with_its_method)
 {
-	static const struct answer rows[] = {
+	static const struct reply rows[] = {
 		{"POST", "/observer", 0, "", NULL},
 		{"GET", "/status", 1, "", NULL},
 		{"GET", "/", 7, "", NULL},
@@ -68,7 +68,7 @@ TEST(a_path_is_found_whole_and_with_its_method)
 
 TEST(the_prefix_may_stand_before_every_path_once)
 {
-	static const struct answer rows[] = {
+	static const struct reply rows[] = {
 		{"POST", "/api/gost/observer", 0, "", NULL},
 		{"GET", "/api/gost/users/bob", 3, "bob", NULL},
 		{"GET", "/api/gost/", 7, "", NULL},
@@ -88,7 +88,7 @@ TEST(the_prefix_may_stand_before_every_path_once)
 
 TEST(a_hole_stands_for_one_or_more_characters)
 {
-	static const struct answer rows[] = {
+	static const struct reply rows[] = {
 		{"GET", "/users/b", 3, "b", NULL},
 		{"GET", "/users/bob", 3, "bob", NULL},
 		{"GET", "/users/b%20b", 3, "b%20b", NULL},
@@ -111,7 +111,7 @@ TEST(a_hole_stands_for_one_or_more_characters)
 
 TEST(a_wrong_method_is_told_which_ones_are_right)
 {
-	static const struct answer rows[] = {
+	static const struct reply rows[] = {
 		{"GET", "/observer", -1, NULL, "POST"},
 		{"PUT", "/observer", -1, NULL, "POST"},
 		{"OPTIONS", "/observer", -1, NULL, "POST"},
@@ -127,7 +127,7 @@ TEST(a_wrong_method_is_told_which_ones_are_right)
 
 TEST(head_is_found_where_get_is)
 {
-	static const struct answer rows[] = {
+	static const struct reply rows[] = {
 		{"HEAD", "/status", 1, "", NULL},
 		{"HEAD", "/users/bob", 3, "bob", NULL},
 		{"HEAD", "/api/gost/status", 1, "", NULL},

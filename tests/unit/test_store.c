@@ -1262,7 +1262,8 @@ TEST(short_memory_while_loading_is_said)
 		if (!has_fired)
 			break;
 	}
-	assert_int_equal(n, 3 + 1 + 3 + 1); /* users, a service, open reports */
+	assert_int_equal(
+		n, 3 + 1 + 4 + 1); /* users, a service, open reports and their table */
 	end(&f);
 }
 
