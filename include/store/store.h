@@ -15,6 +15,7 @@ struct store_config {
 	const char *path; /* of the database file; borrowed for store_open() */
 	unsigned busy_timeout_ms;
 	unsigned batch_size; /* users per statement, 1 to STORE_MAX_BATCH */
+	bool must_exist;     /* the file is not made */
 };
 
 #define STORE_MAX_BATCH 5000

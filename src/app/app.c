@@ -100,8 +100,8 @@ static int offline_open(
 		.max_retries = (unsigned)config->max_retries,
 		.retry_delay_ms = config->retry_delay};
 	char path[256];
-	struct store_config store = {
-		path, (unsigned)config->busy_timeout, (unsigned)config->sync_batch_size};
+	struct store_config store = {path, (unsigned)config->busy_timeout,
+		(unsigned)config->sync_batch_size, !does_salvage};
 	struct errmsg *msg = &offline->msg;
 	int code;
 

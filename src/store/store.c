@@ -177,7 +177,9 @@ int store_open(const struct store_config *config, struct store **ret_store,
 		return err_set(ret_msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
 	store->batch_size = config->batch_size;
 	code = sqlite3_open_v2(config->path, &store->db,
-		SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+		SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
+			(config->must_exist ? 0 : SQLITE_OPEN_CREATE),
+		NULL);
 	if (code != SQLITE_OK)
 		code = fail(store, code, "cannot be opened", &why);
 	else
