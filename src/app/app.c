@@ -100,8 +100,10 @@ static int offline_open(
 		.max_retries = (unsigned)config->max_retries,
 		.retry_delay_ms = config->retry_delay};
 	char path[256];
-	struct store_config store = {path, (unsigned)config->busy_timeout,
-		(unsigned)config->sync_batch_size, !does_salvage};
+	struct store_config store = {.path = path,
+		.busy_timeout_ms = (unsigned)config->busy_timeout,
+		.batch_size = (unsigned)config->sync_batch_size,
+		.must_exist = !does_salvage};
 	struct errmsg *msg = &offline->msg;
 	int code;
 

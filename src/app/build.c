@@ -77,8 +77,9 @@ static int open_storage(struct app *app, struct errmsg *msg)
 {
 	const struct config *config = app->config;
 	char path[256];
-	struct store_config store = {
-		path, (unsigned)config->busy_timeout, (unsigned)config->sync_batch_size};
+	struct store_config store = {.path = path,
+		.busy_timeout_ms = (unsigned)config->busy_timeout,
+		.batch_size = (unsigned)config->sync_batch_size};
 	int code = data_dir_open(config->data_dir, DATA_DIR_MAKE, &app->dir, msg);
 
 	if (code != 0)

@@ -225,7 +225,7 @@ def test_a_node_that_nobody_knows_cannot_be_forgotten(tallyd, tmp_path):
     assert done.returncode == 64 and "`m`" in done.stderr, done
     assert run_tool("--forget-node").returncode == 64
     nowhere = run_tool("--forget-node=n", f"--data-dir={tmp_path / 'typo'}")
-        assert nowhere.returncode == 74 and not (tmp_path / "typo").exists()
+    assert nowhere.returncode == 74 and not (tmp_path / "typo").exists()
     (tmp_path / "empty").mkdir()
     nothing = run_tool("--forget-node=n", f"--data-dir={tmp_path / 'empty'}")
     assert nothing.returncode == 74 and not (tmp_path / "empty" / "tally.db").exists()
