@@ -77,7 +77,7 @@ static void on_fatal(void *arg, int code)
 
 static struct store *open_store(const struct tempdir *dir)
 {
-	struct store_config config = {tempdir_path(dir, "tally.db"), 1000, 50};
+	struct store_config config = {tempdir_path(dir, "tally.db"), 1000, 50, false};
 	struct store *store = NULL;
 	struct errmsg msg = {""};
 

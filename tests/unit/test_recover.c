@@ -27,7 +27,7 @@
 
 static struct store *open_store(const struct tempdir *dir)
 {
-	struct store_config config = {tempdir_path(dir, DATABASE), 0, 50};
+	struct store_config config = {tempdir_path(dir, DATABASE), 0, 50, false};
 	struct store *store = NULL;
 	struct errmsg msg = {""};
 

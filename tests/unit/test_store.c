@@ -33,7 +33,7 @@ struct fixture {
 
 static int try_to_open(struct fixture *f, struct errmsg *msg)
 {
-	struct store_config config = {f->path, 0, f->batch_size};
+	struct store_config config = {f->path, 0, f->batch_size, false};
 
 	f->store = NULL;
 	return store_open(&config, &f->store, msg);
