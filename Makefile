@@ -1,13 +1,17 @@
 # make            the release program, build/tallyd
 # make help       every target
 #
-# Honours CC CFLAGS LDFLAGS PREFIX DESTDIR V. Objects live in build/<variant>/.
+# Honours CC CFLAGS LDFLAGS PREFIX DESTDIR JOBS V. Objects live in build/<variant>/.
 
 VARIANT ?= release
 PREFIX ?= /usr/local
 DESTDIR ?=
+# Tests at a time: they wait more than they work, so that two CPUs have enough for four.
+JOBS ?= 4
 PYTEST ?= python3 -m pytest
-PYTEST_ARGS ?=
+# One after the other if pytest-xdist is not there. loadgroup, for it hands them out singly.
+PYTEST_ARGS ?= $(shell $(firstword $(PYTEST)) -c 'import xdist' 2>/dev/null && \
+	echo --dist loadgroup -n $(JOBS))
 CLANG_FORMAT ?= clang-format
 CLANG_TIDY ?= clang-tidy
 
@@ -93,8 +97,11 @@ $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(TEST_LIB_OBJECTS) $(LIBRARY_O
 .PHONY: check check-unit check-integration
 check: check-unit check-integration ## all tests
 
+# What each says is kept together. 255 makes xargs begin no other.
 check-unit: $(UNIT_TESTS) ## unit tests (cmocka)
-	@set -e; for t in $(UNIT_TESTS); do $(UNIT_RUNNER) $$t; done
+	@printf '%s\n' $(UNIT_TESTS) | xargs -P $(JOBS) -I{} sh -c \
+		'said=$$($(UNIT_RUNNER) {} 2>&1); status=$$?; printf "%s\n" "$$said"; \
+		[ $$status -eq 0 ] || { echo "{} failed"; exit 255; }'
 
 check-integration: $(PROGRAM) ## the real program, a private Redis, real SQLite (pytest)
 	TALLYD_BIN=$(abspath $(PROGRAM)) $(PYTEST) -q tests/integration $(PYTEST_ARGS)
@@ -126,7 +133,8 @@ lint: ## static checks of C, shell, includes and options
 	$(MAKE) WERROR=1 VARIANT=lint all
 	cppcheck --quiet --std=c11 --language=c --enable=warning,performance,portability \
 		--inline-suppr --error-exitcode=1 -Iinclude --include=$(QUEUE_H) --suppress=missingIncludeSystem --suppress=ctuuninitvar src
-	$(CLANG_TIDY) --quiet --warnings-as-errors='*' $(SOURCES) -- $(filter-out -f%,$(ALL_CFLAGS))
+	printf '%s\n' $(SOURCES) | xargs -P $(JOBS) -I{} \
+		$(CLANG_TIDY) --quiet --warnings-as-errors='*' {} -- $(filter-out -f%,$(ALL_CFLAGS))
 	shellcheck scripts/quickstart scripts/test scripts/lib.sh .ci/run
 	scripts/check-includes
 	scripts/check-options $(abspath build/lint/tallyd)

@@ -21,7 +21,10 @@ STATE=$ROOT/.tallyd
 	# redis-tools and not redis-server: it holds the same server, see find_redis_server().
 	NEEDS_RUN=(redis-tools=cmd:redis-cli curl=cmd:curl sqlite3=cmd:sqlite3)
 	NEEDS_UNIT=(libcmocka-dev=pc:cmocka)
-	NEEDS_INTEGRATION=(python3=cmd:python3 python3-pytest=python:pytest "${NEEDS_RUN[@]}")
+	# python3-pytest-xdist brings pytest, which runs several tests at a time with it.
+	NEEDS_INTEGRATION=(
+		python3=cmd:python3 python3-pytest-xdist=python:xdist "${NEEDS_RUN[@]}"
+	)
 	NEEDS_LINT=(
 		clang-format=cmd:clang-format clang-tidy=cmd:clang-tidy cppcheck=cmd:cppcheck
 		python3=cmd:python3 shellcheck=cmd:shellcheck

@@ -17,6 +17,11 @@ from tallyd import Daemon  # noqa: E402
 failed_key = pytest.StashKey()
 
 
+def pytest_collection_modifyitems(items):
+    """The long ones first, so that those run in parallel do not end with one of them alone."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+
+
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
     outcome = yield

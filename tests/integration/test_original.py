@@ -7,6 +7,7 @@ import pytest
 
 from deadline import seconds, wait_for
 from tallyd import report, stats
+from view import wait_for_state
 
 CURL_LOOP = """
 for i in $(seq 1 100); do
@@ -62,6 +63,8 @@ def test_a_hundred_users_posted_at_once_are_counted_and_synced(redis, tallyd):
 
 def test_a_hundred_users_are_one_sync(redis, tallyd):
     daemon = tallyd(redis_url=redis.url).start()
+    wait_for_state(daemon, "up")
+    daemon.force_sync()  # of the link to Redis, which counts as none
     assert daemon.status()["stats"] == {
         "totalSyncs": 0, "successfulSyncs": 0, "failedSyncs": 0, "avgSyncTime": 0,
         "pendingUsers": 0, "isSyncing": False}

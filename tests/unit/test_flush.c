@@ -885,7 +885,7 @@ static void begin_with_unknown_cut(struct fixture *f)
 	struct flush_config config = quiet;
 	struct waiter waiter;
 
-	config.retry_delay_ms = 5;
+	config.retry_delay_ms = 100; /* the retry comes after this function */
 	begin(f, &config);
 	book_users(f, 0, 4);
 	request(f, &waiter);
