@@ -21,7 +21,12 @@ LAST_FILE_POINT = 60
 
 PANEL = {f"p{i}": (10**12 + i, i, 7 * i) if i % 3 == 0 else (10**12 + i, 0, 0)
          for i in range(N_HASHES)}
-COUNTED = [stats("p0", 1, 2), stats("p1", 10, 20), stats("new", 100, 200)]
+COUNTED = {"p0": 1, "p1": 10, "new": 100}
+
+
+def report_again(daemon):
+    """The same bytes in another report; what is equal may be a repeat after a kill."""
+    daemon.report(*(stats(user, size, 2 * size) for user, size in COUNTED.items()))
 
 
 def fill(redis, owner):
@@ -40,11 +45,9 @@ def fill(redis, owner):
 def expected(n_reports, is_adopted):
     users = dict(PANEL) if is_adopted else {}
     for _ in range(n_reports):
-        for event in COUNTED:
-            size = event["stats"]["inputBytes"]
-            used, input_bytes, output_bytes = users.get(event["client"], (0, 0, 0))
-            users[event["client"]] = (used + 3 * size, input_bytes + size,
-                                      output_bytes + 2 * size)
+        for user, size in COUNTED.items():
+            used, input_bytes, output_bytes = users.get(user, (0, 0, 0))
+            users[user] = (used + 3 * size, input_bytes + size, output_bytes + 2 * size)
     return users
 
 
@@ -88,7 +91,7 @@ def begin(make, redis, url, how):
     fill(redis, "somebody" if how else None)
     daemon = make(redis_url="none", max_pending_users=10**6)
     daemon.start()
-    daemon.report(*COUNTED)
+    report_again(daemon)
     daemon.kill()
     daemon.options.update(redis_url=url, **options_of(how))
     return daemon
@@ -98,7 +101,7 @@ def judge(daemon, redis, how, at):
     """It goes on as if nothing had been, and so it does after another death."""
     for n_reports in (2, 3):
         daemon.start()
-        daemon.report(*COUNTED)
+        report_again(daemon)
         held = expected(n_reports, how != "overwrite")
         shown = PANEL | held
         wait_for(lambda: redis.view() == shown, f"Redis is right, {at}")
