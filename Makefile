@@ -50,8 +50,9 @@ UNIT_TESTS := $(UNIT_SOURCES:%.c=$(B)/%)
 TEST_LIB_SOURCES := $(sort $(wildcard tests/lib/*.c))
 TEST_LIB_OBJECTS := $(TEST_LIB_SOURCES:%.c=$(B)/%.o)
 # What unit tests can make fail, each counted; see tests/lib/faults.h. The 64s are the names that
-# pwrite() and ftruncate() have with _FILE_OFFSET_BITS=64, which hiredis asks for.
-WRAPPED := malloc calloc realloc strdup strndup pwrite64 fdatasync ftruncate64 renameat
+# these functions have with _FILE_OFFSET_BITS=64, which hiredis asks for.
+WRAPPED := malloc calloc realloc strdup strndup pwrite64 fdatasync fsync ftruncate64 renameat \
+	openat64 unlinkat readdir64 sqlite3_step sqlite3_exec
 WRAP_FLAGS := $(WRAPPED:%=-Wl,--wrap=%)
 
 # cppcheck has to be told what <sys/queue.h> defines.

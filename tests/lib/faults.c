@@ -1,10 +1,14 @@
 #include "lib/faults.h"
 
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sqlite3.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/types.h>
 
 struct fault {
@@ -117,8 +121,15 @@ char *__real_strdup(const char *text);
 char *__real_strndup(const char *text, size_t len);
 ssize_t __real_pwrite64(int fd, const void *bytes, size_t len, off_t offset);
 int __real_fdatasync(int fd);
+int __real_fsync(int fd);
 int __real_ftruncate64(int fd, off_t len);
 int __real_renameat(int from_dir, const char *from, int to_dir, const char *to);
+int __real_openat64(int dir, const char *name, int flags, ...);
+int __real_unlinkat(int dir, const char *name, int flags);
+struct dirent *__real_readdir64(DIR *dir);
+int __real_sqlite3_step(sqlite3_stmt *stmt);
+int __real_sqlite3_exec(sqlite3 *db, const char *sql,
+	int (*on_row)(void *, int, char **, char **), void *arg, char **ret_error);
 
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t n, size_t size);
@@ -127,8 +138,15 @@ char *__wrap_strdup(const char *text);
 char *__wrap_strndup(const char *text, size_t len);
 ssize_t __wrap_pwrite64(int fd, const void *bytes, size_t len, off_t offset);
 int __wrap_fdatasync(int fd);
+int __wrap_fsync(int fd);
 int __wrap_ftruncate64(int fd, off_t len);
 int __wrap_renameat(int from_dir, const char *from, int to_dir, const char *to);
+int __wrap_openat64(int dir, const char *name, int flags, ...);
+int __wrap_unlinkat(int dir, const char *name, int flags);
+struct dirent *__wrap_readdir64(DIR *dir);
+int __wrap_sqlite3_step(sqlite3_stmt *stmt);
+int __wrap_sqlite3_exec(sqlite3 *db, const char *sql,
+	int (*on_row)(void *, int, char **, char **), void *arg, char **ret_error);
 
 void *__wrap_malloc(size_t size)
 {
@@ -170,6 +188,11 @@ int __wrap_fdatasync(int fd)
 	return fails(FAULT_FDATASYNC) ? -1 : __real_fdatasync(fd);
 }
 
+int __wrap_fsync(int fd)
+{
+	return fails(FAULT_FSYNC) ? -1 : __real_fsync(fd);
+}
+
 int __wrap_ftruncate64(int fd, off_t len)
 {
 	return fails(FAULT_FTRUNCATE) ? -1 : __real_ftruncate64(fd, len);
@@ -178,6 +201,27 @@ int __wrap_ftruncate64(int fd, off_t len)
 int __wrap_renameat(int from_dir, const char *from, int to_dir, const char *to)
 {
 	return fails(FAULT_RENAMEAT) ? -1 : __real_renameat(from_dir, from, to_dir, to);
+}
+
+int __wrap_openat64(int dir, const char *name, int flags, ...)
+{
+	va_list args;
+	unsigned mode;
+
+	va_start(args, flags);
+	mode = (flags & O_CREAT) != 0 ? va_arg(args, unsigned) : 0;
+	va_end(args);
+	return fails(FAULT_OPENAT) ? -1 : __real_openat64(dir, name, flags, mode);
+}
+
+int __wrap_unlinkat(int dir, const char *name, int flags)
+{
+	return fails(FAULT_UNLINKAT) ? -1 : __real_unlinkat(dir, name, flags);
+}
+
+struct dirent *__wrap_readdir64(DIR *dir)
+{
+	return fails(FAULT_READDIR) ? NULL : __real_readdir64(dir);
 }
 
 /*
@@ -216,10 +260,12 @@ static int counted_write(
 					 : real_of(file)->xWrite(file, from, len, offset);
 }
 
+/* What succeeds is not done: nobody pulls the plug, and each would take milliseconds. */
 static int counted_sync(sqlite3_file *file, int flags)
 {
-	return fails(FAULT_SQLITE_SYNC) ? error_of(FAULT_SQLITE_SYNC)
-					: real_of(file)->xSync(file, flags);
+	(void)file;
+	(void)flags;
+	return fails(FAULT_SQLITE_SYNC) ? error_of(FAULT_SQLITE_SYNC) : SQLITE_OK;
 }
 
 static void count_file(sqlite3_file *file)
@@ -257,4 +303,68 @@ void faults_watch_sqlite(void)
 	counted_vfs.zName = "counted";
 	counted_vfs.xOpen = counted_open;
 	(void)sqlite3_vfs_register(&counted_vfs, 1);
+}
+
+/* The steps of databases that are counted. */
+static bool is_counted(sqlite3 *db)
+{
+	sqlite3_vfs *vfs = NULL;
+
+	return real_vfs != NULL &&
+		sqlite3_file_control(db, "main", SQLITE_FCNTL_VFS_POINTER, &vfs) ==
+		SQLITE_OK &&
+		vfs == &counted_vfs;
+}
+
+static bool is_commit(sqlite3_stmt *stmt)
+{
+	return strcmp(sqlite3_sql(stmt), "COMMIT") == 0;
+}
+
+static int step_counted(sqlite3_stmt *stmt)
+{
+	int code;
+
+	if (fails(FAULT_SQLITE_STEP))
+		return error_of(FAULT_SQLITE_STEP);
+	code = __real_sqlite3_step(stmt);
+	if (fails(FAULT_SQLITE_STEPPED))
+		return error_of(FAULT_SQLITE_STEPPED);
+	if (is_commit(stmt) && fails(FAULT_SQLITE_COMMITTED))
+		return error_of(FAULT_SQLITE_COMMITTED);
+	return code;
+}
+
+int __wrap_sqlite3_step(sqlite3_stmt *stmt)
+{
+	return is_counted(sqlite3_db_handle(stmt)) ? step_counted(stmt)
+						   : __real_sqlite3_step(stmt);
+}
+
+/* What sqlite3_exec() is documented to do with one statement. */
+static int exec_one(sqlite3_stmt *stmt)
+{
+	int code = SQLITE_ROW;
+
+	while (code == SQLITE_ROW)
+		code = step_counted(stmt);
+	return code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+int __wrap_sqlite3_exec(sqlite3 *db, const char *sql,
+	int (*on_row)(void *, int, char **, char **), void *arg, char **ret_error)
+{
+	int code = SQLITE_OK;
+
+	if (on_row != NULL || ret_error != NULL || !is_counted(db))
+		return __real_sqlite3_exec(db, sql, on_row, arg, ret_error);
+	while (code == SQLITE_OK && *sql != '\0') {
+		sqlite3_stmt *stmt = NULL;
+
+		code = sqlite3_prepare_v2(db, sql, -1, &stmt, &sql);
+		if (code == SQLITE_OK && stmt != NULL)
+			code = exec_one(stmt);
+		(void)sqlite3_finalize(stmt); /* its code is the step's */
+	}
+	return code;
 }

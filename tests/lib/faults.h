@@ -6,7 +6,8 @@
  * having fired: then every call that it makes has failed once. Safe with the thread pool.
  *
  * SQLite keeps its own calls to the system; what fails there are those to its VFS, and
- * `error` is an SQLite code.
+ * the steps of its statements, those inside sqlite3_exec() too. `error` is an SQLite
+ * code.
  */
 #ifndef TALLYD_TESTS_FAULTS_H
 #define TALLYD_TESTS_FAULTS_H
@@ -19,11 +20,18 @@ enum fault_kind {
 			 ENOMEM */
 	FAULT_PWRITE,
 	FAULT_FDATASYNC,
+	FAULT_FSYNC,
 	FAULT_FTRUNCATE,
 	FAULT_RENAMEAT,
-	FAULT_SQLITE_READ, /* these three only after faults_watch_sqlite() */
+	FAULT_OPENAT,
+	FAULT_UNLINKAT,
+	FAULT_READDIR,
+	FAULT_SQLITE_READ, /* these only after faults_watch_sqlite() */
 	FAULT_SQLITE_WRITE,
 	FAULT_SQLITE_SYNC,
+	FAULT_SQLITE_STEP,      /* it is not executed */
+	FAULT_SQLITE_STEPPED,   /* it is executed, and then fails */
+	FAULT_SQLITE_COMMITTED, /* the same, of COMMIT alone */
 	FAULT_KINDS
 };
 

@@ -73,6 +73,37 @@ int64_t sample_number(const char *path, const char *sql)
 	return number;
 }
 
+static void print_rows(FILE *out, sqlite3_stmt *stmt)
+{
+	while (sqlite3_step(stmt) == SQLITE_ROW) {
+		for (int i = 0; i < sqlite3_column_count(stmt); i++)
+			(void)fprintf(
+				out, "%s|", (const char *)sqlite3_column_text(stmt, i));
+		(void)fprintf(out, "\n");
+	}
+}
+
+char *sample_rows(const char *path, const char *queries)
+{
+	sqlite3 *db = open_beside(path);
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	assert_non_null(out);
+	while (*queries != '\0') {
+		sqlite3_stmt *stmt;
+
+		if (sqlite3_prepare_v2(db, queries, -1, &stmt, &queries) != SQLITE_OK)
+			fail_msg("%s: %s", queries, sqlite3_errmsg(db));
+		print_rows(out, stmt);
+		assert_int_equal(sqlite3_finalize(stmt), SQLITE_OK);
+	}
+	assert_int_equal(fclose(out), 0);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+	return text;
+}
+
 void sample_begin(struct sample_segment *segment, uint64_t first_seq, uint64_t synced_seq)
 {
 	struct segment_head head = {first_seq, synced_seq, 1000};

@@ -18,9 +18,11 @@ void sample_book(
 /* A user name that is valid until eight calls later: "u00012". */
 const char *sample_name(unsigned i);
 
-/* What another program does to a database, and one number that it finds there. */
+/* What another program does to a database, one number that it finds there, and all the
+ * rows that these queries give, as text that the caller frees. */
 void sample_sql(const char *path, const char *sql);
 int64_t sample_number(const char *path, const char *sql);
+char *sample_rows(const char *path, const char *queries);
 
 /* A segment in memory: begin, add, write. */
 struct sample_segment {
