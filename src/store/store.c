@@ -578,7 +578,14 @@ static int is_link_there(struct store *store, const struct cut *cut, bool *ret_i
 static void roll_back(struct store *store)
 {
 	if (!sqlite3_get_autocommit(store->db))
-		(void)run(store->rollback); /* if it fails, the next BEGIN says so */
+		(void)run(store->rollback); /* if it fails, begin() does it again */
+}
+
+/* Also behind a ROLLBACK that failed: SQLite begins nothing inside a transaction. */
+static int begin(struct store *store)
+{
+	roll_back(store);
+	return run(store->begin);
 }
 
 /* Inside the transaction. *ret_is_done: this cut was committed before, by a try of
@@ -625,7 +632,7 @@ int store_forget_node(
 	struct store *store, const char *node, unsigned *ret_rows, struct errmsg *ret_msg)
 {
 	unsigned n_rows = 0;
-	int code = run(store->begin);
+	int code = begin(store);
 
 	if (code == SQLITE_OK)
 		code = delete_of_node(
@@ -665,7 +672,7 @@ int store_commit(
 			"the database file was moved or deleted while in use");
 		goto out;
 	}
-	code = run(store->begin);
+	code = begin(store);
 	if (code != SQLITE_OK) {
 		code = fail(store, code, "BEGIN", &result.error);
 		goto out;
@@ -681,8 +688,8 @@ int store_commit(
 		(void)fail(store, sqlite3_errcode(store->db), "COMMIT", &result.error);
 		code = ERR_STORE_UNKNOWN;
 	}
-	roll_back(store);
 out:
+	roll_back(store);
 	*ret_result = result;
 	return code;
 }
