@@ -180,7 +180,8 @@ static void back_off(struct flush *flush)
 {
 	uint64_t delay = backoff_ms(flush);
 
-	/* Once its outcome is unknown, only a success can tell. */
+	/* Once the outcome is unknown, only a success tells it: another failure may have
+	 * come before anything was looked at. */
 	if (flush->result_code != ERR_STORE_UNKNOWN && !flush->is_resumed) {
 		ledger_cut_failed(flush->ledger, flush->cut);
 		flush->cut = NULL;

@@ -404,8 +404,8 @@ TEST(a_request_during_a_flush_is_answered_by_one_that_has_all_its_bytes)
 	unlock(&f);
 	run_until_done(&f, &first, 0);
 	assert_int_equal(first.sum, 4);
-	assert_false(second.is_done);
 	run_until_done(&f, &second, 0);
+	assert_int_equal(second.place, 2);
 	assert_int_equal(second.sum, 9);
 	assert_int_equal(stats_of(&f).n_started, 2);
 	expect_flushed(&f, 9);
@@ -917,15 +917,19 @@ TEST(a_cut_of_unknown_outcome_is_handed_in_again_before_any_other)
 
 TEST(a_commit_that_was_made_after_all_is_not_made_twice)
 {
+	struct flush_config config = eager();
+	struct waiter waiter;
 	struct fixture f;
 
-	begin_with_unknown_cut(&f);
-	/* As if SQLite had got it to the disk before it failed. */
-	sample_sql(f.path,
-		"INSERT INTO users(id, used_traffic) VALUES('u00000', 4);"
-		"UPDATE meta SET value='4' WHERE key='applied_seq'");
+	begin(&f, &config);
+	book_users(&f, 0, 4);
+	faults_fail_nth(FAULT_SQLITE_COMMITTED, 1, SQLITE_IOERR);
+	request(&f, &waiter);
+	run_until_done(&f, &waiter, ERR_STORE_UNKNOWN);
+	assert_int_equal(waiter.sum, 4);
 	run_until(&f, has_succeeded, 1);
 	expect_flushed(&f, 4);
+	assert_int_equal(f.n_cuts, 1);
 	end(&f);
 }
 
@@ -1197,6 +1201,101 @@ TEST(adopted_totals_whose_outcome_is_unknown_are_in_the_file_once)
 	}
 }
 
+/* Each brings a user one byte, and its report is proved to be answered. */
+static void book_proved(struct fixture *f, unsigned first, unsigned n)
+{
+	for (unsigned i = first; i < first + n; i++) {
+		book_users(f, i, 1);
+		repeats_prove(ledger_repeats(f->ledger), ledger_seq(f->ledger));
+	}
+}
+
+/* Adopted totals and their link, and records beside them. */
+static void book_round(struct fixture *f, unsigned round, unsigned n_records)
+{
+	char id[] = "a";
+	struct adopted adopted = {id, {500, 0, 0}};
+
+	book_proved(f, 0, n_records);
+	assert_int_equal(ledger_adopt(f->ledger, &adopted, 1, 1000), 0);
+	set_link(f, round);
+	f->n_cuts = 0;
+}
+
+/* Asks for a flush as soon as one may start; the code of its answer. */
+static int flush_now(struct fixture *f)
+{
+	struct waiter waiter;
+
+	clock_freeze_for_test(clock_ms() + quiet.retry_delay_ms);
+	request(f, &waiter);
+	assert_true(loop_run_until_set(&f->loop, &waiter.is_done, DEADLINE_MS));
+	return waiter.code;
+}
+
+/* A flush whose nth step fails; true if that has fired. */
+static bool flush_with_fault(struct fixture *f, enum fault_kind kind, unsigned n)
+{
+	bool has_fired;
+	int code;
+
+	faults_fail_nth(kind, n, SQLITE_IOERR);
+	code = flush_now(f);
+	has_fired = faults_fired(kind);
+	faults_reset();
+	assert_true(code == 0 || has_fired); /* 0: a ROLLBACK of nothing has failed */
+	return has_fired;
+}
+
+static const enum fault_kind step_kinds[] = {FAULT_SQLITE_STEP, FAULT_SQLITE_STEPPED};
+
+TEST(a_flush_that_fails_at_any_step_is_made_good_by_the_next_and_counts_once)
+{
+	for (size_t i = 0; i < COUNT_OF(step_kinds); i++) {
+		bool has_fired = true;
+		unsigned n = 0;
+		struct fixture f;
+
+		begin(&f, &quiet);
+		while (has_fired) {
+			book_round(&f, ++n, 4);
+			has_fired = flush_with_fault(&f, step_kinds[i], n);
+			book_proved(&f, 2, 4);
+			AT_ROW(i, flush_now(&f) == 0);
+			expect_flushed(&f, n * (500 + 4 + 4));
+			expect_link_saved(&f, n);
+		}
+		AT_ROW(i, n > 8);
+		assert_int_equal(f.n_fatal, 0);
+		end(&f);
+	}
+}
+
+TEST(a_commit_that_was_made_although_it_failed_counts_once_whatever_step_of_the_next_fails)
+{
+	for (size_t i = 0; i < 2 * COUNT_OF(step_kinds); i++) {
+		unsigned n = 0, n_records = i % 2 == 0 ? 0 : 4;
+		bool has_fired = true;
+		struct fixture f;
+
+		begin(&f, &quiet);
+		while (has_fired) {
+			book_round(&f, ++n, n_records);
+			AT_ROW(i, flush_with_fault(&f, FAULT_SQLITE_COMMITTED, 1));
+			assert_int_equal(stats_of(&f).last.error, ERR_STORE_UNKNOWN);
+			book_proved(&f, 2, 4); /* these are for the next cut */
+			has_fired = flush_with_fault(&f, step_kinds[i / 2], n);
+			book_proved(&f, 4, 3);
+			AT_ROW(i, flush_now(&f) == 0);
+			expect_flushed(&f, n * (500 + n_records + 4 + 3));
+			expect_link_saved(&f, n);
+		}
+		AT_ROW(i, n > 8);
+		assert_int_equal(f.n_fatal, 0);
+		end(&f);
+	}
+}
+
 TEST(a_foreign_applied_seq_is_fatal_and_nothing_more_is_tried)
 {
 	struct flush_config config = eager();
@@ -1351,6 +1450,10 @@ int main(void)
 			a_link_of_unknown_outcome_is_handed_in_again_before_what_came_since),
 		cmocka_unit_test(
 			adopted_totals_whose_outcome_is_unknown_are_in_the_file_once),
+		cmocka_unit_test(
+			a_flush_that_fails_at_any_step_is_made_good_by_the_next_and_counts_once),
+		cmocka_unit_test(
+			a_commit_that_was_made_although_it_failed_counts_once_whatever_step_of_the_next_fails),
 		cmocka_unit_test(
 			a_foreign_applied_seq_is_fatal_and_nothing_more_is_tried),
 		cmocka_unit_test(a_cut_that_finds_no_memory_is_taken_later),
