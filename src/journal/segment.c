@@ -92,6 +92,28 @@ static int append(uint64_t **numbers, size_t *n, uint64_t number)
 	return 0;
 }
 
+/* *ret_entry is NULL at the end. */
+static int next_entry(DIR *dir, const struct dirent **ret_entry)
+{
+	errno = 0; /* readdir() leaves it so at the end, and only there */
+	*ret_entry = readdir(dir);
+	return *ret_entry != NULL || errno == 0 ? 0 : ERR_JOURNAL_IO;
+}
+
+static int read_numbers(DIR *dir, uint64_t **numbers, size_t *n)
+{
+	const struct dirent *entry;
+	int code = next_entry(dir, &entry);
+
+	while (code == 0 && entry != NULL) {
+		if (number_of(entry->d_name) != 0)
+			code = append(numbers, n, number_of(entry->d_name));
+		if (code == 0)
+			code = next_entry(dir, &entry);
+	}
+	return code;
+}
+
 int segment_list(int dir_fd, uint64_t **ret_numbers, size_t *ret_n)
 {
 	/* A descriptor of its own: fdopendir() takes it, and its position. */
@@ -99,18 +121,15 @@ int segment_list(int dir_fd, uint64_t **ret_numbers, size_t *ret_n)
 	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
 	uint64_t *numbers = NULL;
 	size_t n = 0;
-	const struct dirent *entry;
-	int code = 0;
+	int code;
 
 	if (dir == NULL) {
 		if (fd >= 0)
 			(void)close(fd); /* nothing was written to it */
 		return ERR_JOURNAL_IO;
 	}
-	while (code == 0 && (entry = readdir(dir)) != NULL)
-		if (number_of(entry->d_name) != 0)
-			code = append(&numbers, &n, number_of(entry->d_name));
-	(void)closedir(dir);
+	code = read_numbers(dir, &numbers, &n);
+	(void)closedir(dir); /* leaves errno as it is, but for a bad descriptor */
 	if (code != 0) {
 		free(numbers);
 		return code;

@@ -24,6 +24,7 @@
 #define DATABASE "tally.db"
 #define SEGMENT_1 "0000000001.seg"
 #define SEGMENT_2 "0000000002.seg"
+#define SEGMENT_3 "0000000003.seg"
 
 static struct store *open_store(const struct tempdir *dir)
 {
@@ -39,6 +40,7 @@ static struct store *open_store(const struct tempdir *dir)
 static void make_place(struct tempdir *dir)
 {
 	faults_reset();
+	faults_watch_sqlite();
 	tempdir_make(dir);
 	store_close(open_store(dir));
 }
@@ -427,6 +429,98 @@ TEST(a_start_that_dies_at_any_move_of_a_broken_journal_is_followed_by_a_good_one
 	}
 }
 
+/* In place, or in a folder of either start. */
+static void assert_kept(const struct tempdir *dir, const struct copy *copy)
+{
+	static const char *const folders[] = {"", "kept-1000/", "kept-2000/"};
+	char name[64];
+	size_t n = 0;
+
+	for (size_t i = 0; i < COUNT_OF(folders); i++) {
+		(void)snprintf(name, sizeof(name), "%s%s", folders[i], copy->name);
+		if (faccessat(dir->fd, name, F_OK, 0) != 0)
+			continue;
+		assert_holds(dir, folders[i], copy);
+		n++;
+	}
+	assert_int_equal(n, 1);
+}
+
+static const enum fault_kind folder_kinds[] = {
+	FAULT_FSYNC, FAULT_OPENAT, FAULT_READDIR, FAULT_RENAMEAT, FAULT_UNLINKAT};
+
+/* A start whose nth call of the kind fails, and another; true if that has fired. */
+static bool start_twice(const struct tempdir *dir, enum fault_kind kind, unsigned n)
+{
+	struct start first, again;
+	bool has_fired;
+
+	clock_freeze_for_test(1000);
+	faults_fail_nth(kind, n, EIO);
+	first = start(dir);
+	has_fired = faults_fired(kind);
+	faults_reset();
+	assert_int_equal(first.code, has_fired ? ERR_JOURNAL_IO : 0);
+	if (has_fired)
+		assert_non_null(strstr(first.msg.text, strerror(EIO)));
+	clock_freeze_for_test(2000);
+	again = start(dir);
+	assert_int_equal(again.code, 0);
+	assert_int_equal(again.used, 15);
+	clock_freeze_for_test(0);
+	assert_database(dir, 15, 5);
+	assert_int_equal(n_segments(dir), 0);
+	return has_fired;
+}
+
+TEST(a_start_that_fails_at_any_call_about_a_folder_says_so_and_the_next_counts_once)
+{
+	static const unsigned n_calls[] = {1, 4, 10, 0, 2};
+
+	for (size_t i = 0; i < COUNT_OF(folder_kinds); i++) {
+		bool has_fired = true;
+		unsigned n = 0;
+
+		while (has_fired) {
+			struct tempdir dir;
+
+			make_place(&dir);
+			write_segment(&dir, 1, 1, 3, false);
+			write_segment(&dir, 2, 4, 5, false);
+			has_fired = start_twice(&dir, folder_kinds[i], ++n);
+			tempdir_remove(&dir);
+		}
+		AT_ROW(i, n - 1 >= n_calls[i]);
+	}
+}
+
+/* A whole segment in front of it may be gone: it is in the database. */
+TEST(a_broken_journal_that_cannot_be_moved_at_any_call_is_kept_by_the_next_start)
+{
+	static const unsigned n_calls[] = {1, 6, 12, 3, 0};
+
+	for (size_t i = 0; i < COUNT_OF(folder_kinds); i++) {
+		bool has_fired = true;
+		unsigned n = 0;
+
+		while (has_fired) {
+			struct tempdir dir;
+			struct copy copies[2];
+
+			make_torn_between(&dir);
+			copies[0] = copy_of(&dir, SEGMENT_2);
+			copies[1] = copy_of(&dir, SEGMENT_3);
+			has_fired = start_twice(&dir, folder_kinds[i], ++n);
+			for (size_t j = 0; j < COUNT_OF(copies); j++) {
+				assert_kept(&dir, &copies[j]);
+				free(copies[j].bytes);
+			}
+			tempdir_remove(&dir);
+		}
+		AT_ROW(i, n - 1 >= n_calls[i]);
+	}
+}
+
 TEST(what_cannot_be_kept_aside_is_not_removed)
 {
 	struct tempdir dir;
@@ -590,7 +684,6 @@ TEST(a_database_that_fails_once_is_tried_again_and_counts_once)
 	} rows[] = {{FAULT_SQLITE_WRITE, SQLITE_FULL}, {FAULT_SQLITE_SYNC, SQLITE_IOERR}};
 	struct recover_options options = {.max_retries = 3, .retry_delay_ms = 1};
 
-	faults_watch_sqlite();
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
 		bool has_fired = true;
 		unsigned n = 1;
@@ -628,7 +721,6 @@ TEST(a_database_that_fails_for_good_leaves_the_journal_for_the_next_start)
 	static const enum fault_kind kinds[] = {FAULT_SQLITE_WRITE, FAULT_SQLITE_SYNC};
 	struct recover_options options = {.max_retries = 1, .retry_delay_ms = 1};
 
-	faults_watch_sqlite();
 	for (size_t i = 0; i < COUNT_OF(kinds); i++) {
 		bool has_fired = true;
 
@@ -658,6 +750,81 @@ TEST(a_database_that_fails_for_good_leaves_the_journal_for_the_next_start)
 			tempdir_remove(&dir);
 		}
 	}
+}
+
+/* A start whose nth step of SQLite fails, or all from there; true if that has fired. */
+static bool start_with_step(const struct tempdir *dir, enum fault_kind kind,
+	bool is_for_good, unsigned n, int *ret_code)
+{
+	struct recover_options options = {.max_retries = 1, .retry_delay_ms = 1};
+	struct store *store = open_store(dir);
+	struct ledger *ledger = ledger_new(10, false);
+	struct recovered recovered;
+	struct errmsg msg = {""};
+	bool has_fired;
+	int code;
+
+	if (is_for_good)
+		faults_fail_from(kind, n, SQLITE_IOERR);
+	else
+		faults_fail_nth(kind, n, SQLITE_IOERR);
+	code = recover(dir->fd, store, ledger, &options, &recovered, &msg);
+	has_fired = faults_fired(kind);
+	faults_reset();
+	assert_true(code == 0 || has_fired);
+	assert_int_equal(msg.text[0] != '\0', code != 0);
+	assert_int_equal(n_segments(dir), code == 0 ? 0 : 2);
+	if (code == 0)
+		assert_database(dir, 15, 5);
+	store_close(store);
+	ledger_free(ledger);
+	*ret_code = code;
+	return has_fired;
+}
+
+TEST(a_start_that_fails_at_any_step_of_the_database_is_made_good_and_counts_once)
+{
+	static const struct {
+		enum fault_kind kind;
+		bool is_for_good;
+	} rows[] = {{FAULT_SQLITE_STEP, false}, {FAULT_SQLITE_STEP, true},
+		{FAULT_SQLITE_STEPPED, false}, {FAULT_SQLITE_STEPPED, true}};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		bool has_fired = true;
+		unsigned n = 0;
+
+		while (has_fired) {
+			struct tempdir dir;
+			struct start next;
+			int code;
+
+			make_place(&dir);
+			write_segment(&dir, 1, 1, 3, false);
+			write_segment(&dir, 2, 4, 5, false);
+			has_fired = start_with_step(
+				&dir, rows[i].kind, rows[i].is_for_good, ++n, &code);
+			next = start(&dir);
+			AT_ROW(i, next.code == 0 && next.used == 15);
+			assert_database(&dir, 15, 5);
+			AT_ROW(i, n_segments(&dir) == 0);
+			tempdir_remove(&dir);
+		}
+		AT_ROW(i, n > 15);
+	}
+}
+
+TEST(a_checkpoint_that_was_made_although_its_commit_failed_is_found_to_be_made)
+{
+	struct tempdir dir;
+	int code;
+
+	make_place(&dir);
+	write_segment(&dir, 1, 1, 3, false);
+	write_segment(&dir, 2, 4, 5, false);
+	assert_true(start_with_step(&dir, FAULT_SQLITE_COMMITTED, false, 1, &code));
+	assert_int_equal(code, 0);
+	tempdir_remove(&dir);
 }
 
 TEST(a_folder_that_cannot_be_read_is_an_io_error_with_a_sentence)
@@ -966,6 +1133,10 @@ int main(void)
 			a_crash_while_a_broken_tail_is_moved_counts_nothing_twice),
 		cmocka_unit_test(
 			a_start_that_dies_at_any_move_of_a_broken_journal_is_followed_by_a_good_one),
+		cmocka_unit_test(
+			a_start_that_fails_at_any_call_about_a_folder_says_so_and_the_next_counts_once),
+		cmocka_unit_test(
+			a_broken_journal_that_cannot_be_moved_at_any_call_is_kept_by_the_next_start),
 		cmocka_unit_test(what_cannot_be_kept_aside_is_not_removed),
 		cmocka_unit_test(
 			corruption_is_refused_and_changes_neither_database_nor_journal),
@@ -980,6 +1151,10 @@ int main(void)
 			a_database_that_fails_once_is_tried_again_and_counts_once),
 		cmocka_unit_test(
 			a_database_that_fails_for_good_leaves_the_journal_for_the_next_start),
+		cmocka_unit_test(
+			a_start_that_fails_at_any_step_of_the_database_is_made_good_and_counts_once),
+		cmocka_unit_test(
+			a_checkpoint_that_was_made_although_its_commit_failed_is_found_to_be_made),
 		cmocka_unit_test(
 			a_folder_that_cannot_be_read_is_an_io_error_with_a_sentence),
 		cmocka_unit_test(
