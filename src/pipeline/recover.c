@@ -109,8 +109,11 @@ static int clear_segments(int dir_fd, bool is_broken, struct errmsg *msg)
 	while (n > 0 && code == 0)
 		code = keep_or_remove(dir_fd, kept_fd, numbers[--n]);
 	free(numbers);
+	/* The names are to be in the new folder before they are gone from here. */
+	if (code == 0 && kept_fd >= 0 && fsync(kept_fd) != 0)
+		code = ERR_JOURNAL_IO;
 	if (kept_fd >= 0)
-		(void)close(kept_fd); /* only names were written */
+		(void)close(kept_fd); /* synced */
 	if (code == 0 && fsync(dir_fd) != 0)
 		code = ERR_JOURNAL_IO;
 	return code == 0 ? 0
