@@ -101,6 +101,21 @@ static void look_at_disk(struct job *job)
 	job->total_bytes = (uint64_t)fs.f_blocks * fs.f_frsize;
 }
 
+/* A file that is written to has its name on disk, or a power loss could take it with all
+ * that was synced into it. So a name that cannot be synced is made anew with the next
+ * job. The descriptor or -1. */
+static int prepare_segment(int dir_fd, uint64_t number)
+{
+	int fd = segment_create(dir_fd, number);
+
+	if (fd < 0 || fsync(dir_fd) == 0)
+		return fd;
+	(void)close(fd); /* nothing was written to it */
+	/* If it stays, it is in the way of a next segment until the next start. */
+	(void)!segment_remove(dir_fd, number);
+	return -1;
+}
+
 /* On the thread pool. */
 static void job_work(uv_work_t *work)
 {
@@ -114,12 +129,8 @@ static void job_work(uv_work_t *work)
 	for (size_t i = 0; i < job->n_removals; i++)
 		if (segment_remove(job->dir_fd, job->removals[i]) == 0)
 			job->removals[i] = 0;
-	if (job->prepare_number != 0) {
-		job->prepared_fd = segment_create(job->dir_fd, job->prepare_number);
-		if (job->prepared_fd >= 0)
-			(void)fsync(job->dir_fd); /* a name that is lost was never written
-						     to */
-	}
+	if (job->prepare_number != 0)
+		job->prepared_fd = prepare_segment(job->dir_fd, job->prepare_number);
 	look_at_disk(job);
 }
 

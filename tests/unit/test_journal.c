@@ -653,6 +653,30 @@ TEST(a_next_segment_that_cannot_be_prepared_is_tried_with_the_next_job)
 	end(&f);
 }
 
+TEST(a_next_segment_whose_name_is_not_known_to_be_on_disk_is_not_written_to)
+{
+	struct fixture f;
+
+	begin(&f, &always);
+	faults_fail_nth(FAULT_FSYNC, 1, EIO);
+	append_n(&f, 1);
+	run_jobs(&f);
+	assert_true(faults_fired(FAULT_FSYNC));
+	assert_false(has_segment(&f, 2));
+	journal_rotate(f.journal);
+	append_n(&f, 1);
+	assert_int_equal(
+		stats_of(&f).bytes, SEGMENT_HEAD_BYTES + 2 * sample_record_size());
+	run_jobs(&f);
+	assert_true(has_segment(&f, 2)); /* made anew, and synced */
+	journal_rotate(f.journal);
+	append_n(&f, 1);
+	assert_int_equal(
+		stats_of(&f).bytes, 2 * SEGMENT_HEAD_BYTES + 3 * sample_record_size());
+	(void)expect_on_disk(&f, 0);
+	end(&f);
+}
+
 /* Segment i holds records 2i-1 and 2i; there are three. */
 static void write_three_segments(struct fixture *f)
 {
@@ -741,6 +765,48 @@ TEST(a_segment_that_cannot_be_removed_is_tried_with_the_next_job)
 	assert_false(has_segment(&f, 1));
 	(void)expect_on_disk(&f, 2);
 	end(&f);
+}
+
+/* Rotations and a drop with the nth call of the kind failing; true if that has fired. */
+static bool rotate_with_fault(enum fault_kind kind, unsigned n)
+{
+	struct fixture f;
+	bool has_fired;
+
+	begin(&f, &always);
+	faults_fail_nth(kind, n, EIO);
+	for (unsigned i = 0; i < 4; i++) {
+		append_n(&f, 2);
+		run_jobs(&f);
+		journal_rotate(f.journal);
+	}
+	append_n(&f, 1);
+	journal_drop(f.journal, 6);
+	run_jobs(&f);
+	has_fired = faults_fired(kind);
+	faults_reset();
+	append_n(&f, 1);
+	(void)expect_on_disk(&f, 6);
+	journal_drop(f.journal, f.seq);
+	assert_true(loop_run_until(&f.loop, has_one_segment_in_use, &f, DEADLINE_MS));
+	end(&f);
+	return has_fired;
+}
+
+TEST(whichever_call_about_the_folder_fails_no_record_is_lost_and_every_segment_goes)
+{
+	static const struct {
+		enum fault_kind kind;
+		unsigned n_calls;
+	} rows[] = {{FAULT_OPENAT, 4}, {FAULT_FSYNC, 4}, {FAULT_UNLINKAT, 3}};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		unsigned n = 1;
+
+		while (rotate_with_fault(rows[i].kind, n))
+			n++;
+		AT_ROW(i, n > rows[i].n_calls);
+	}
 }
 
 TEST(closing_syncs_everything_whatever_the_mode)
@@ -897,8 +963,8 @@ TEST(a_journal_that_cannot_be_opened_says_why_and_leaks_nothing)
 	static const struct {
 		enum fault_kind kind;
 		int error;
-	} rows[] = {
-		{FAULT_MEMORY, ENOMEM}, {FAULT_PWRITE, ENOSPC}, {FAULT_FDATASYNC, EIO}};
+	} rows[] = {{FAULT_MEMORY, ENOMEM}, {FAULT_PWRITE, ENOSPC},
+		{FAULT_FDATASYNC, EIO}, {FAULT_FSYNC, EIO}, {FAULT_OPENAT, EMFILE}};
 
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
 		struct fixture f;
@@ -990,10 +1056,14 @@ int main(void)
 		cmocka_unit_test(
 			a_next_segment_that_cannot_be_prepared_is_tried_with_the_next_job),
 		cmocka_unit_test(
+			a_next_segment_whose_name_is_not_known_to_be_on_disk_is_not_written_to),
+		cmocka_unit_test(
 			a_drop_removes_the_segments_whose_every_record_is_covered_and_no_other),
 		cmocka_unit_test(more_segments_than_a_job_removes_are_all_dropped),
 		cmocka_unit_test(
 			a_segment_that_cannot_be_removed_is_tried_with_the_next_job),
+		cmocka_unit_test(
+			whichever_call_about_the_folder_fails_no_record_is_lost_and_every_segment_goes),
 		cmocka_unit_test(closing_syncs_everything_whatever_the_mode),
 		cmocka_unit_test(
 			closing_syncs_a_segment_too_that_was_left_unsynced_long_ago),
