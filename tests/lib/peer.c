@@ -58,6 +58,7 @@ struct client {
 	char in[IN_BYTES], out[OUT_BYTES], writing[OUT_BYTES];
 	size_t in_len, out_len;
 	size_t held_at; /* what of `out` is held back; NOWHERE */
+	bool is_cut;    /* nothing more is said, and it ends behind what was said */
 };
 
 struct peer {
@@ -70,6 +71,8 @@ struct peer {
 	size_t n_entries, page;
 	struct answer answers[MAX_ANSWERS];
 	size_t n_answers;
+	unsigned fail_nth, n_replies; /* a fault of replies; 0: none */
+	enum reply_fault reply_fault;
 	const char *hold_head; /* NULL: nothing is to be held */
 	const char *info, *more_clients;
 	void (*on_command)(void *arg, const char *command);
@@ -196,6 +199,8 @@ void peer_wipe(struct peer *peer)
 
 static void reply(struct client *client, const void *bytes, size_t len)
 {
+	if (client->is_cut)
+		return;
 	assert_true(client->out_len + len <= OUT_BYTES);
 	memcpy(client->out + client->out_len, bytes, len);
 	client->out_len += len;
@@ -531,6 +536,23 @@ void peer_answer_as_usual(struct peer *peer)
 	peer->n_answers = 0;
 }
 
+void peer_fail_reply(struct peer *peer, unsigned n, enum reply_fault fault)
+{
+	peer->fail_nth = n;
+	peer->n_replies = 0;
+	peer->reply_fault = fault;
+}
+
+unsigned peer_count_replies(const struct peer *peer)
+{
+	return peer->n_replies;
+}
+
+static bool must_fail_reply(struct peer *peer)
+{
+	return ++peer->n_replies == peer->fail_nth;
+}
+
 /* True if this command was answered by the script. */
 static bool follow_script(struct client *client, const char *line)
 {
@@ -564,6 +586,26 @@ static void execute_known(struct client *client, const struct command *command)
 	reply_text(client, "-ERR unknown command\r\n");
 }
 
+static void answer_badly(struct client *client, const struct command *command)
+{
+	static const char *const instead[REPLY_FAULTS] = {
+		[REPLY_GARBAGE] = "?what\r\n", [REPLY_OTHER] = "*0\r\n"};
+	enum reply_fault fault = client->peer->reply_fault;
+	size_t before = client->out_len;
+
+	if (fault == REPLY_ERROR) {
+		reply_text(client, "-ERR x\r\n");
+		return;
+	}
+	execute_known(client, command);
+	client->out_len =
+		before + (fault == REPLY_CUT ? (client->out_len - before) / 2 : 0);
+	if (instead[fault] != NULL)
+		reply_text(client, instead[fault]);
+	else
+		client->is_cut = true;
+}
+
 static void execute(struct client *client, const struct command *command)
 {
 	struct peer *peer = client->peer;
@@ -574,7 +616,9 @@ static void execute(struct client *client, const struct command *command)
 	if (peer->hold_head != NULL && client->held_at == NOWHERE &&
 		begins(line, peer->hold_head))
 		client->held_at = client->out_len;
-	if (!follow_script(client, line))
+	if (must_fail_reply(peer))
+		answer_badly(client, command);
+	else if (!follow_script(client, line))
 		execute_known(client, command);
 }
 
@@ -634,7 +678,11 @@ static void flush(struct client *client)
 		client->held_at < client->out_len ? client->held_at : client->out_len;
 	uv_buf_t buf = uv_buf_init(client->writing, (unsigned)len);
 
-	if (!client->is_open || client->is_writing || len == 0)
+	if (!client->is_open || client->is_writing)
+		return;
+	if (client->is_cut && client->out_len == 0)
+		drop_client(client);
+	if (len == 0)
 		return;
 	memcpy(client->writing, client->out, len);
 	client->out_len -= len;
@@ -707,7 +755,7 @@ static void on_connection(uv_stream_t *door, int status)
 	client->name[0] = '\0';
 	client->in_len = client->out_len = 0;
 	client->held_at = NOWHERE;
-	client->is_writing = false;
+	client->is_writing = client->is_cut = false;
 	client->is_open = true;
 	(void)uv_pipe_init(peer->loop, &client->pipe, 0); /* always 0 */
 	client->pipe.data = client;

@@ -43,6 +43,23 @@ void peer_set_clients(struct peer *peer, const char *lines);
 void peer_answer(struct peer *peer, const char *head, unsigned n, const char *reply);
 void peer_answer_as_usual(struct peer *peer);
 
+/* What can become of a reply. */
+enum reply_fault {
+	REPLY_LOST,    /* the connection is cut before it */
+	REPLY_CUT,     /* .. or in the middle of it */
+	REPLY_ERROR,   /* an error, and the command is not executed */
+	REPLY_GARBAGE, /* bytes that are no reply */
+	REPLY_OTHER,   /* a reply to something else */
+	REPLY_FAULTS
+};
+
+/*
+ * Counted: the nth reply from now on (1: the next; 0: none), of whatever connection. What
+ * was sent behind a command whose connection is cut is executed, too, and not answered.
+ */
+void peer_fail_reply(struct peer *peer, unsigned n, enum reply_fault fault);
+unsigned peer_count_replies(const struct peer *peer); /* since then */
+
 /* From the next command on that begins with `head`, commands are executed and their
  * replies held back, until released. Borrowed. */
 void peer_hold(struct peer *peer, const char *head);
