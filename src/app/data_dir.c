@@ -96,10 +96,10 @@ int data_dir_open(const char *path, enum data_dir_use use, struct data_dir *ret_
 	if (code == 0)
 		code = open_journal_dir(
 			dir_fd, path, must_lock, &dir.journal_fd, ret_msg);
-	if (code == 0 && must_lock)
-		(void)fsync(dir_fd); /* the names in it; what matters is synced by its
-					owners */
-	(void)close(dir_fd);         /* only names were looked at */
+	/* The name of the journal's folder: nobody else syncs it. */
+	if (code == 0 && must_lock && fsync(dir_fd) != 0)
+		code = err_set(ret_msg, ERR_DATA_DIR, "%s: %m", path);
+	(void)close(dir_fd); /* only names were looked at */
 	if (code != 0)
 		data_dir_close(&dir);
 	else
