@@ -154,7 +154,7 @@ static void begin_waiting(
 	struct fixture *f, const struct flush_config *config, unsigned busy_timeout_ms)
 {
 	const struct flush_hooks hooks = {on_cut, on_committed, on_fatal, f};
-	struct store_config store = {f->path, busy_timeout_ms, 3};
+	struct store_config store = {f->path, busy_timeout_ms, 3, false};
 	struct errmsg msg;
 
 	memset(f, 0, sizeof(*f));

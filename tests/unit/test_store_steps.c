@@ -56,7 +56,7 @@ static bool disarm(const struct fault *fault)
 
 static int try_to_open(struct place *place, struct errmsg *msg)
 {
-	struct store_config config = {place->path, 0, BATCH_SIZE};
+	struct store_config config = {place->path, 0, BATCH_SIZE, false};
 
 	place->store = NULL;
 	return store_open(&config, &place->store, msg);
