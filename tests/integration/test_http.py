@@ -506,7 +506,10 @@ def test_a_daemon_that_stood_still_cuts_nobody_off_for_it(redis, tallyd):
 
 def test_half_requests_that_take_every_place_give_way_to_whole_ones(tallyd):
     daemon = tallyd(max_connections=20, request_timeout="60s").start()
-    half = [sent(daemon.address, b"POST /observer HTTP/1.1\r\nHost:") for _ in range(20)]
+    half = []
+    for _ in range(20):
+        half.append(sent(daemon.address, head_of("Host: x", LENGTH, "Expect: 100-continue")))
+        assert half[-1].read_answer().status == 100  # so it is not one that has sent nothing yet
     wait_for(lambda: is_accepted(daemon), "a whole request finds a place")
     for raw in half:
         raw.close()
