@@ -58,6 +58,9 @@ struct accept *accept_new(uv_loop_t *loop, const struct accept_parts *parts);
 int accept_report(struct accept *accept, const struct incoming *incoming,
 	accept_done_cb on_done, void *arg) MUST_CHECK;
 
+/* Counts a report that was refused before it came here. */
+void accept_note_refused(struct accept *accept);
+
 /* The answer to the last report of `connection` has arrived. */
 void accept_delivered(struct accept *accept, uint64_t connection);
 

@@ -49,12 +49,14 @@ void api_observer(void *arg, struct http_request *request)
 	int code;
 
 	if (!text_is_name(incoming.node)) {
+		accept_note_refused(api->accept);
 		refuse(request, ERR_PARAM,
 			"node is not a name: up to 255 bytes of UTF-8 without control "
 			"characters");
 		return;
 	}
 	if (!read_counters(api, request, &incoming.counters)) {
+		accept_note_refused(api->accept);
 		refuse(request, ERR_PARAM, "counters is neither delta nor cumulative");
 		return;
 	}

@@ -152,7 +152,8 @@ int app_forget_node(const struct config *config)
 			offline.store, config->forgotten_node, &n_rows, &offline.msg);
 	if (code == 0 && n_rows == 0)
 		code = err_set(&offline.msg, ERR_PARAM,
-			"no counters of a node `%s` are known", config->forgotten_node);
+			"node `%s` has no cumulative counters and no open reports",
+			config->forgotten_node);
 	if (code == 0)
 		log_info("node forgotten: its next counters count in full",
 			"node=%s series_and_open_reports=%u",

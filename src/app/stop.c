@@ -140,8 +140,11 @@ static void on_reload_signal(uv_signal_t *handle, int number)
 		config_reload(app->config, &fresh, &restart);
 		apply_reload(app);
 		log_info("configuration reloaded",
-			"sync_interval_ms=%" PRIu64 " redis_repair_rate=%" PRIu64,
-			app->config->sync_interval, app->config->redis_repair_rate);
+			"sync_interval_ms=%" PRIu64 " redis_repair_rate=%" PRIu64
+			" counters=%s",
+			app->config->sync_interval, app->config->redis_repair_rate,
+			app->api.counters == COUNTERS_CUMULATIVE ? "cumulative"
+								 : "delta");
 		if (restart.text[0] != '\0')
 			log_warn("some options change only with a restart", "options=%s",
 				restart.text);

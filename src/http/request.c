@@ -8,6 +8,7 @@
  * libmicrohttpd lets an answer overtake the body; that closes the connection.
  */
 #include "http/internal.h"
+#include "base/log.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -181,9 +182,17 @@ static void forget_body(struct http_request *request, struct http_server *server
 	buf_done(&request->body);
 }
 
+/* GOST repeats what is refused here for ever: its operator has to hear of it. */
+static void log_refusal(int status, const char *sentence)
+{
+	log_limited(LOG_WARN, "request refused", "status=%d reason=%s", status,
+		LOG_QUOTE(sentence));
+}
+
 /* The request is answered without a handler once it is whole; its body is thrown away. */
 static void refuse(struct http_request *request, int status, const char *sentence)
 {
+	log_refusal(status, sentence);
 	request->refusal = status;
 	request->sentence = sentence;
 	forget_body(request, request->connection->server);
@@ -215,6 +224,7 @@ static enum MHD_Result refuse_at_once(
 	struct http_request *request, int status, const char *sentence)
 {
 	request->is_handed = true;
+	log_refusal(status, sentence);
 	http_answer_error(request, status, sentence);
 	close_after(request, request->answer);
 	return finish(request);

@@ -47,6 +47,7 @@ struct fold {
 	size_t n_files;
 	uint64_t next_seq;
 	uint64_t highest_synced; /* of all that was read so far */
+	bool has_read;           /* any record */
 	struct fold_result result;
 };
 
@@ -202,13 +203,22 @@ static void describe(const struct fold *fold, struct place at, const struct foun
 		fold->next_seq, upto);
 }
 
-/* With the remark as the reason. */
+/* With the remark as the reason. A journal that begins behind what the database has is
+ * most likely whole: it is the database that is not the right one. */
 static int refuse(const struct fold *fold, struct errmsg *msg)
 {
+	const char *remark = fold->result.remark.text;
+
+	if (!fold->has_read)
+		return err_set(msg, ERR_JOURNAL_CORRUPT,
+			"%.250s: tally.db is older than its journal, or was lost, or the "
+			"journal's beginning was; put the right file back, or let "
+			"`tallyd --salvage` go on without what is missing",
+			remark);
 	return err_set(msg, ERR_JOURNAL_CORRUPT,
 		"the journal is corrupt: %.300s; `tallyd --salvage` takes over all that "
 		"can be",
-		fold->result.remark.text);
+		remark);
 }
 
 /*
@@ -278,6 +288,7 @@ static int step(struct fold *fold, struct place *at, struct errmsg *msg)
 		(found.seq > fold->next_seq && !fold->options->shows_all))
 		return bridge(fold, at, msg);
 	fold->highest_synced = max(fold->highest_synced, found.synced_seq);
+	fold->has_read = true;
 	if (found.seq >= fold->next_seq || fold->options->shows_all)
 		code = give_out(fold, &found, msg);
 	at->offset += found.size;

@@ -192,6 +192,10 @@ static int parse_and_book(
 		return code;
 	accept->stats.accepted += record.origin.repeats == 0;
 	accept->stats.repeats += record.origin.repeats != 0;
+	if (record.origin.repeats != 0)
+		log_limited(LOG_INFO, "repeated report counted once",
+			"node=%s seq=%" PRIu64, LOG_QUOTE(incoming->node),
+			record.origin.repeats);
 	*ret_seq = record.origin.repeats != 0 ? record.origin.repeats
 					      : ledger_seq(accept->parts.ledger);
 	return 0;
@@ -211,7 +215,7 @@ int accept_report(struct accept *accept, const struct incoming *incoming,
 		accept->parts.flush, journal_wants_checkpoint(accept->parts.journal));
 	if (code != 0) {
 		free(waiting);
-		accept->stats.refused++;
+		accept_note_refused(accept);
 		return code;
 	}
 
@@ -222,6 +226,11 @@ int accept_report(struct accept *accept, const struct incoming *incoming,
 	TAILQ_INSERT_TAIL(&accept->queue, waiting, link);
 	live_poke(accept->parts.live);
 	return 0;
+}
+
+void accept_note_refused(struct accept *accept)
+{
+	accept->stats.refused++;
 }
 
 void accept_delivered(struct accept *accept, uint64_t connection)

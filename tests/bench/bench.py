@@ -55,8 +55,8 @@ class Bench:
         """How the two compare, run in turn; the median of the rounds' ratios."""
         pairs = [(self.rate(base, **shape), self.rate(other, **shape)) for _ in range(ROUNDS)]
         ratio = statistics.median(b / a for a, b in pairs)
-        print(f"{name}: {ratio:.2f}   ({statistics.median(a for a, _ in pairs):.0f} and "
-              f"{statistics.median(b for _, b in pairs):.0f} reports/s)", flush=True)
+        print(f"{name}: {ratio:.2f}   ({statistics.median(b for _, b in pairs):.0f} to "
+              f"{statistics.median(a for a, _ in pairs):.0f} reports/s)", flush=True)
         return ratio
 
     def groups(self, connections):
