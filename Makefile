@@ -121,7 +121,7 @@ asan: ## all tests under AddressSanitizer and UBSan
 	$(MAKE) VARIANT=asan check
 
 valgrind: $(UNIT_TESTS) $(PROGRAM) ## unit tests and a smoke run under valgrind
-	$(MAKE) check-unit UNIT_RUNNER='valgrind -q --error-exitcode=9 --leak-check=full --show-leak-kinds=definite,indirect'
+	MODEL_SEEDS=200 $(MAKE) check-unit UNIT_RUNNER='valgrind -q --error-exitcode=9 --leak-check=full --show-leak-kinds=definite,indirect'
 	TALLYD_VALGRIND=1 TALLYD_BIN=$(abspath $(PROGRAM)) $(PYTEST) -q tests/integration -m smoke $(PYTEST_ARGS)
 
 coverage: ## line coverage of src/ by all tests; fails under 85 %

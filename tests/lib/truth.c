@@ -51,14 +51,35 @@ static bool is_below(const struct truth_event *event, const struct truth_series 
 		event->conns < series->conns;
 }
 
+/* Nothing that is known of it means anything now. */
+static bool is_void(const struct truth_state *state, const struct truth_series *series)
+{
+	return !series->is_known || series->life < state->announced_life;
+}
+
 /* Of another life only what was announced, or can be seen, can be known. */
 static bool has_begun_anew(const struct truth_state *state,
 	const struct truth_event *event, const struct truth_series *series, unsigned life)
 {
-	if (!series->is_known)
-		return true;
-	return series->life != life &&
-		(series->life < state->announced_life || is_below(event, series));
+	return is_void(state, series) ||
+		(series->life != life && is_below(event, series));
+}
+
+/* What comes for the first time while a life is about to begin is taken for the last
+ * words of the one before. */
+static unsigned life_of(const struct truth_state *state,
+	const struct truth_series *series, const struct truth_report *report)
+{
+	return state->is_starting && is_void(state, series) ? state->starting_life - 1
+							    : report->life;
+}
+
+static struct truth_series *series_of(struct truth_state *state,
+	const struct truth_report *report, const struct truth_event *event)
+{
+	if (report->stream == N1_SERVICE)
+		return &state->series[0];
+	return &state->series[event->user == TRUTH_USERS ? 1 : 2 + event->user];
 }
 
 static void count_event(struct truth_state *state, const struct truth_report *report,
@@ -67,17 +88,14 @@ static void count_event(struct truth_state *state, const struct truth_report *re
 	struct truth_sum delta = {event->input, event->output};
 
 	if (is_n1(report->stream)) {
-		struct truth_series *series =
-			&state->series[report->stream == N1_SERVICE  ? 0
-					: event->user == TRUTH_USERS ? 1
-								     : 2 + event->user];
+		struct truth_series *series = series_of(state, report, event);
 
 		if (!has_begun_anew(state, event, series, report->life)) {
 			delta.input -= series->input;
 			delta.output -= series->output;
 		}
-		*series = (struct truth_series){
-			true, event->input, event->output, event->conns, report->life};
+		*series = (struct truth_series){true, event->input, event->output,
+			event->conns, life_of(state, series, report)};
 	}
 	add(&state->services[report->stream], delta.input, delta.output);
 	if (event->user < TRUTH_USERS)
@@ -93,12 +111,16 @@ static void close_open(struct truth_open *open, uint64_t seq)
 static void enter(struct truth *truth, struct truth_state *state,
 	const struct truth_report *report, uint64_t seq)
 {
-	if (strcmp(report->state, "running") == 0)
+	if (strcmp(report->state, "running") == 0) {
 		state->is_starting = true;
+		state->starting_life = report->life;
+	}
+	if (strcmp(report->state, "failed") == 0)
+		state->is_starting = false; /* only what was ready can fail */
 	if (strcmp(report->state, "ready") != 0 || !state->is_starting)
 		return;
 	state->is_starting = false;
-	state->announced_life = report->life;
+	state->announced_life = state->starting_life;
 	for (size_t i = 0; i < truth->n_opens; i++)
 		if (is_n1(truth->opens[i].stream) && !truth->opens[i].is_closed)
 			close_open(&truth->opens[i], seq);
@@ -129,15 +151,15 @@ static const char *count(
 {
 	struct truth_state *state = &truth->states[seq];
 
-	if (report->state[0] != '\0')
+	if (report->state[0] != '\0') {
 		enter(truth, state, report, seq);
+		return NULL;
+	}
 	for (unsigned i = 0; i < report->n_events; i++)
 		count_event(state, report, &report->events[i]);
 	if (report->counted_seq == 0)
 		report->counted_seq = seq;
 	report->is_power_lost = false;
-	if (report->state[0] != '\0')
-		return NULL; /* never repeated, so never open */
 	truth->opens[truth->n_opens++] = (struct truth_open){
 		.stream = report->stream, .body = report->body, .seq = seq, .conn = conn};
 	/* Cumulative values may come twice and change nothing. */

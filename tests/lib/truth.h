@@ -62,8 +62,9 @@ struct truth_series {
 struct truth_state {
 	struct truth_sum users[TRUTH_USERS], services[TRUTH_STREAMS];
 	struct truth_series series[TRUTH_SERIES];
-	bool is_starting;        /* n1 has announced that it is about to begin anew */
-	unsigned announced_life; /* and that this life has begun */
+	bool is_starting;        /* n1 has announced that it is about to begin anew, */
+	unsigned starting_life;  /* with this life; a lost `running` is not missed */
+	unsigned announced_life; /* and that this one has begun */
 };
 
 /* What was counted by a record, and whether it is open still. */
@@ -91,8 +92,8 @@ struct truth_report *truth_new_report(struct truth *truth);
 
 /*
  * Whether tallyd may take `report` for a repeat of record `repeats`, or, if that is 0,
- * for none; `fate_of` as for repeats_find(), in which the asking changes nothing. NULL or
- * what is wrong.
+ * for none; `fate_of` as for repeats_find(), in which the asking changes nothing.
+ * NULL or what is wrong.
  */
 const char *truth_judge(const struct truth *truth, const struct truth_report *report,
 	uint64_t repeats, delivery_cb fate_of, void *arg);

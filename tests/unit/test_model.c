@@ -685,7 +685,8 @@ static void give_up(struct world *w, struct sender *sender)
 	sender->retry_ms = 0;
 }
 
-static void say_once(struct world *w, const char *state, unsigned life)
+/* Once, and once more if that was not answered. */
+static void say(struct world *w, const char *state, unsigned life)
 {
 	struct sender *sender = &w->senders[SENDER_STATE];
 
@@ -699,19 +700,6 @@ static void say_once(struct world *w, const char *state, unsigned life)
 	post(w, sender);
 	if (sender->held != NULL && !sender->is_waiting && chance(w, 50))
 		post(w, sender);
-}
-
-/*
- * A start of which only `running` was heard is taken for a part of the next one, which no
- * account of the truth could follow: `ready` is said until it is heard, and states are
- * synced.
- */
-static void say(struct world *w, const char *state, unsigned life)
-{
-	do
-		say_once(w, state, life);
-	while (truth_now(&w->truth)->is_starting && strcmp(state, "ready") == 0);
-	tape_sync(&w->tape);
 }
 
 /* With connections below or above all that came before. */
@@ -769,8 +757,11 @@ static void step_restart(struct world *w)
 		return;
 	}
 	if (chance(w, 20)) {
-		say(w, "failed", gost->life); /* a listener that recovers */
-		say(w, "ready", gost->life);
+		/* A listener that recovers; the first ready of a life is said elsewhere.
+		 */
+		say(w, "failed", gost->life);
+		if (!truth_now(&w->truth)->is_starting)
+			say(w, "ready", gost->life);
 		return;
 	}
 	gost->is_restarting = true;

@@ -774,9 +774,13 @@ static struct origin next_origin(
 static void apply_to_both(struct ledger *ledger, struct ledger *folded,
 	struct bookings *bookings, struct origin origin)
 {
-	struct record record = {.node = "n", .bookings = *bookings}, back;
+	struct record record = {.node = "n"}, back;
 	struct buf buf = {0};
 
+	bookings->n_stats = 0;
+	for (size_t i = 0; i < bookings->n; i++)
+		bookings->n_stats += bookings->list[i].state[0] == '\0';
+	record.bookings = *bookings;
 	assert_int_equal(ledger_prepare(ledger, "n", bookings), 0);
 	ledger_measure(ledger, bookings);
 	ledger_tell_proofs(ledger, &origin);
@@ -804,6 +808,14 @@ static void apply(
 static void book(struct ledger *ledger, uint64_t conn)
 {
 	apply(ledger, sample_traffic("s", "u", 5, 6), conn, 0);
+}
+
+static struct booking service_traffic(void)
+{
+	struct booking booking = sample_traffic("s", "", 50, 60);
+
+	booking.kind = KIND_SERVICE;
+	return booking;
 }
 
 static struct booking state_of(const char *state)
@@ -964,7 +976,7 @@ TEST(what_was_open_at_a_cut_is_open_after_a_load_and_nothing_is_dirty)
 	book(ledger, 10);
 	book(ledger, 11);
 	book(ledger, 12);
-	apply(ledger, state_of("running"), 13, 0);
+	apply(ledger, service_traffic(), 13, 0);
 	apply(ledger, sample_traffic("s", "u", 5, 6), 14, 1);
 	repeats_prove(ledger_repeats(ledger), 12);
 	assert_handler_open(ledger, "2@11 1@14");
@@ -1023,53 +1035,58 @@ TEST(the_announcement_of_a_restart_ends_what_is_open_of_both_kinds)
 
 	book(ledger, 10);
 	apply(ledger, sample_traffic("t", "u", 1, 0), 11, 0);
-	apply(ledger, state_of("ready"), 12, 0);
+	apply(ledger, service_traffic(), 12, 0);
+	apply(ledger, state_of("ready"), 13, 0);
+	apply(ledger, state_of("running"), 14, 0);
 	assert_handler_open(ledger, "1@10");
-	apply(ledger, state_of("running"), 13, 0);
-	assert_handler_open(ledger, "1@10");
-	assert_string_equal(open_in(stream_of(ledger, KIND_SERVICE)), "3@12 4@13");
-	apply(ledger, state_of("ready"), 14, 0);
+	assert_string_equal(open_in(stream_of(ledger, KIND_SERVICE)), "3@12");
+	apply(ledger, state_of("ready"), 15, 0);
 	assert_handler_open(ledger, "");
-	/* It is open itself, and so is another service's. */
-	assert_string_equal(open_in(stream_of(ledger, KIND_SERVICE)), "5@14");
-	assert_int_equal(stats_of(ledger).open_reports, 2);
+	assert_string_equal(open_in(stream_of(ledger, KIND_SERVICE)), "");
+	assert_int_equal(stats_of(ledger).open_reports, 1); /* another service's */
 	ledger_free(ledger);
 }
 
-TEST(a_repeated_announcement_announces_nothing)
+/* Every start announces itself in the same words. */
+TEST(a_state_is_not_open_and_repeats_nothing)
 {
-	struct ledger *ledger = new_ledger();
-
-	apply(ledger, state_of("running"), 10, 0);
-	apply(ledger, state_of("ready"), 11, 0);
-	apply(ledger, state_of("running"), 12, 0);
-	book(ledger, 13);
-	apply(ledger, state_of("ready"), 14, 2);
-	assert_handler_open(ledger, "4@13");
-	ledger_free(ledger);
-}
-
-/* Byte for byte the same at each start, and the answer to the first was lost. */
-TEST(a_state_is_never_a_repeat)
-{
-	struct ledger *ledger = new_ledger();
+	struct ledger *ledger = new_ledger(), *folded = new_ledger();
 	struct booking list[] = {state_of("ready"), sample_traffic("s", "u", 5, 6)};
 	struct bookings bookings = {list, 1, 0};
 	const uint8_t fingerprint[FINGERPRINT_BYTES] = {1};
 	unsigned n_asked = 0;
 
-	apply(ledger, state_of("ready"), 10, 0);
-	assert_int_equal(ledger_prepare(ledger, "n", &bookings), 0);
-	assert_int_equal(repeats_find(ledger_repeats(ledger), ledger_stream(&bookings),
-				 fingerprint, fate_of, &n_asked),
+	apply_to_both(ledger, folded, &bookings, next_origin(ledger, 10, 0));
+	assert_int_equal(stats_of(ledger).open_reports, 0);
+	assert_int_equal(stats_of(folded).open_reports, 0);
+	assert_null(ledger_stream(&bookings));
+	assert_int_equal(repeats_find(ledger_repeats(ledger), NULL, fingerprint, fate_of,
+				 &n_asked),
 		0);
 	assert_int_equal(n_asked, 0);
-	/* With traffic beside it, it is one. */
-	bookings = (struct bookings){list, 2, 1};
-	assert_int_equal(ledger_prepare(ledger, "n", &bookings), 0);
+	/* With traffic beside it, it is a report like any other. */
+	bookings.n = 2;
+	apply_to_both(ledger, folded, &bookings, next_origin(ledger, 11, 0));
+	assert_int_equal(stats_of(folded).open_reports, 1);
+	assert_ptr_equal(ledger_stream(&bookings), &list[0].in_service->stream);
 	assert_int_equal(repeats_find(ledger_repeats(ledger), ledger_stream(&bookings),
 				 fingerprint, fate_of, &n_asked),
-		1);
+		2);
+	ledger_free(ledger);
+	ledger_free(folded);
+}
+
+TEST(a_state_proves_what_its_connection_brought_before)
+{
+	struct ledger *ledger = new_ledger();
+
+	book(ledger, 10);
+	book(ledger, 11);
+	apply(ledger, state_of("running"), 10, 0);
+	assert_handler_open(ledger, "2@11");
+	repeats_prove(ledger_repeats(ledger), 11);
+	apply(ledger, state_of("ready"), 12, 0);
+	assert_int_equal(ledger_repeats(ledger)->proofs.n, 0);
 	ledger_free(ledger);
 }
 
@@ -1184,8 +1201,8 @@ int main(void)
 		cmocka_unit_test(a_fold_of_the_records_has_open_what_the_ledger_had),
 		cmocka_unit_test(
 			the_announcement_of_a_restart_ends_what_is_open_of_both_kinds),
-		cmocka_unit_test(a_repeated_announcement_announces_nothing),
-		cmocka_unit_test(a_state_is_never_a_repeat),
+		cmocka_unit_test(a_state_is_not_open_and_repeats_nothing),
+		cmocka_unit_test(a_state_proves_what_its_connection_brought_before),
 		cmocka_unit_test(what_is_dropped_is_counted),
 		cmocka_unit_test(a_record_that_is_told_proofs_has_them_all),
 		cmocka_unit_test(a_service_of_which_only_a_repeat_is_known_stays),

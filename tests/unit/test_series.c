@@ -47,11 +47,20 @@ static struct booking state_of(const char *service, const char *state)
 		.kind = KIND_SERVICE, .service = service, .client = "", .state = state};
 }
 
+static struct bookings bookings_of(struct booking *list, size_t n)
+{
+	struct bookings bookings = {list, n, 0};
+
+	for (size_t i = 0; i < n; i++)
+		bookings.n_stats += list[i].state[0] == '\0';
+	return bookings;
+}
+
 /* Prepares and measures; what is not applied can be forgotten. */
 static void measure(
 	struct ledger *ledger, const char *node, struct booking *list, size_t n)
 {
-	struct bookings bookings = {list, n, n};
+	struct bookings bookings = bookings_of(list, n);
 
 	assert_int_equal(ledger_prepare(ledger, node, &bookings), 0);
 	ledger_measure(ledger, &bookings);
@@ -59,7 +68,7 @@ static void measure(
 
 static void apply(struct ledger *ledger, struct booking *list, size_t n)
 {
-	struct bookings bookings = {list, n, n};
+	struct bookings bookings = bookings_of(list, n);
 
 	ledger_apply(ledger, &bookings,
 		&(struct origin){.seq = ledger_seq(ledger) + 1,
@@ -397,7 +406,7 @@ static void fold_into(struct ledger *ledger, struct booking *list, size_t n, uin
 {
 	struct record record = {.origin = {.seq = seq, .conn = seq, .time_ms = 1000},
 		.node = "n",
-		.bookings = {list, n, n}};
+		.bookings = bookings_of(list, n)};
 	struct record back;
 	struct buf buf = {0};
 
