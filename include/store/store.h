@@ -9,7 +9,7 @@
 #ifndef TALLYD_STORE_STORE_H
 #define TALLYD_STORE_STORE_H
 
-#include "account/ledger.h"
+#include "account/cut.h"
 
 struct store_config {
 	const char *path; /* of the database file; borrowed for store_open() */

@@ -5,32 +5,11 @@
  * uthash ends the process if it cannot grow its table (HASH_NONFATAL_OOM is 0): the
  * journal holds everything, so the next start folds it again.
  */
-#include "account/ledger.h"
+#include "account/internal.h"
 #include "base/text.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-TAILQ_HEAD(user_queue, user);
-TAILQ_HEAD(service_queue, service);
-TAILQ_HEAD(series_queue, series);
-
-struct ledger {
-	struct user *users; /* uthash keeps them in the order they came */
-	struct service *services;
-	struct user_queue dirty_users, unsent_users;
-	struct service_queue dirty_services;
-	struct series_queue dirty_series;
-	struct repeats repeats;
-	struct kept_reject *rejects; /* LEDGER_MAX_REJECTS of them, oldest at 0 */
-	struct ledger_stats stats;
-	size_t max_users, n_dirty_users, n_dirty_services, n_dirty_series, n_rejects;
-	uint64_t seq, applied_seq, unsent_index, n_measured;
-	struct link_record link;
-	uint64_t link_version, saved_link_version;
-
-	bool has_view;
-};
 
 struct ledger *ledger_new(size_t max_users, bool has_view)
 {
@@ -53,7 +32,7 @@ struct ledger *ledger_new(size_t max_users, bool has_view)
 	return ledger;
 }
 
-static void free_reject(struct kept_reject *reject)
+void reject_free(struct kept_reject *reject)
 {
 	free(reject->node);
 	free(reject->event);
@@ -93,7 +72,7 @@ void ledger_free(struct ledger *ledger)
 	}
 	repeats_done(&ledger->repeats);
 	for (size_t i = 0; i < ledger->n_rejects; i++)
-		free_reject(&ledger->rejects[i]);
+		reject_free(&ledger->rejects[i]);
 	free(ledger->rejects);
 	free(ledger);
 }
@@ -106,7 +85,7 @@ static uint64_t add_saturating(struct ledger *ledger, uint64_t a, uint64_t b)
 	return TOTAL_MAX;
 }
 
-static void add_totals(struct ledger *ledger, struct totals *to, const struct totals *by)
+void ledger_add_totals(struct ledger *ledger, struct totals *to, const struct totals *by)
 {
 	to->used = add_saturating(ledger, to->used, by->used);
 	to->input = add_saturating(ledger, to->input, by->input);
@@ -201,7 +180,7 @@ static struct service *get_service(
 	return service;
 }
 
-static void mark_user_dirty(struct ledger *ledger, struct user *user)
+void ledger_mark_user_dirty(struct ledger *ledger, struct user *user)
 {
 	if (user->is_dirty)
 		return;
@@ -212,7 +191,7 @@ static void mark_user_dirty(struct ledger *ledger, struct user *user)
 		ledger->stats.dirty_users++;
 }
 
-static void mark_service_dirty(struct ledger *ledger, struct service *service)
+void ledger_mark_service_dirty(struct ledger *ledger, struct service *service)
 {
 	if (service->is_dirty)
 		return;
@@ -221,7 +200,7 @@ static void mark_service_dirty(struct ledger *ledger, struct service *service)
 	ledger->n_dirty_services++;
 }
 
-static void mark_series_dirty(struct ledger *ledger, struct series *series)
+void ledger_mark_series_dirty(struct ledger *ledger, struct series *series)
 {
 	if (series->is_dirty)
 		return;
@@ -417,7 +396,7 @@ static void enter_epoch(struct ledger *ledger, struct service *service, const ch
 		repeats_lapse(&ledger->repeats, &service->stream);
 	if (before.last != service->epoch.last ||
 		before.is_starting != service->epoch.is_starting)
-		mark_service_dirty(ledger, service);
+		ledger_mark_service_dirty(ledger, service);
 }
 
 static void enter_state(struct ledger *ledger, struct service *service, const char *state)
@@ -439,12 +418,12 @@ static void apply_to_service(
 	struct totals delta = {0, counters->input_bytes, counters->output_bytes};
 
 	make_service_real(ledger, service, now_ms);
-	mark_service_dirty(ledger, service);
+	ledger_mark_service_dirty(ledger, service);
 	if (booking->state[0] != '\0') {
 		enter_state(ledger, service, booking->state);
 		return;
 	}
-	add_totals(ledger, &service->pending, &delta);
+	ledger_add_totals(ledger, &service->pending, &delta);
 	service->last.input_bytes =
 		add_saturating(ledger, service->last.input_bytes, delta.input);
 	service->last.output_bytes =
@@ -473,12 +452,12 @@ static void apply_to_user(
 
 	make_user_real(ledger, user, now_ms);
 	user->last_seen_ms = now_ms;
-	add_totals(ledger, &user->total, &delta);
+	ledger_add_totals(ledger, &user->total, &delta);
 	delta = grown(&user->total, &before);
-	add_totals(ledger, &user->pending, &delta);
-	mark_user_dirty(ledger, user);
+	ledger_add_totals(ledger, &user->pending, &delta);
+	ledger_mark_user_dirty(ledger, user);
 	if (ledger->has_view) {
-		add_totals(ledger, &user->unsent, &delta);
+		ledger_add_totals(ledger, &user->unsent, &delta);
 		mark_user_unsent(ledger, user);
 	}
 }
@@ -490,7 +469,7 @@ static void apply(struct ledger *ledger, const struct booking *booking, uint64_t
 		apply_to_user(ledger, booking, now_ms);
 	if (booking->in_series != NULL) {
 		set_mark(ledger, booking->in_series, &booking->mark);
-		mark_series_dirty(ledger, booking->in_series);
+		ledger_mark_series_dirty(ledger, booking->in_series);
 	}
 }
 
@@ -534,10 +513,10 @@ static void adopt_user(
 	struct totals before = user->total, grown_by;
 
 	make_user_real(ledger, user, now_ms);
-	add_totals(ledger, &user->total, &adopted->total);
+	ledger_add_totals(ledger, &user->total, &adopted->total);
 	grown_by = grown(&user->total, &before);
-	add_totals(ledger, &user->pending, &grown_by);
-	mark_user_dirty(ledger, user);
+	ledger_add_totals(ledger, &user->pending, &grown_by);
+	ledger_mark_user_dirty(ledger, user);
 }
 
 int ledger_adopt(
@@ -585,11 +564,11 @@ void ledger_keep_reject(struct ledger *ledger, const char *node,
 		now_ms, reject->reason, strdup(node), strdup(reject->event)};
 
 	if (kept.node == NULL || kept.event == NULL) {
-		free_reject(&kept);
+		reject_free(&kept);
 		return;
 	}
 	if (ledger->n_rejects == LEDGER_MAX_REJECTS) {
-		free_reject(&ledger->rejects[0]);
+		reject_free(&ledger->rejects[0]);
 		ledger->n_rejects--;
 		memmove(&ledger->rejects[0], &ledger->rejects[1],
 			ledger->n_rejects * sizeof(kept));
@@ -645,179 +624,6 @@ void ledger_get_stats(const struct ledger *ledger, struct ledger_stats *ret_stat
 	*ret_stats = ledger->stats;
 	ret_stats->open_reports = ledger->repeats.n_open;
 	ret_stats->dropped_open_reports = ledger->repeats.n_dropped;
-}
-
-bool ledger_is_dirty(const struct ledger *ledger)
-{
-	return ledger->n_dirty_users > 0 || ledger->n_dirty_services > 0 ||
-		ledger->repeats.n_dirty > 0 || ledger->n_rejects > 0 ||
-		!ledger_is_link_saved(ledger);
-}
-
-static void free_cut(struct cut *cut)
-{
-	for (size_t i = 0; i < cut->n_rejects; i++)
-		free_reject(&cut->rejects[i]);
-	free(cut->users);
-	free(cut->services);
-	free(cut->series);
-	free(cut->streams);
-	free(cut->open_reports);
-	free(cut->rejects);
-	free(cut);
-}
-
-static struct cut *allocate_cut(const struct ledger *ledger)
-{
-	struct cut *cut = calloc(1, sizeof(*cut));
-
-	if (cut == NULL)
-		return NULL;
-	cut->users = calloc(ledger->n_dirty_users + 1, sizeof(*cut->users));
-	cut->services = calloc(ledger->n_dirty_services + 1, sizeof(*cut->services));
-	cut->series = calloc(ledger->n_dirty_series + 1, sizeof(*cut->series));
-	cut->streams = calloc(ledger->repeats.n_dirty + 1, sizeof(struct stream *));
-	cut->open_reports =
-		calloc(ledger->repeats.n_open + 1, sizeof(*cut->open_reports));
-	cut->rejects = calloc(ledger->n_rejects + 1, sizeof(*cut->rejects));
-	if (cut->users == NULL || cut->services == NULL || cut->series == NULL ||
-		cut->streams == NULL || cut->open_reports == NULL ||
-		cut->rejects == NULL) {
-		free_cut(cut);
-		return NULL;
-	}
-	return cut;
-}
-
-static void move_user(struct ledger *ledger, struct cut *cut, struct user *user)
-{
-	TAILQ_REMOVE(&ledger->dirty_users, user, dirty_link);
-	ledger->n_dirty_users--;
-	cut->users[cut->n_users++] = (struct cut_user){
-		user, user->pending, user->created_ms, user->last_seen_ms};
-	user->pending = (struct totals){0};
-	user->is_dirty = false;
-	user->is_in_cut = true;
-}
-
-static void move_service(struct ledger *ledger, struct cut *cut, struct service *service)
-{
-	struct cut_service *moved = &cut->services[cut->n_services++];
-
-	TAILQ_REMOVE(&ledger->dirty_services, service, dirty_link);
-	ledger->n_dirty_services--;
-	*moved = (struct cut_service){.service = service,
-		.increment = service->pending,
-		.last = service->last,
-		.updated_ms = service->updated_ms,
-		.epoch = service->epoch};
-	memcpy(moved->state, service->state, sizeof(moved->state));
-	service->pending = (struct totals){0};
-	service->is_dirty = false;
-}
-
-static void move_series(struct ledger *ledger, struct cut *cut, struct series *series)
-{
-	TAILQ_REMOVE(&ledger->dirty_series, series, dirty_link);
-	ledger->n_dirty_series--;
-	cut->series[cut->n_series++] = (struct cut_series){series, series->mark};
-	series->is_dirty = false;
-}
-
-static void move_stream(struct ledger *ledger, struct cut *cut, struct stream *stream)
-{
-	const struct open_report *report;
-
-	repeats_mark_clean(&ledger->repeats, stream);
-	cut->streams[cut->n_streams++] = stream;
-	TAILQ_FOREACH (report, &stream->open, link) {
-		struct cut_open_report *moved = &cut->open_reports[cut->n_open_reports++];
-
-		*moved = (struct cut_open_report){.service = stream->service,
-			.origin = {.seq = report->seq,
-				.conn = report->conn,
-				.time_ms = report->time_ms}};
-		memcpy(moved->origin.fingerprint, report->fingerprint, FINGERPRINT_BYTES);
-	}
-}
-
-struct cut *ledger_cut(struct ledger *ledger)
-{
-	struct cut *cut = allocate_cut(ledger);
-
-	if (cut == NULL)
-		return NULL;
-	cut->prev_seq = ledger->applied_seq;
-	cut->seq = ledger->seq;
-	while (!TAILQ_EMPTY(&ledger->dirty_users))
-		move_user(ledger, cut, TAILQ_FIRST(&ledger->dirty_users));
-	while (!TAILQ_EMPTY(&ledger->dirty_services))
-		move_service(ledger, cut, TAILQ_FIRST(&ledger->dirty_services));
-	while (!TAILQ_EMPTY(&ledger->dirty_series))
-		move_series(ledger, cut, TAILQ_FIRST(&ledger->dirty_series));
-	while (!TAILQ_EMPTY(&ledger->repeats.dirty))
-		move_stream(ledger, cut, TAILQ_FIRST(&ledger->repeats.dirty));
-	memcpy(cut->rejects, ledger->rejects, ledger->n_rejects * sizeof(*cut->rejects));
-	cut->n_rejects = ledger->n_rejects;
-	ledger->n_rejects = 0;
-	cut->has_link = !ledger_is_link_saved(ledger);
-	cut->link = ledger->link;
-	cut->link_version = ledger->link_version;
-	return cut;
-}
-
-void ledger_cut_committed(struct ledger *ledger, struct cut *cut)
-{
-	for (size_t i = 0; i < cut->n_users; i++) {
-		struct user *user = cut->users[i].user;
-
-		user->is_in_cut = false;
-		if (!user->is_dirty)
-			ledger->stats.dirty_users--;
-	}
-	ledger->applied_seq = cut->seq;
-	ledger->saved_link_version = cut->link_version;
-	free_cut(cut);
-}
-
-/* Rejects of the cut are older than those that came since: they go back in front, if
- * there is room. */
-static void restore_rejects(struct ledger *ledger, struct cut *cut)
-{
-	size_t room = LEDGER_MAX_REJECTS - ledger->n_rejects;
-	size_t n = cut->n_rejects < room ? cut->n_rejects : room;
-	size_t skipped = cut->n_rejects - n;
-
-	memmove(ledger->rejects + n, ledger->rejects,
-		ledger->n_rejects * sizeof(*ledger->rejects));
-	memcpy(ledger->rejects, cut->rejects + skipped, n * sizeof(*ledger->rejects));
-	ledger->n_rejects += n;
-	cut->n_rejects = skipped;
-}
-
-void ledger_cut_failed(struct ledger *ledger, struct cut *cut)
-{
-	for (size_t i = 0; i < cut->n_users; i++) {
-		struct user *user = cut->users[i].user;
-
-		add_totals(ledger, &user->pending, &cut->users[i].increment);
-		mark_user_dirty(ledger, user);
-		user->is_in_cut = false;
-	}
-	for (size_t i = 0; i < cut->n_services; i++) {
-		/* The cut says const for the pool's sake; the ledger owns the service. */
-		struct service *service = (struct service *)cut->services[i].service;
-
-		add_totals(ledger, &service->pending, &cut->services[i].increment);
-		mark_service_dirty(ledger, service);
-	}
-	/* Likewise: the ledger's own. */
-	for (size_t i = 0; i < cut->n_series; i++)
-		mark_series_dirty(ledger, (struct series *)cut->series[i].series);
-	for (size_t i = 0; i < cut->n_streams; i++)
-		repeats_mark_dirty(&ledger->repeats, cut->streams[i]);
-	restore_rejects(ledger, cut);
-	free_cut(cut);
 }
 
 uint64_t ledger_seq(const struct ledger *ledger)

@@ -6,7 +6,7 @@
 #ifndef TALLYD_TESTS_IMAGE_H
 #define TALLYD_TESTS_IMAGE_H
 
-#include "account/ledger.h"
+#include "account/cut.h"
 
 #define IMAGE_NAME_BYTES 16
 #define IMAGE_MAX_ROWS 32

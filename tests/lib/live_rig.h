@@ -2,6 +2,7 @@
 #ifndef TALLYD_TESTS_LIVE_RIG_H
 #define TALLYD_TESTS_LIVE_RIG_H
 
+#include "account/cut.h"
 #include "lib/peer.h"
 #include "lib/tempdir.h"
 #include "live/live.h"

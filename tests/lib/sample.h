@@ -2,7 +2,7 @@
 #ifndef TALLYD_TESTS_SAMPLE_H
 #define TALLYD_TESTS_SAMPLE_H
 
-#include "account/ledger.h"
+#include "account/cut.h"
 #include "journal/record.h"
 #include "lib/tempdir.h"
 

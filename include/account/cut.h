@@ -1,0 +1,70 @@
+/*
+ * The cut: what SQLite lacks of the ledger, moved out of it in one loop turn. Plain data:
+ * it may be read on the thread pool while the ledger goes on, with what it points to as
+ * far as the comments say. Ends as committed or as failed, which gives everything back.
+ */
+#ifndef TALLYD_ACCOUNT_CUT_H
+#define TALLYD_ACCOUNT_CUT_H
+
+#include "account/ledger.h"
+
+/* What SQLite lacks: the increments since the last cut that was committed. */
+struct cut_user {
+	struct user *user; /* the pool reads only user->id, which never changes */
+	struct totals increment;
+	uint64_t created_ms, last_seen_ms;
+};
+
+struct cut_service {
+	const struct service *service; /* the pool reads only kind, node and name */
+	struct totals increment;
+	struct counters last;
+	uint64_t updated_ms;
+	struct epoch epoch;
+	char state[32];
+};
+
+struct cut_series {
+	const struct series *series; /* the pool reads only client and service */
+	struct mark mark;
+};
+
+struct cut_open_report {
+	const struct service *service;
+	struct origin origin;
+};
+
+struct cut {
+	uint64_t prev_seq, seq; /* applied_seq before and after */
+	struct cut_user *users;
+	size_t n_users;
+	struct cut_service *services;
+	size_t n_services;
+	struct cut_series *series;
+	size_t n_series;
+	struct stream **streams; /* whose open reports are these, and no others; the
+				    pool reads only their service */
+	size_t n_streams;
+	struct cut_open_report *open_reports;
+	size_t n_open_reports;
+	struct kept_reject *rejects;
+	size_t n_rejects;
+	bool has_link;
+	struct link_record link;
+	uint64_t link_version;
+};
+
+/* True if a cut would hold anything that cannot wait for more. */
+bool ledger_is_dirty(const struct ledger *ledger);
+
+/* Moves what is pending into a cut. One at a time. NULL if memory is short; then nothing
+ * moved. */
+struct cut *ledger_cut(struct ledger *ledger);
+
+/* The cut is in SQLite: forget it. Takes the cut. */
+void ledger_cut_committed(struct ledger *ledger, struct cut *cut);
+
+/* The cut is not in SQLite: its increments are pending again. Takes the cut. */
+void ledger_cut_failed(struct ledger *ledger, struct cut *cut);
+
+#endif
