@@ -118,6 +118,8 @@ def test_query_parameters_are_read(tallyd):
                   "?node=a%01b", "?node=%ff"):
         answer = daemon.post("/observer" + query, ONE)
         assert answer.status == 400 and is_error(answer), (query, answer)
+    assert daemon.status()["reports"]["refused"] == 5
+    assert "report refused: status=400" in daemon.log()
     daemon.force_sync()
     assert daemon.sql("select node, input_bytes from services order by node") == [
         ("default", 2), ("hk1", 1), ("hü/1", 1)]
@@ -132,6 +134,17 @@ def test_half_a_request_whose_client_has_gone_holds_no_connection(data, tallyd):
     raw.sock.shutdown(socket.SHUT_WR)
     assert raw.is_closed_by_peer()
     raw.close()
+
+
+def test_what_the_door_refuses_is_told_to_the_operator(tallyd):
+    """GOST would repeat it for ever, and its handler count nobody."""
+    daemon = tallyd(max_body_bytes=1024).start()
+    assert daemon.post("/obsrver", ONE).status == 404
+    wait_for(lambda: "request refused: status=404" in daemon.log(), "it is logged")
+    moment = time.monotonic() + 1.1  # at most one line of a kind per second
+    wait_for(lambda: time.monotonic() > moment, "the moment")
+    assert daemon.post("/observer", ONE + " " * 1024).status == 413
+    wait_for(lambda: "request refused: status=413" in daemon.log(), "it is logged")
 
 
 def test_a_body_too_large_is_413_before_it_is_sent(tallyd):
