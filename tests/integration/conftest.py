@@ -12,9 +12,14 @@ sys.dont_write_bytecode = True
 from deadline import IS_ASAN, VALGRIND  # noqa: E402
 from disk import SmallDisk  # noqa: E402
 from redis_server import RedisServer  # noqa: E402
+from seed import SEED  # noqa: E402
 from tallyd import Daemon  # noqa: E402
 
 failed_key = pytest.StashKey()
+
+
+def pytest_terminal_summary(terminalreporter):
+    terminalreporter.write_line(f"CRASH_SEED={SEED} makes the same random choices")
 
 
 def pytest_collection_modifyitems(items):

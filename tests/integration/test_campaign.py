@@ -3,15 +3,14 @@ import os
 import pathlib
 import subprocess
 import sys
-import time
 
 import pytest
 
 from deadline import seconds
+from seed import SEED
 
 CAMPAIGN = pathlib.Path(__file__).resolve().parents[1] / "crash" / "campaign.py"
 CYCLES = int(os.environ.get("CRASH_CYCLES", 20))
-SEED = int(os.environ.get("CRASH_SEED", time.time_ns() % 10**6))
 
 
 @pytest.mark.long

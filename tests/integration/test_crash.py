@@ -12,11 +12,11 @@ import pytest
 import journal
 from deadline import wait_for
 from oracle import Load, shared_sums
+from seed import SEED
 from tallyd import report, stats
 
 KILLS = int(os.environ.get("CRASH_KILLS", 50))
 START_KILLS = int(os.environ.get("CRASH_START_KILLS", 12))
-SEED = int(os.environ.get("CRASH_SEED", time.time_ns() % 10**6))
 
 
 def agrees(redis, daemon):

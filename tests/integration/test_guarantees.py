@@ -20,10 +20,10 @@ from conftest import build_preload
 from deadline import wait_for
 from gost import Gate, Gost
 from lossy import Lossy
+from seed import SEED
 from tallyd import report, stats
 from view import wait_for_state
 
-SEED = int(os.environ.get("CRASH_SEED", time.time_ns() % 10**6))
 USERS = [f"user{i}" for i in range(20)]
 LOSSES = {"pass": 4, "lose": 2, "half": 2, "torn": 1, "drop": 1, "cut": 1, "slow": 1}
 

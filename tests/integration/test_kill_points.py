@@ -3,16 +3,15 @@ import collections
 import http.client
 import os
 import random
-import time
 
 import pytest
 
 from deadline import wait_for
+from seed import SEED
 from tallyd import report, stats
 
 LAST_POINT = 160  # at the latest there, the load below is in its third flush
 POINTS = int(os.environ.get("KILL_POINTS", 6))
-SEED = int(os.environ.get("CRASH_SEED", time.time_ns() % 10**6))
 REPORTS = 120
 
 

@@ -3,19 +3,18 @@ import http.client
 import os
 import random
 import threading
-import time
 
 import pytest
 
 from deadline import wait_for
 from proxy import Proxy
+from seed import SEED
 from tallyd import report, stats
 
 pytestmark = pytest.mark.long
 
 N_HASHES = 1000
 POINTS = int(os.environ.get("LINK_POINTS", 6))  # of each kind; 0: all there are
-SEED = int(os.environ.get("CRASH_SEED", time.time_ns() % 10**6))
 # With this many calls that change a file a start has linked.
 LAST_FILE_POINT = 60
 
