@@ -26,11 +26,9 @@ enum answer_step { ANSWER_NONE, ANSWER_QUEUED, ANSWER_WRITTEN, ANSWER_LOST };
 
 struct answer {
 	enum answer_step step;
-	uint64_t received;   /* TCP, when it was queued */
-	uint64_t goal;       /* TCP: what has to be acknowledged; until it is written,
-			what had been given to send before it */
-	uint64_t written_ms; /* when the kernel had all of it */
-	bool closes;         /* libmicrohttpd does not read behind it */
+	uint64_t received, written; /* TCP, when it was queued: before it */
+	uint64_t written_ms;        /* when the kernel had all of it */
+	bool closes;                /* libmicrohttpd does not read behind it */
 };
 
 struct connection {

@@ -35,6 +35,12 @@ static uint64_t received_bytes(const struct connection *connection)
 	return tcp_look(connection->fd, &view) ? view.received : 0;
 }
 
+/* Nothing has come since its last answer was queued, or that is of the next request. */
+static bool knows_received(const struct connection *connection)
+{
+	return connection->answer.step == ANSWER_WRITTEN && !connection->is_watched;
+}
+
 void connection_enter(struct connection *connection, enum connection_state state)
 {
 	struct http_server *server = connection->server;
@@ -45,7 +51,9 @@ void connection_enter(struct connection *connection, enum connection_state state
 	connection->since_ms = clock_ms();
 	if (state == CONN_IDLE) {
 		connection->partial_since_ms = 0;
-		connection->received_bytes = received_bytes(connection);
+		connection->received_bytes = knows_received(connection)
+			? connection->answer.received
+			: received_bytes(connection);
 		TAILQ_INSERT_TAIL(&server->idle, connection, link);
 	} else {
 		TAILQ_INSERT_TAIL(&server->busy, connection, link);

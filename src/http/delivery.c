@@ -102,9 +102,11 @@ static enum delivery look_tcp(const struct answer *answer, const struct tcp_view
 	if (view->is_over && view->received != answer->received + 1)
 		return DELIVERY_LOST;
 	if (answer->step == ANSWER_QUEUED)
-		return view->is_open || view->written > answer->goal ? DELIVERY_UNDECIDED
-								     : DELIVERY_LOST;
-	if (view->acked >= answer->goal)
+		return view->is_open || view->written > answer->written
+			? DELIVERY_UNDECIDED
+			: DELIVERY_LOST;
+	/* Nothing was written behind it. */
+	if (view->acked >= view->written)
 		return DELIVERY_ARRIVED;
 	return view->is_over ? DELIVERY_LOST : wait_or_lose(answer);
 }
@@ -147,14 +149,16 @@ void answer_queued(struct connection *connection, bool closes)
 {
 	struct answer *answer = &connection->answer;
 	struct tcp_view view = {0};
+	bool is_tcp = tcp_look(connection->fd, &view);
+	bool is_open = is_tcp ? view.is_open : !has_hung_up(connection->fd);
 
 	/* A send() would still succeed. */
-	answer->step = peer_has_gone(connection->fd) ? ANSWER_LOST : ANSWER_QUEUED;
-	if (!tcp_look(connection->fd, &view))
-		watch(connection);
+	answer->step = is_open ? ANSWER_QUEUED : ANSWER_LOST;
 	answer->received = view.received;
-	answer->goal = view.written;
+	answer->written = view.written;
 	answer->closes = closes;
+	if (!is_tcp)
+		watch(connection);
 }
 
 static void look_at_watched(struct connection *connection)
@@ -170,15 +174,12 @@ static void look_at_watched(struct connection *connection)
 void answer_written(struct connection *connection)
 {
 	struct answer *answer = &connection->answer;
-	struct tcp_view view;
 
 	if (answer->step != ANSWER_QUEUED)
 		return;
 	answer->step = ANSWER_WRITTEN;
 	answer->written_ms = clock_ms();
-	if (tcp_look(connection->fd, &view))
-		answer->goal = view.written;
-	else
+	if (connection->is_watched)
 		look_at_watched(connection);
 }
 
