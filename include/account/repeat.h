@@ -67,6 +67,7 @@ struct repeats {
 	TAILQ_HEAD(, stream) dirty;
 	struct proofs proofs;
 	size_t n_open, n_dirty;
+	uint64_t last_conn; /* the highest that any has rested on */
 	uint64_t n_dropped; /* because there were too many */
 };
 

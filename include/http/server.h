@@ -24,6 +24,7 @@ struct http_config {
 	unsigned max_connections; /* when full, the longest idle one gives way */
 	uint64_t idle_timeout_ms;
 	uint64_t request_timeout_ms;
+	uint64_t first_connection; /* the id of the first one; they count up */
 	/* The answer_ok to the last request of that connection has arrived. Gets the
 	 * handlers' `arg`. */
 	void (*on_delivered)(void *arg, uint64_t connection);
@@ -80,7 +81,7 @@ const char *http_param(
 	const struct http_request *request, const char *name); /* NULL: absent */
 const char *http_path_value(
 	const struct http_request *request); /* what `{}` stood for, or "" */
-/* Never used again, not even by a later process on the same machine. */
+/* Counts up from http_config.first_connection. */
 uint64_t http_connection_id(const struct http_request *request);
 
 /*

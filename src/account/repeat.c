@@ -44,6 +44,8 @@ static void rest_on(
 	struct stream *stream = report->stream;
 
 	report->conn = origin->conn;
+	if (report->conn > repeats->last_conn)
+		repeats->last_conn = report->conn;
 	report->time_ms = origin->time_ms;
 	report->reported_ms = stream->reported_ms;
 	LIST_INSERT_HEAD(bucket_of(repeats, report->conn), report, conn_link);

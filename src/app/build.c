@@ -198,12 +198,22 @@ static int open_pipeline(struct app *app, struct errmsg *msg)
 	return 0;
 }
 
+/* Never one that an earlier process has used: by the clock, and where that was set back,
+ * by what it has left behind. */
+static uint64_t first_connection(const struct app *app)
+{
+	uint64_t by_clock = clock_wall_ms() * 1000;
+	uint64_t behind_last = ledger_repeats(app->ledger)->last_conn + 1;
+
+	return by_clock > behind_last ? by_clock : behind_last;
+}
+
 static int open_door(struct app *app, struct errmsg *msg)
 {
 	const struct config *config = app->config;
 	struct http_config http = {config->listen, config->max_body_bytes,
 		(unsigned)config->max_connections, config->idle_timeout,
-		config->request_timeout, api_delivered};
+		config->request_timeout, first_connection(app), api_delivered};
 
 	return http_open(&app->loop, &http, api_routes(), &app->api, &app->http, msg);
 }

@@ -105,9 +105,10 @@ static enum delivery look_tcp(const struct answer *answer, const struct tcp_view
 		return view->is_open || view->written > answer->written
 			? DELIVERY_UNDECIDED
 			: DELIVERY_LOST;
-	/* Nothing was written behind it. */
+	/* Nothing was written behind it. What is acknowledged may still be unread while
+	 * the connection is open: its end will tell. */
 	if (view->acked >= view->written)
-		return DELIVERY_ARRIVED;
+		return view->is_open ? DELIVERY_UNDECIDED : DELIVERY_ARRIVED;
 	return view->is_over ? DELIVERY_LOST : wait_or_lose(answer);
 }
 
@@ -231,10 +232,11 @@ static void keep_leaving(struct connection *connection)
 	struct http_server *server = connection->server;
 	struct leaving *leaving = calloc(1, sizeof(*leaving));
 
-	if (leaving == NULL)
-		return;
-	leaving->fd = fcntl(connection->fd, F_DUPFD_CLOEXEC, 0);
-	if (leaving->fd < 0) {
+	if (leaving != NULL)
+		leaving->fd = fcntl(connection->fd, F_DUPFD_CLOEXEC, 0);
+	if (leaving == NULL || leaving->fd < 0) { /* then by what is known now */
+		if (look(&connection->answer, connection->fd) == DELIVERY_ARRIVED)
+			tell_arrived(server, connection->id);
 		free(leaving);
 		return;
 	}

@@ -311,8 +311,7 @@ int http_open(uv_loop_t *loop, const struct http_config *config,
 	server->config = *config;
 	server->routes = routes;
 	server->arg = arg;
-	server->next_id =
-		clock_wall_ms() * 1000; /* later than any of an earlier process */
+	server->next_id = config->first_connection;
 	server->ticked_ms = clock_ms();
 	TAILQ_INIT(&server->idle);
 	TAILQ_INIT(&server->busy);

@@ -208,6 +208,24 @@ def test_wrk_with_one_body_is_counted_as_often_as_it_was_answered(tallyd, tmp_pa
     assert answered > 0 and answered <= counted <= answered + 16
 
 
+def test_equal_reports_count_when_there_are_no_descriptors_left(tallyd):
+    daemon = tallyd(wrapper=("prlimit", "--nofile=48:48")).start()
+    request = post_bytes("/observer", body_of("alice", 1, 0), "Connection: close")
+    n_threads, n_posts = 8, 40
+
+    def post_all():
+        for _ in range(n_posts):
+            raw = RawClient(daemon.address)
+            raw.send(request)
+            assert raw.read_answer().body == OK
+            raw.close()
+
+    with concurrent.futures.ThreadPoolExecutor(n_threads) as pool:
+        for done in [pool.submit(post_all) for _ in range(n_threads)]:
+            done.result()
+    assert used(daemon) == n_threads * n_posts
+
+
 # Repeats.
 
 @pytest.mark.smoke
@@ -227,6 +245,25 @@ def test_a_report_whose_answer_was_lost_counts_once(how, tallyd, tmp_path):
         assert used(daemon) == n * 110
         assert repeats(daemon) == n * 3
     assert daemon.status()["reports"]["accepted"] == len(ways)
+
+
+@pytest.mark.parametrize("family", ["tcp", "unix"])
+def test_an_equal_report_of_another_proves_nothing_that_was_not_read(family, tallyd, tmp_path):
+    """Two senders with one body; the answer to the first is lost behind the second's report."""
+    unix = tmp_path / "s"
+    daemon = tallyd()
+    daemon.options["listen"] += f",unix:{unix}"
+    daemon.start()
+    body = body_of()
+    first = RawClient(daemon.address if family == "tcp" else unix)
+    first.send(post_bytes("/observer", body))
+    wait_for(lambda: first.sock.recv(1, socket.MSG_PEEK), "the answer")
+    post(daemon, body)
+    assert used(daemon) == 220
+    first.close()
+    post(daemon, body)
+    assert used(daemon) == 220
+    assert repeats(daemon) == 1
 
 
 def test_a_client_that_asks_again_has_read_the_answer(tallyd):

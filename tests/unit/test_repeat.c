@@ -196,6 +196,21 @@ TEST(connections_that_share_a_bucket_are_told_apart)
 	end(&rig);
 }
 
+TEST(the_highest_connection_is_known_also_of_a_checkpoint)
+{
+	struct origin origin = {.seq = 1, .conn = 500};
+	struct rig rig;
+
+	begin(&rig);
+	assert_int_equal(repeats_load(&rig.repeats, &rig.stream, &origin), 0);
+	report(&rig, 20, 'a');
+	assert_int_equal(rig.repeats.last_conn, 500);
+	report(&rig, 501, 'a');
+	repeats_prove(&rig.repeats, 501);
+	assert_int_equal(rig.repeats.last_conn, 501);
+	end(&rig);
+}
+
 TEST(connections_are_found_however_many_reports_are_open)
 {
 	struct rig rig;
@@ -1151,6 +1166,7 @@ int main(void)
 		cmocka_unit_test(a_record_tells_what_was_proved_since_the_one_before),
 		cmocka_unit_test(a_proof_ends_the_report_and_waits_for_the_next_record),
 		cmocka_unit_test(connections_that_share_a_bucket_are_told_apart),
+		cmocka_unit_test(the_highest_connection_is_known_also_of_a_checkpoint),
 		cmocka_unit_test(connections_are_found_however_many_reports_are_open),
 		cmocka_unit_test(
 			a_repeat_moves_the_report_to_its_connection_and_to_the_end),
