@@ -98,7 +98,10 @@ static enum delivery look_tcp(const struct answer *answer, const struct tcp_view
 {
 	if (answer->step == ANSWER_NONE)
 		return view->is_open ? DELIVERY_UNDECIDED : DELIVERY_LOST;
-	/* Not ended by a FIN, which counts as one byte: a reset. */
+	/* A FIN counts as one byte. More have come: a later request, if only its
+	 * beginning. None: a reset. */
+	if (answer->step == ANSWER_WRITTEN && view->received > answer->received + 1)
+		return DELIVERY_ARRIVED;
 	if (view->is_over && view->received != answer->received + 1)
 		return DELIVERY_LOST;
 	if (answer->step == ANSWER_QUEUED)
@@ -108,7 +111,7 @@ static enum delivery look_tcp(const struct answer *answer, const struct tcp_view
 	/* Nothing was written behind it. What is acknowledged may still be unread while
 	 * the connection is open: its end will tell. */
 	if (view->acked >= view->written)
-		return view->is_open ? DELIVERY_UNDECIDED : DELIVERY_ARRIVED;
+		return view->has_peer_ended ? DELIVERY_ARRIVED : DELIVERY_UNDECIDED;
 	return view->is_over ? DELIVERY_LOST : wait_or_lose(answer);
 }
 
@@ -218,12 +221,17 @@ static void drop_leaving(struct http_server *server, struct leaving *leaving)
 	free(leaving);
 }
 
-/* Nobody reads from it any more, so the error of a reset is still there. */
+/* Nobody reads from it any more, so the error of a reset is still there; nobody waits for
+ * the peer's end any more, so acknowledged and not reset is enough. */
+static void judge(struct http_server *server, uint64_t id, struct answer *answer, int fd)
+{
+	if (!has_socket_error(fd) && look(answer, fd) != DELIVERY_LOST)
+		tell_arrived(server, id);
+}
+
 static void judge_leaving(struct http_server *server, struct leaving *leaving)
 {
-	if (!has_socket_error(leaving->fd) &&
-		look(&leaving->answer, leaving->fd) == DELIVERY_ARRIVED)
-		tell_arrived(server, leaving->id);
+	judge(server, leaving->id, &leaving->answer, leaving->fd);
 	drop_leaving(server, leaving);
 }
 
@@ -235,8 +243,7 @@ static void keep_leaving(struct connection *connection)
 	if (leaving != NULL)
 		leaving->fd = fcntl(connection->fd, F_DUPFD_CLOEXEC, 0);
 	if (leaving == NULL || leaving->fd < 0) { /* then by what is known now */
-		if (look(&connection->answer, connection->fd) == DELIVERY_ARRIVED)
-			tell_arrived(server, connection->id);
+		judge(server, connection->id, &connection->answer, connection->fd);
 		free(leaving);
 		return;
 	}

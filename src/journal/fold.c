@@ -51,6 +51,37 @@ struct fold {
 	struct fold_result result;
 };
 
+/* A copy in memory. MAP_FAILED with errno. */
+static void *read_whole(int fd, size_t size)
+{
+	uint8_t *data = mmap(
+		NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	for (size_t at = 0; data != MAP_FAILED && at < size;) {
+		ssize_t n = pread(fd, data + at, size - at, (off_t)at);
+
+		if (n > 0) {
+			at += (size_t)n;
+		} else if (n == 0 || errno != EINTR) {
+			(void)munmap(data, size);
+			errno = n == 0 ? EIO : errno;
+			return MAP_FAILED;
+		}
+	}
+	return data;
+}
+
+/* A hole, as a loss of power may leave it, takes room on some file systems (tmpfs) when a
+ * map of it is read; where there is none, that is a SIGBUS. */
+static void *map_or_read(int fd, size_t size)
+{
+	off_t hole = lseek(fd, 0, SEEK_HOLE);
+
+	if (hole >= 0 && (size_t)hole < size)
+		return read_whole(fd, size);
+	return mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+}
+
 static int map_file(
 	int dir_fd, uint64_t number, struct file *ret_file, struct errmsg *msg)
 {
@@ -62,7 +93,7 @@ static int map_file(
 	if (fd < 0 || fstat(fd, &st) != 0)
 		goto failed;
 	if (st.st_size > 0) {
-		data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+		data = map_or_read(fd, (size_t)st.st_size);
 		if (data == MAP_FAILED)
 			goto failed;
 	}

@@ -174,6 +174,22 @@ def test_a_torn_tail_is_cut_and_whole_records_are_kept(tallyd):
         assert any(data.endswith(tail) for data in kept), case
 
 
+def test_a_hole_in_the_journal_of_a_full_disk_is_no_fault_of_the_memory(small_disk, tallyd):
+    """A loss of power can leave a length without its data."""
+    disk = small_disk(4 << 20)
+    daemon = tallyd(directory=disk.path / "t", wrapper=disk.wrapper, min_free_bytes=0).start()
+    daemon.report(stats("alice", 1, 2))
+    daemon.kill()
+    last = journal.records(daemon.data_dir)[-1].path
+    os.truncate(last, last.stat().st_size + 500_000)
+    disk.fill()
+    code, _ = daemon.start_and_fail()
+    assert code == 74
+    disk.empty()
+    daemon.start()
+    assert daemon.users() == {"alice": (3, 1, 2)}
+
+
 def test_a_last_segment_that_was_never_begun_is_no_obstacle(tallyd):
     daemon = tallyd().start()
     daemon.report(stats("alice", 1, 2))
