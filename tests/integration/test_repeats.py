@@ -278,6 +278,19 @@ def test_a_client_that_asks_again_has_read_the_answer(tallyd):
     assert used(daemon) == 220 and repeats(daemon) == 0
 
 
+def test_the_beginning_of_a_next_request_proves_the_answer_before_it(tallyd):
+    daemon = tallyd().start()
+    body = body_of()
+    for end in ("reset", "close"):
+        raw = RawClient(daemon.address)
+        raw.send(post_bytes("/observer", body))
+        assert raw.read_answer().body == OK
+        raw.send(b"POST /obs")
+        getattr(raw, end)()
+    post(daemon, body)
+    assert used(daemon) == 330 and repeats(daemon) == 0
+
+
 def test_a_repeat_while_its_first_connection_hangs_counts_once(tallyd, redis):
     """The sender has given up while the answer waits for a paused Redis."""
     daemon = tallyd(redis_url=redis.url, redis_timeout=900).start()
