@@ -46,7 +46,7 @@ struct connection {
 	uint64_t partial_since_ms; /* IDLE: when the first bytes of a request were seen,
 				      or 0 */
 	uint64_t received_bytes; /* IDLE: what TCP had received when it began; 0: unix */
-	bool is_local;
+	bool is_local, is_unix;
 	bool is_cut; /* shut down by us: what still arrives is not accepted */
 	TAILQ_ENTRY(connection) link;
 };

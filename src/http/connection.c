@@ -83,6 +83,7 @@ static void started(
 	peer = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)
 		       ->client_addr;
 	connection->is_local = is_loopback(peer);
+	connection->is_unix = peer->sa_family == AF_UNIX;
 	connection->since_ms = clock_ms();
 	TAILQ_INSERT_TAIL(&server->idle, connection, link);
 	HASH_ADD(hh, server->by_id, id, sizeof(connection->id), connection);

@@ -82,11 +82,20 @@ static void answer_with(
 	server_run_soon(connection->server);
 }
 
+/* A stop ends it; and on a unix socket each report's answer does: what becomes of it can
+ * only be seen where libmicrohttpd does not read on, see delivery.c. */
+static bool ends_connection(const struct http_request *request)
+{
+	const struct connection *connection = request->connection;
+
+	return connection->server->is_draining || (connection->is_unix && request->is_ok);
+}
+
 static void answer_copy(struct http_request *request, int status, const char *body)
 {
 	struct MHD_Response *response = make_response(body, strlen(body));
 
-	if (response != NULL && request->connection->server->is_draining)
+	if (response != NULL && ends_connection(request))
 		close_after(request, response);
 	answer_with(request, status, response);
 }
@@ -105,7 +114,7 @@ void http_answer_empty(struct http_request *request, int status)
 void http_answer_ok(struct http_request *request)
 {
 	request->is_ok = true;
-	if (request->connection->server->is_draining)
+	if (ends_connection(request))
 		answer_copy(request, MHD_HTTP_OK, OK_BODY);
 	else
 		answer_with(request, MHD_HTTP_OK, request->connection->server->ok);
