@@ -28,7 +28,6 @@ struct answer {
 	enum answer_step step;
 	uint64_t received, written; /* TCP, when it was queued: before it */
 	uint64_t written_ms;        /* when the kernel had all of it */
-	bool closes;                /* libmicrohttpd does not read behind it */
 };
 
 struct connection {
@@ -63,8 +62,7 @@ struct http_request {
 	const char *sentence; /* of the refusal */
 	char allow[64];       /* of a 405 */
 	bool is_suspended, is_handed;
-	bool is_ok;  /* its answer is http_answer_ok() */
-	bool closes; /* the connection ends behind the answer */
+	bool is_ok; /* its answer is http_answer_ok() */
 
 	struct MHD_Response *answer; /* between being given and being queued */
 	int status;
@@ -133,7 +131,7 @@ struct connection *connection_of(struct MHD_Connection *mhd); /* NULL: memory wa
 bool connection_is_late(struct connection *connection, uint64_t now);
 
 /* delivery.c */
-void answer_queued(struct connection *connection, bool closes);
+void answer_queued(struct connection *connection);
 void answer_written(struct connection *connection);
 void answer_proved_by_request(struct connection *connection);
 void delivery_on_close(struct connection *connection);

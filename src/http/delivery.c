@@ -10,7 +10,8 @@
  *
  * A unix socket tells by what the peer has not read, which is better: nothing unread is
  * proof. A peer that closes with something unread leaves an error in the socket; but
- * libmicrohttpd's next read takes that away, so it is looked at before.
+ * libmicrohttpd's next read takes that away, so it is looked at before, and the answer
+ * ends the connection, behind which nothing is read.
  */
 #include "http/internal.h"
 #include "base/clock.h"
@@ -149,7 +150,7 @@ static void forget(struct connection *connection)
 	connection->answer.step = ANSWER_NONE;
 }
 
-void answer_queued(struct connection *connection, bool closes)
+void answer_queued(struct connection *connection)
 {
 	struct answer *answer = &connection->answer;
 	struct tcp_view view = {0};
@@ -160,7 +161,7 @@ void answer_queued(struct connection *connection, bool closes)
 	answer->step = is_open ? ANSWER_QUEUED : ANSWER_LOST;
 	answer->received = view.received;
 	answer->written = view.written;
-	answer->closes = closes;
+
 	if (!is_tcp)
 		watch(connection);
 }
@@ -256,16 +257,6 @@ static void keep_leaving(struct connection *connection)
 		judge_leaving(server, TAILQ_FIRST(&server->leaving));
 }
 
-/* A unix socket whose error libmicrohttpd may have taken: it reads, but not behind an
- * answer that closes, nor what we have cut. What was not known before stays so. */
-static bool may_hide_error(const struct connection *connection)
-{
-	struct tcp_view view;
-
-	return !connection->answer.closes && !connection->is_cut &&
-		!tcp_look(connection->fd, &view);
-}
-
 void delivery_on_close(struct connection *connection)
 {
 	struct answer *answer = &connection->answer;
@@ -273,8 +264,7 @@ void delivery_on_close(struct connection *connection)
 	if (answer->step == ANSWER_WRITTEN) {
 		if (!is_decided(connection->fd))
 			keep_leaving(connection);
-		else if (!may_hide_error(connection) &&
-			look(answer, connection->fd) == DELIVERY_ARRIVED)
+		else if (look(answer, connection->fd) == DELIVERY_ARRIVED)
 			tell_arrived(connection->server, connection->id);
 	}
 	forget(connection);

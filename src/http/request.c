@@ -34,9 +34,8 @@ static struct MHD_Response *make_response(const char *body, size_t len)
 	return response;
 }
 
-static void close_after(struct http_request *request, struct MHD_Response *response)
+static void close_after(struct MHD_Response *response)
 {
-	request->closes = true;
 	(void)MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close");
 }
 
@@ -58,7 +57,7 @@ static enum MHD_Result finish(struct http_request *request)
 	drop_answer(request, connection->server);
 	connection_enter(connection, CONN_WRITING);
 	if (request->is_ok)
-		answer_queued(connection, request->closes);
+		answer_queued(connection);
 	return result;
 }
 
@@ -96,7 +95,7 @@ static void answer_copy(struct http_request *request, int status, const char *bo
 	struct MHD_Response *response = make_response(body, strlen(body));
 
 	if (response != NULL && ends_connection(request))
-		close_after(request, response);
+		close_after(response);
 	answer_with(request, status, response);
 }
 
@@ -139,7 +138,7 @@ void request_abandon(struct http_request *request)
 /* Headers that libmicrohttpd 0.9.75 takes as they come. */
 struct headers {
 	unsigned hosts, lengths, encodings;
-	bool is_forwarded, says_close, says_keep_alive;
+	bool is_forwarded;
 };
 
 static enum MHD_Result look_at_header(
@@ -150,10 +149,7 @@ static enum MHD_Result look_at_header(
 	struct headers *headers = arg;
 
 	(void)kind;
-	if (strcasecmp(name, "Connection") == 0 && value != NULL) {
-		headers->says_close |= strcasestr(value, "close") != NULL;
-		headers->says_keep_alive |= strcasestr(value, "keep-alive") != NULL;
-	}
+	(void)value;
 	headers->hosts += strcasecmp(name, "Host") == 0;
 	headers->lengths += strcasecmp(name, "Content-Length") == 0;
 	headers->encodings += strcasecmp(name, "Transfer-Encoding") == 0;
@@ -235,7 +231,7 @@ static enum MHD_Result refuse_at_once(
 	request->is_handed = true;
 	log_refusal(status, sentence);
 	http_answer_error(request, status, sentence);
-	close_after(request, request->answer);
+	close_after(request->answer);
 	return finish(request);
 }
 
@@ -258,8 +254,6 @@ static enum MHD_Result begin(struct connection *connection, const char *url,
 	(void)MHD_get_connection_values(
 		connection->mhd, MHD_HEADER_KIND, look_at_header, &headers);
 
-	request->closes = headers.says_close ||
-		(strcmp(version, "HTTP/1.0") == 0 && !headers.says_keep_alive);
 	mistake = header_mistake(&headers, version);
 	if (mistake != NULL)
 		return refuse_at_once(request, MHD_HTTP_BAD_REQUEST, mistake);
