@@ -16,8 +16,10 @@ CLANG_FORMAT ?= clang-format
 CLANG_TIDY ?= clang-tidy
 
 PACKAGES := libuv libmicrohttpd hiredis sqlite3 libcjson inih
-PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES))
+CTL_PACKAGES := libcurl libcjson
+PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) $(CTL_PACKAGES))
 PKG_LIBS := $(shell pkg-config --libs $(PACKAGES)) -lm
+CTL_PKG_LIBS := $(shell pkg-config --libs $(CTL_PACKAGES))
 
 CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -40,11 +42,17 @@ ALL_CFLAGS := -std=c11 -D_GNU_SOURCE -Iinclude $(WARNINGS) $(CFLAGS) \
 ALL_LDFLAGS := $(variant_ldflags_$(VARIANT)) $(LDFLAGS) -pthread
 
 B := build/$(VARIANT)
-PROGRAM := $(if $(filter release,$(VARIANT)),build/tallyd,$(B)/tallyd)
+PROGRAM_DIR := $(if $(filter release,$(VARIANT)),build,$(B))
+PROGRAM := $(PROGRAM_DIR)/tallyd
 
 SOURCES := $(sort $(wildcard src/*.c src/*/*.c))
-OBJECTS := $(SOURCES:%.c=$(B)/%.o)
+ALL_OBJECTS := $(SOURCES:%.c=$(B)/%.o)
+# tallyctl is src/ctl and what it uses of src/base, without libuv; tallyd is all but src/ctl.
+CTL_OBJECTS := $(filter $(B)/src/ctl/%,$(ALL_OBJECTS))
+BASE_OBJECTS := $(filter $(B)/src/base/%,$(ALL_OBJECTS))
+OBJECTS := $(filter-out $(CTL_OBJECTS),$(ALL_OBJECTS))
 LIBRARY_OBJECTS := $(filter-out $(B)/src/main.o,$(OBJECTS))
+CTL_LIBRARY_OBJECTS := $(filter-out $(B)/src/ctl/main.o,$(CTL_OBJECTS))
 UNIT_SOURCES := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_TESTS := $(UNIT_SOURCES:%.c=$(B)/%)
 TEST_LIB_SOURCES := $(sort $(wildcard tests/lib/*.c))
@@ -75,6 +83,11 @@ $(PROGRAM): $(OBJECTS)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
 
+# An archive, of which the linker takes only what is used.
+$(B)/base.a: $(BASE_OBJECTS)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
 # Objects depend on the flags they were made with, through a file that changes with them.
 $(B)/flags: FORCE
 	@mkdir -p $(@D)
@@ -92,7 +105,12 @@ $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(TEST_LIB_OBJECTS) $(LIBRARY_O
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(ALL_LDFLAGS) $(WRAP_FLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka
 
--include $(OBJECTS:.o=.d) $(UNIT_SOURCES:%.c=$(B)/%.d) $(TEST_LIB_OBJECTS:.o=.d)
+# Those of tallyctl, by the longer of the two patterns: tests/lib is the daemon's.
+$(B)/tests/unit/test_ctl_%: $(B)/tests/unit/test_ctl_%.o $(CTL_LIBRARY_OBJECTS) $(B)/base.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(CTL_PKG_LIBS) -lcmocka
+
+-include $(ALL_OBJECTS:.o=.d) $(UNIT_SOURCES:%.c=$(B)/%.d) $(TEST_LIB_OBJECTS:.o=.d)
 .SECONDARY:
 
 .PHONY: check check-unit check-integration
