@@ -1,4 +1,4 @@
-# make            the release program, build/tallyd
+# make            the release programs, build/tallyd and build/tallyctl
 # make help       every target
 #
 # Honours CC CFLAGS LDFLAGS PREFIX DESTDIR JOBS V. Objects live in build/<variant>/.
@@ -44,6 +44,7 @@ ALL_LDFLAGS := $(variant_ldflags_$(VARIANT)) $(LDFLAGS) -pthread
 B := build/$(VARIANT)
 PROGRAM_DIR := $(if $(filter release,$(VARIANT)),build,$(B))
 PROGRAM := $(PROGRAM_DIR)/tallyd
+CTL := $(PROGRAM_DIR)/tallyctl
 
 SOURCES := $(sort $(wildcard src/*.c src/*/*.c))
 ALL_OBJECTS := $(SOURCES:%.c=$(B)/%.o)
@@ -77,7 +78,7 @@ endif
 
 .DEFAULT_GOAL := all
 .PHONY: all
-all: $(PROGRAM) ## the program, build/tallyd
+all: $(PROGRAM) $(CTL) ## the programs, build/tallyd and build/tallyctl
 
 $(PROGRAM): $(OBJECTS)
 	$(call say,LINK,$@)
@@ -87,6 +88,10 @@ $(PROGRAM): $(OBJECTS)
 $(B)/base.a: $(BASE_OBJECTS)
 	$(call say,AR,$@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(CTL): $(CTL_OBJECTS) $(B)/base.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(CTL_PKG_LIBS)
 
 # Objects depend on the flags they were made with, through a file that changes with them.
 $(B)/flags: FORCE
@@ -122,7 +127,7 @@ check-unit: $(UNIT_TESTS) ## unit tests (cmocka)
 		'said=$$($(UNIT_RUNNER) {} 2>&1); status=$$?; printf "%s\n" "$$said"; \
 		[ $$status -eq 0 ] || { echo "{} failed"; exit 255; }'
 
-check-integration: $(PROGRAM) ## the real program, a private Redis, real SQLite (pytest)
+check-integration: $(PROGRAM) $(CTL) ## the real programs, a private Redis, real SQLite (pytest)
 	TALLYD_BIN=$(abspath $(PROGRAM)) $(PYTEST) -q tests/integration $(PYTEST_ARGS)
 
 .PHONY: bench
@@ -138,7 +143,7 @@ crash: $(PROGRAM) ## CYCLES=20 kills, stops, losses under load, against books; S
 asan: ## all tests under AddressSanitizer and UBSan
 	$(MAKE) VARIANT=asan check
 
-valgrind: $(UNIT_TESTS) $(PROGRAM) ## unit tests and a smoke run under valgrind
+valgrind: $(UNIT_TESTS) $(PROGRAM) $(CTL) ## unit tests and a smoke run under valgrind
 	MODEL_SEEDS=200 $(MAKE) check-unit UNIT_RUNNER='valgrind -q --error-exitcode=9 --leak-check=full --show-leak-kinds=definite,indirect'
 	TALLYD_VALGRIND=1 TALLYD_BIN=$(abspath $(PROGRAM)) $(PYTEST) -q tests/integration -m smoke $(PYTEST_ARGS)
 
@@ -166,8 +171,9 @@ format-check: ## fails if clang-format would change something
 
 .PHONY: install uninstall clean help
 # The unit names the program's path; systemd looks into both /usr/lib and /usr/local/lib.
-install: $(PROGRAM) ## into DESTDIR/PREFIX: program, samples, systemd unit and its user
+install: $(PROGRAM) $(CTL) ## into DESTDIR/PREFIX: programs, samples, systemd unit and its user
 	install -Dm755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/tallyd
+	install -Dm755 $(CTL) $(DESTDIR)$(PREFIX)/bin/tallyctl
 	install -Dm644 README.md $(DESTDIR)$(PREFIX)/share/doc/tallyd/README.md
 	install -d $(DESTDIR)$(PREFIX)/share/tallyd $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -m644 config/*.conf config/gost.yml $(DESTDIR)$(PREFIX)/share/tallyd
@@ -176,6 +182,7 @@ install: $(PROGRAM) ## into DESTDIR/PREFIX: program, samples, systemd unit and i
 
 uninstall: ## what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/tallyd $(DESTDIR)$(PREFIX)/lib/systemd/system/tallyd.service \
+		$(DESTDIR)$(PREFIX)/bin/tallyctl \
 		$(DESTDIR)$(PREFIX)/lib/sysusers.d/tallyd.conf
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/tallyd $(DESTDIR)$(PREFIX)/share/tallyd
 
