@@ -42,4 +42,18 @@ const struct verb_option *verb_find_option(
 /* src/ctl/status.c */
 int status_show(const struct ctl *ctl);
 
+/* src/ctl/node.c */
+int node_list(const struct ctl *ctl);
+int node_show(const struct ctl *ctl);
+int node_add(const struct ctl *ctl);
+int node_set(const struct ctl *ctl);
+int node_secret(const struct ctl *ctl);
+int node_rm(const struct ctl *ctl);
+int node_close(const struct ctl *ctl);
+int node_open(const struct ctl *ctl);
+const struct verb_option *node_add_options(void);
+const struct verb_option *node_set_options(void);
+const struct verb_option *node_secret_options(void);
+const struct verb_option *node_rm_options(void);
+
 #endif

@@ -6,6 +6,20 @@ const struct verb *verb_rows(void)
 {
 	static const struct verb rows[] = {
 		{"status", "", "shows how the daemon is doing", status_show, NULL},
+		{"node list", "", "lists the nodes", node_list, NULL},
+		{"node show", "NODE", "shows one node", node_show, NULL},
+		{"node add", "NAME", "makes a node; shows its secret, once", node_add,
+			node_add_options},
+		{"node set", "NODE", "changes what is kept of a node", node_set,
+			node_set_options},
+		{"node secret", "NODE", "gives a node a new secret", node_secret,
+			node_secret_options},
+		{"node rm", "NODE", "deletes a node: its reports are refused", node_rm,
+			node_rm_options},
+		{"node close", "", "from now on only nodes with a secret may report",
+			node_close, NULL},
+		{"node open", "", "lets nodes without a secret report again", node_open,
+			NULL},
 		{0},
 	};
 
