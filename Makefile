@@ -159,7 +159,7 @@ lint: ## static checks of C, shell, includes and options
 		--inline-suppr --error-exitcode=1 -Iinclude --include=$(QUEUE_H) --suppress=missingIncludeSystem --suppress=ctuuninitvar src
 	printf '%s\n' $(SOURCES) | xargs -P $(JOBS) -I{} \
 		$(CLANG_TIDY) --quiet --warnings-as-errors='*' {} -- $(filter-out -f%,$(ALL_CFLAGS))
-	shellcheck scripts/quickstart scripts/test scripts/lib.sh .ci/run
+	shellcheck scripts/quickstart scripts/test scripts/lib.sh .ci/run config/tallyctl.bash
 	scripts/check-includes
 	scripts/check-options $(abspath build/lint/tallyd)
 
@@ -174,6 +174,8 @@ format-check: ## fails if clang-format would change something
 install: $(PROGRAM) $(CTL) ## into DESTDIR/PREFIX: programs, samples, systemd unit and its user
 	install -Dm755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/tallyd
 	install -Dm755 $(CTL) $(DESTDIR)$(PREFIX)/bin/tallyctl
+	install -Dm644 config/tallyctl.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/tallyctl
 	install -Dm644 README.md $(DESTDIR)$(PREFIX)/share/doc/tallyd/README.md
 	install -d $(DESTDIR)$(PREFIX)/share/tallyd $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -m644 config/*.conf config/gost.yml $(DESTDIR)$(PREFIX)/share/tallyd
@@ -183,6 +185,7 @@ install: $(PROGRAM) $(CTL) ## into DESTDIR/PREFIX: programs, samples, systemd un
 uninstall: ## what install put there
 	rm -f $(DESTDIR)$(PREFIX)/bin/tallyd $(DESTDIR)$(PREFIX)/lib/systemd/system/tallyd.service \
 		$(DESTDIR)$(PREFIX)/bin/tallyctl \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/tallyctl \
 		$(DESTDIR)$(PREFIX)/lib/sysusers.d/tallyd.conf
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/tallyd $(DESTDIR)$(PREFIX)/share/tallyd
 

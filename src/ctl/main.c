@@ -1,5 +1,6 @@
 #include "ctl/args.h"
 #include "ctl/call.h"
+#include "ctl/complete.h"
 #include "ctl/ctl.h"
 #include "ctl/help.h"
 #include "ctl/mem.h"
@@ -62,6 +63,10 @@ int main(int argc, char **argv)
 
 	term_init();
 	mem_init_json();
+	if (n > 0 && strcmp(argv[1], "--complete") == 0) { /* config/tallyctl.bash */
+		complete_print(n - 1, argv + 2, stdout);
+		return 0;
+	}
 	code = args_read(&args, n, argv + 1, &msg);
 	if (code == 0)
 		code = args_check(&args, &msg);

@@ -2,11 +2,14 @@
 import json
 import os
 import re
+import shlex
+import socket
 import subprocess
+import time
 
 import pytest
 
-from deadline import BIN, seconds, wait_for
+from deadline import BIN, ROOT, seconds, wait_for
 from fake_tallyd import FakeTallyd, now_ms
 from ports import free_port
 from tallyctl import CTL, tallyctl
@@ -438,3 +441,69 @@ def test_node_close_and_open(ctl, daemon):
     assert not daemon.api.is_open
     assert ctl("node", "open").startswith("Names without a secret may report.")
     assert daemon.api.is_open
+
+
+# The completion.
+
+@pytest.fixture
+def complete(tmp_path, daemon):
+    """complete("tallyctl no"): what bash would offer, as it would insert it."""
+    def run(line, env=None):
+        words = line.split(" ")
+        # as bash does: a `=` is a word of its own
+        words = [part for word in words for part in re.split("(=)", word) if part or word == ""]
+        if line.endswith("="):
+            assert words[-1] == "="
+        script = (f"source {shlex.quote(str(ROOT / 'config' / 'tallyctl.bash'))}\n"
+                  f"COMP_WORDS=({shlex.join([CTL, *words[1:]])})\n"
+                  f"COMP_CWORD={len(words) - 1}\n_tallyctl\n"
+                  'for reply in "${COMPREPLY[@]}"; do printf "%s\\n" "$reply"; done\n')
+        done = subprocess.run(
+            ["bash", "--norc", "-c", script], cwd=tmp_path, capture_output=True, text=True,
+            env=environment({"TALLYD_ADMIN_SOCKET": str(daemon.path), **(env or {})}), check=True)
+        assert done.stderr == ""
+        return done.stdout.splitlines()
+    return run
+
+
+def test_completion_knows_verbs_and_options(complete):
+    assert complete("tallyctl ") == ["status", "node"]
+    assert complete("tallyctl no") == ["node"]
+    assert complete("tallyctl node s") == ["show", "set", "secret"]
+    assert complete("tallyctl --json node cl") == ["close"]
+    assert complete("tallyctl --so") == ["--socket"]
+    assert complete("tallyctl node set hk1 --e") == ["--enable"]
+    assert complete("tallyctl node list --e") == []
+    assert complete("tallyctl node add hk1 --counters ") == ["delta", "cumulative"]
+    assert complete("tallyctl node add hk1 --counters=cu") == ["cumulative"]
+    assert complete("tallyctl node add hk1 --counters=") == ["delta", "cumulative"]
+    assert complete("tallyctl nothing ") == []
+    assert complete("tallyctl node add ") == []
+
+
+def test_completion_knows_nodes_and_files(complete, daemon, tmp_path):
+    for name in ("hk1", "hk2", "new york", "$(id)", "evil\x1b"):
+        daemon.api.nodes[name] = {"name": name}
+    assert complete("tallyctl node show hk") == ["hk1", "hk2"]
+    assert complete("tallyctl node rm n") == ["new\\ york"]
+    assert complete("tallyctl node rm ") == ["hk1", "hk2", "new\\ york", "\\$\\(id\\)"]
+    assert complete("tallyctl node rm hk1 ") == []
+    (tmp_path / "token-of-hk").touch()
+    assert complete("tallyctl --token-file tok") == ["token-of-hk"]
+    assert complete("tallyctl --token-file=tok") == ["token-of-hk"]
+
+
+def test_completion_is_silent_when_nobody_answers(complete, tmp_path):
+    nowhere = {"TALLYD_ADMIN_SOCKET": str(tmp_path / "none")}
+    assert complete("tallyctl node show ", env=nowhere) == []
+    assert complete("tallyctl node show ", env={"TALLYD_URL": "http://127.0.0.1:1"}) == []
+
+
+def test_completion_waits_a_second_at_most(complete, tmp_path):
+    with socket.socket(socket.AF_UNIX) as hanging:
+        hanging.bind(str(tmp_path / "hanging"))
+        hanging.listen()
+        began = time.monotonic()
+        env = {"TALLYD_ADMIN_SOCKET": str(tmp_path / "hanging")}
+        assert complete("tallyctl node show ", env=env) == []
+        assert time.monotonic() - began < seconds(3)
