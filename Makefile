@@ -15,7 +15,7 @@ PYTEST_ARGS ?= $(shell $(firstword $(PYTEST)) -c 'import xdist' 2>/dev/null && \
 CLANG_FORMAT ?= clang-format
 CLANG_TIDY ?= clang-tidy
 
-PACKAGES := libuv libmicrohttpd hiredis sqlite3 libcjson inih
+PACKAGES := libuv libmicrohttpd hiredis sqlite3 libcjson inih libsodium
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES))
 PKG_LIBS := $(shell pkg-config --libs $(PACKAGES)) -lm
 

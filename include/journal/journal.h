@@ -54,6 +54,10 @@ int journal_open(uv_loop_t *loop, int dir_fd, const struct journal_config *confi
  */
 int journal_append(struct journal *journal, struct record *record) MUST_CHECK;
 
+/* Has all that is written synced soon, whatever journal_fsync says: who waits for that
+ * looks at synced_seq with each on_synced. */
+void journal_want_sync(struct journal *journal);
+
 /* True if half of max_bytes is used: a checkpoint would give room. */
 bool journal_wants_checkpoint(const struct journal *journal);
 
