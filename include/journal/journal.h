@@ -3,10 +3,10 @@
  * ones.
  *
  * Appending is one synchronous write() at a known offset, the only call of the loop that
- * may block (design, section 5). Syncing is done on the thread pool, one job at a time,
- * each covering all that was written before it began. A failed fdatasync ends the
- * process: the kernel may have dropped the pages (Rebello et al., USENIX ATC '20), so
- * only a fresh fold knows what is there.
+ * may block (rule 9). Syncing is done on the thread pool, one job at a time, each
+ * covering all that was written before it began. A failed fdatasync ends the process: the
+ * kernel may have dropped the pages (Rebello et al., USENIX ATC '20), so only a fresh
+ * fold knows what is there (rule 10).
  */
 #ifndef TALLYD_JOURNAL_JOURNAL_H
 #define TALLYD_JOURNAL_JOURNAL_H
