@@ -21,6 +21,7 @@ end
 
 function done(summary)
 	local errors = summary.errors
-	io.write(string.format("RESULT %f %d\n", 1e6 * summary.requests / summary.duration,
+	io.write(string.format("RESULT %d %f %d\n", summary.requests,
+		1e6 * summary.requests / summary.duration,
 		errors.status + errors.read + errors.write + errors.connect + errors.timeout))
 end
