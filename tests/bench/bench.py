@@ -1,14 +1,21 @@
 #!/usr/bin/env python3
 """Figures of the real program under wrk, as ratios of runs that alternate. `make bench`.
 
+    make bench
+    make bench BASE=HEAD~1               CPU per report of this program to that of a commit
+    AUTH=NODE:SECRET make bench BASE=...      with credentials, which old programs ignore
+
+BENCH_SECONDS is the length of a run, BENCH_ROUNDS how many of each a median is of.
 Absolute figures depend on the machine; only what was measured in one run compares.
 """
+import argparse
 import json
 import statistics
 import sys
 
 sys.dont_write_bytecode = True
 
+from base import compare_to  # noqa: E402
 from load import knob, load, require, running  # noqa: E402
 
 SECONDS = knob("SECONDS", 3)
@@ -45,7 +52,7 @@ def groups(connections):
           f"({per_second:.0f} reports/s)", flush=True)
 
 
-def main():
+def figures():
     require("wrk", "redis-server")
     groups(64)
     compare("journal_fsync everysec to no", {"journal_fsync": "no"},
@@ -56,6 +63,16 @@ def main():
             {"counters": "cumulative"}, events=100)
     compare("with Redis to without, 100 events", {},
             {"redis": True, "journal_fsync": "everysec"}, events=100)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--base", metavar="COMMIT", help="only what a report costs, now to COMMIT")
+    base = parser.parse_args().base
+    if base:
+        compare_to(base)
+    else:
+        figures()
 
 
 if __name__ == "__main__":
