@@ -12,6 +12,7 @@
 #define TALLYD_ACCOUNT_LEDGER_H
 
 #include "account/account.h"
+#include "account/nodes.h"
 #include "account/repeat.h"
 #include "account/series.h"
 #include "base/hash.h"
