@@ -55,5 +55,6 @@ const struct verb_option *node_add_options(void);
 const struct verb_option *node_set_options(void);
 const struct verb_option *node_secret_options(void);
 const struct verb_option *node_rm_options(void);
+const struct verb_option *node_gate_options(void); /* of close and open */
 
 #endif

@@ -61,7 +61,7 @@ const struct verb_option *node_set_options(void)
 
 const struct verb_option *node_secret_options(void)
 {
-	static const struct verb_option rows[] = {SECRET_STDIN, {0}};
+	static const struct verb_option rows[] = {SECRET_STDIN, REASON, {0}};
 
 	return rows;
 }
@@ -74,6 +74,13 @@ const struct verb_option *node_rm_options(void)
 		REASON,
 		{0},
 	};
+
+	return rows;
+}
+
+const struct verb_option *node_gate_options(void)
+{
+	static const struct verb_option rows[] = {REASON, {0}};
 
 	return rows;
 }
@@ -411,6 +418,7 @@ int node_secret(const struct ctl *ctl)
 	if (path == NULL)
 		return EXIT_USAGE;
 	body = cJSON_CreateObject();
+	add_reason(body, ctl);
 	code = add_secret(body, ctl);
 	if (code == 0)
 		return ctl_do(ctl, "POST", path, body, show_changed);
@@ -455,14 +463,20 @@ static void show_open(const struct ctl *ctl, const cJSON *answer)
 	say_open(member_is_true(answer, "open"));
 }
 
+static int move_gate(const struct ctl *ctl, const char *path)
+{
+	cJSON *body = cJSON_CreateObject();
+
+	add_reason(body, ctl);
+	return ctl_do(ctl, "POST", mem_copy(path), body, show_open);
+}
+
 int node_close(const struct ctl *ctl)
 {
-	return ctl_do(
-		ctl, "POST", mem_copy("/nodes/close"), cJSON_CreateObject(), show_open);
+	return move_gate(ctl, "/nodes/close");
 }
 
 int node_open(const struct ctl *ctl)
 {
-	return ctl_do(
-		ctl, "POST", mem_copy("/nodes/open"), cJSON_CreateObject(), show_open);
+	return move_gate(ctl, "/nodes/open");
 }

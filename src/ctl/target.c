@@ -103,6 +103,16 @@ static int set_url(struct target *target, const char *url, struct errmsg *ret_ms
 	return 0;
 }
 
+/* The daemon reads the same variable, and these two words mean no path there. */
+static const char *socket_from_environment(void)
+{
+	const char *value = from_environment("TALLYD_ADMIN_SOCKET");
+	bool is_path =
+		value != NULL && strcmp(value, "auto") != 0 && strcmp(value, "none") != 0;
+
+	return is_path ? value : NULL;
+}
+
 /* The command line goes before the environment; each may name one of the two. */
 static int choose(const struct args *args, const char **ret_socket, const char **ret_url,
 	struct errmsg *ret_msg)
@@ -114,7 +124,7 @@ static int choose(const struct args *args, const char **ret_socket, const char *
 			"--socket and --url name two daemons; give one of them");
 	if (*ret_socket != NULL || *ret_url != NULL)
 		return 0;
-	*ret_socket = from_environment("TALLYD_ADMIN_SOCKET");
+	*ret_socket = socket_from_environment();
 	*ret_url = from_environment("TALLYD_URL");
 	if (*ret_socket != NULL && *ret_url != NULL)
 		return err_set(ret_msg, EXIT_USAGE,

@@ -17,9 +17,9 @@ const struct verb *verb_rows(void)
 		{"node rm", "NODE", "deletes a node: its reports are refused", node_rm,
 			node_rm_options},
 		{"node close", "", "from now on only nodes with a secret may report",
-			node_close, NULL},
+			node_close, node_gate_options},
 		{"node open", "", "lets nodes without a secret report again", node_open,
-			NULL},
+			node_gate_options},
 		{0},
 	};
 

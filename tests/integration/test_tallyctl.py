@@ -13,7 +13,7 @@ from deadline import BIN, ROOT, seconds, wait_for
 from fake_tallyd import FakeTallyd, now_ms
 from ports import free_port
 from tallyctl import CTL, tallyctl
-from tallyd import environment
+from tallyd import environment, stats
 
 TOKEN = "t0ken-of-an-operator"
 ZONE = {"TZ": "UTC"}
@@ -121,6 +121,8 @@ def test_the_socket_may_come_from_the_environment_and_the_command_line_wins(daem
     env = {"TALLYD_ADMIN_SOCKET": str(tmp_path / "none"), "TALLYD_URL": "http://127.0.0.1:1"}
     assert tallyctl("node", "list", env=env).returncode == 64
     assert tallyctl("node", "list", f"--socket={daemon.path}", env=env).returncode == 0
+    env = {"TALLYD_ADMIN_SOCKET": "auto", "TALLYD_URL": "http://127.0.0.1:1"}  # the daemon's own word
+    assert "127.0.0.1" in tallyctl("node", "list", env=env).stderr
 
 
 def test_nobody_there_is_69(tmp_path):
@@ -194,6 +196,41 @@ def test_proxies_of_the_environment_are_not_asked(remote):
     proxy = f"http://127.0.0.1:{free_port()}"
     env = {"http_proxy": proxy, "HTTP_PROXY": proxy, "ALL_PROXY": proxy, "TALLYD_TOKEN": TOKEN}
     assert tallyctl("status", "--url", remote.url, env=env).returncode == 0
+
+
+# The real daemon.
+
+@pytest.mark.smoke
+def test_status_of_the_real_daemon(tallyd):
+    daemon = tallyd().start()
+    daemon.report(stats("alice", 5, 7))
+    url = f"http://127.0.0.1:{daemon.port}"
+    done = tallyctl("status", "--url", url)
+    assert (done.returncode, done.stderr) == (0, ""), done
+    assert re.search(r"^users +1$", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^redis +none$", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^reports +1 accepted, 0 came again", done.stdout, re.MULTILINE), done.stdout
+    assert daemon.status() == {
+        **json.loads(tallyctl("status", "--url", url, "--json").stdout)["data"],
+        "uptimeSeconds": daemon.status()["uptimeSeconds"]}
+    daemon.stop()
+    assert tallyctl("status", "--url", url).returncode == 69
+
+
+def test_the_rights_of_the_real_daemon(tallyd, tmp_path):
+    path = tmp_path / "api-token"
+    path.write_text(TOKEN + "\n")
+    daemon = tallyd(admin_socket=tmp_path / "admin.sock", api_token_file=path).start()
+    by_socket = tallyctl("status", "--socket", tmp_path / "admin.sock")
+    by_token = tallyctl("status", "--url", f"http://127.0.0.1:{daemon.port}",
+                        "--token-file", path)
+    assert by_socket.returncode == by_token.returncode == 0, (by_socket, by_token)
+    assert "version" in by_socket.stdout and "version" in by_token.stdout
+    without = tallyctl("status", "--url", f"http://127.0.0.1:{daemon.port}")
+    assert without.returncode == 0 and "version" not in without.stdout
+    wrong = tallyctl("status", "--url", f"http://127.0.0.1:{daemon.port}",
+                     env={"TALLYD_TOKEN": "wrong"})
+    assert wrong.returncode == 77, wrong
 
 
 # What it sends.
@@ -441,6 +478,12 @@ def test_node_close_and_open(ctl, daemon):
     assert not daemon.api.is_open
     assert ctl("node", "open").startswith("Names without a secret may report.")
     assert daemon.api.is_open
+
+
+def test_every_command_may_have_a_reason(ctl, daemon):
+    for verb in ("add hk1", "set hk1 --enable", "secret hk1", "rm hk1", "close", "open"):
+        ctl("node", *verb.split(), "--reason", "why not")
+    assert [body["reason"] for _, _, body in commands(daemon)] == ["why not"] * 6
 
 
 # The completion.
