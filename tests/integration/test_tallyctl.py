@@ -1,10 +1,13 @@
 """tallyctl against a stand-in for the daemon, which keeps to the API's contract."""
 import json
 import os
+import pathlib
 import re
 import shlex
+import shutil
 import socket
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -133,15 +136,17 @@ def test_nobody_there_is_69(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody without rights")
-def test_a_socket_without_a_right_to_it_is_77(daemon):
-    daemon.path.chmod(0o600)
-    for directory in (daemon.path.parent, *daemon.path.parents):
-        if directory.owner() == "root" and directory != directory.parent:
-            directory.chmod(directory.stat().st_mode | 0o111)
-    done = subprocess.run(
-        ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", CTL, "status",
-         "--socket", str(daemon.path)], env=environment(), capture_output=True, text=True,
-        check=False)
+def test_a_socket_without_a_right_to_it_is_77():
+    with tempfile.TemporaryDirectory() as directory:  # which others may enter, unlike tmp_path
+        os.chmod(directory, 0o755)
+        program = shutil.copy(CTL, directory)
+        daemon = FakeTallyd(pathlib.Path(directory) / "admin.sock")
+        daemon.path.chmod(0o600)
+        done = subprocess.run(
+            ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", program,
+             "status", "--socket", str(daemon.path)], env=environment(), capture_output=True,
+            text=True, check=False)
+        daemon.close()
     assert done.returncode == 77 and "tallyd-admin" in done.stderr, done
 
 
