@@ -366,13 +366,13 @@ def test_garbage_huge_slow_or_hostile_requests(site):
         assert here.daemon.post("/observer?node=hostile", body.data).status == 400, body.name
     huge = here.daemon.post("/observer", report(*(stats(f"x{i}", 1) for i in range(3000))))
     assert huge.status == 413
-    for data in (b"POST /observer HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{",
+    for data in (b"POST /observer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{",
                  b"POST /obs", b"\x16\x03\x01\x02\x00\x01", b"\0" * 100, b"GET / HTTP/1.1\r\n"):
         hanging.append(RawClient(here.daemon.address))
         hanging[-1].send_whatever_it_takes(data)
     here.has_progressed()
     reset = RawClient(here.daemon.address)
-    reset.send(b"POST /observer HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n"
+    reset.send(b"POST /observer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n"
                + json.dumps({"events": []}).encode())
     reset.reset()
     here.daemon.send_signal(signal.SIGHUP)
