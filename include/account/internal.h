@@ -1,41 +1,100 @@
 /*
- * What ledger.c and cut.c share: the ledger as its own files see it. Nobody else includes
- * this.
+ * The ledger as its own files see it: one struct and one file per kind of thing that it
+ * keeps. Nobody else includes this.
+ *
+ *     users.c services.c repeat_rows.c rejects.c link.c    what is kept, and its rows
+ *     ledger.c                                             reports and start: the order
+ *     cut.c                                                all kinds of rows, as a table
  */
 #ifndef TALLYD_ACCOUNT_INTERNAL_H
 #define TALLYD_ACCOUNT_INTERNAL_H
 
 #include "account/cut.h"
 
-TAILQ_HEAD(user_queue, user);
-TAILQ_HEAD(service_queue, service);
-TAILQ_HEAD(series_queue, series);
+/* users.c */
+
+struct users {
+	struct user *table; /* uthash keeps them in the order they came */
+	struct dirty dirty;
+	size_t n, max;
+	size_t n_in_cut_only; /* of an unfinished cut, and not dirty again since */
+	bool has_view;
+	TAILQ_HEAD(, user) unsent;
+	size_t n_unsent;
+	uint64_t unsent_index;
+};
+
+void users_init(struct users *users, size_t max, bool has_view);
+void users_done(struct users *users);
+struct user *users_find(const struct users *users, const char *id);
+/* Finds or allocates; NULL if memory is short. */
+struct user *users_get(struct users *users, const char *id);
+/* One that users_get() made, and to which nothing was applied, goes again. */
+void users_forget_prepared(struct users *users, const char *id);
+void users_apply(struct ledger *ledger, const struct booking *booking,
+	const struct origin *origin);
+
+/* services.c: services and their series */
+
+struct services {
+	struct service *table;
+	struct dirty dirty, dirty_series;
+	size_t n, n_series;
+};
+
+void services_init(struct services *services);
+void services_done(struct services *services);
+struct service *services_find(const struct services *services, const char *node,
+	enum event_kind kind, const char *name);
+struct service *services_get(struct services *services, const char *node,
+	enum event_kind kind, const char *name);
+void services_forget_prepared(struct services *services, struct service *service);
+void services_make_real(
+	struct services *services, struct service *service, uint64_t now_ms);
+void services_apply(
+	struct ledger *ledger, const struct booking *booking, uint64_t now_ms);
+void series_set_mark(
+	struct services *services, struct series *series, const struct mark *mark);
+
+/* rejects.c */
+
+struct rejects {
+	struct kept_reject *list; /* LEDGER_MAX_REJECTS of them, oldest at 0 */
+	size_t n;
+};
+
+int rejects_init(struct rejects *rejects) MUST_CHECK; /* 0 or ERR_NOMEM */
+void rejects_done(struct rejects *rejects);
+
+/* link.c */
+
+struct link {
+	struct link_record record;
+	uint64_t version, saved_version;
+};
+
+/* The whole. */
 
 struct ledger {
-	struct user *users; /* uthash keeps them in the order they came */
-	struct service *services;
-	struct user_queue dirty_users, unsent_users;
-	struct service_queue dirty_services;
-	struct series_queue dirty_series;
+	struct users users;
+	struct services services;
 	struct repeats repeats;
-	struct kept_reject *rejects; /* LEDGER_MAX_REJECTS of them, oldest at 0 */
-	struct ledger_stats stats;
-	size_t max_users, n_dirty_users, n_dirty_services, n_dirty_series, n_rejects;
-	uint64_t seq, applied_seq, unsent_index, n_measured;
-	struct link_record link;
-	uint64_t link_version, saved_link_version;
-
-	bool has_view;
+	struct rejects rejects;
+	struct link link;
+	uint64_t seq, applied_seq, n_measured;
+	bool has_saturated; /* some total has reached TOTAL_MAX */
 };
 
 /* Saturating; notes if that was needed. */
+uint64_t ledger_add(struct ledger *ledger, uint64_t a, uint64_t b);
 void ledger_add_totals(struct ledger *ledger, struct totals *to, const struct totals *by);
 
-/* Each may stand in its queue already. */
-void ledger_mark_user_dirty(struct ledger *ledger, struct user *user);
-void ledger_mark_service_dirty(struct ledger *ledger, struct service *service);
-void ledger_mark_series_dirty(struct ledger *ledger, struct series *series);
-
-void reject_free(struct kept_reject *reject);
+/* The kinds of rows; cut.c lists them. */
+const struct row_kind *user_rows(void);
+const struct row_kind *service_rows(void);
+const struct row_kind *series_rows(void);
+const struct row_kind *open_report_rows(void);
+const struct row_kind *reject_rows(void);
+const struct row_kind *link_rows(void);
 
 #endif

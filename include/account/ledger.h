@@ -1,7 +1,7 @@
 /*
  * The ledger: all users and services in memory, what of them SQLite does not have yet
  * (dirty), and what Redis has not been told yet (unsent). It is the fold of checkpoint
- * and journal.
+ * and journal. This is its face; what it keeps is in one file per kind, see internal.h.
  *
  * Belongs to the loop's thread. What it owes SQLite leaves as a cut, see cut.h. Users,
  * services and series to which something was applied are never freed before the ledger
@@ -35,8 +35,8 @@ struct user {
 	struct totals unsent;  /* of it, what was not sent to Redis since the last send */
 	uint64_t created_ms, last_seen_ms; /* since 1970; created 0: only prepared */
 	uint64_t view; /* live's: the view that this user was last written to */
-	bool is_dirty, is_in_cut, is_unsent;
-	TAILQ_ENTRY(user) dirty_link;
+	bool is_in_cut, is_unsent;
+	struct row row;
 	TAILQ_ENTRY(user) unsent_link;
 	UT_hash_handle hh;
 	size_t id_len;
@@ -47,8 +47,7 @@ struct service {
 	struct totals pending; /* `used` is not kept for services */
 	struct counters last;  /* gauges as last seen; bytes: totals since ever */
 	uint64_t updated_ms;
-	bool is_dirty;
-	TAILQ_ENTRY(service) dirty_link;
+	struct row row;
 	UT_hash_handle hh;
 	enum event_kind kind;
 	const char *node, *name;    /* inside key */

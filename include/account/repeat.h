@@ -15,6 +15,7 @@
 #define TALLYD_ACCOUNT_REPEAT_H
 
 #include "account/account.h"
+#include "account/row.h"
 #include "base/delivery.h"
 
 #include <sys/queue.h>
@@ -46,8 +47,7 @@ struct stream {
 	unsigned n_open;
 	uint64_t last_ms;     /* when it last reported */
 	uint64_t reported_ms; /* how long it has been reporting */
-	bool is_dirty;        /* `open` is not as in SQLite */
-	TAILQ_ENTRY(stream) dirty_link;
+	struct row row;       /* dirty: `open` is not as in SQLite */
 };
 
 /* Connections whose reports were proved since the last record, which the next one is to
@@ -64,9 +64,9 @@ struct repeats {
 					they spread well */
 	size_t n_buckets;
 	struct open_report *spare; /* what repeats_note() needs */
-	TAILQ_HEAD(, stream) dirty;
+	struct dirty dirty;        /* streams */
 	struct proofs proofs;
-	size_t n_open, n_dirty;
+	size_t n_open;
 	uint64_t last_conn; /* the highest that any has rested on */
 	uint64_t n_dropped; /* because there were too many */
 };
@@ -104,8 +104,5 @@ void repeats_prove(struct repeats *repeats, uint64_t conn);
 
 /* The sender of the stream has begun anew: it repeats nothing. */
 void repeats_lapse(struct repeats *repeats, struct stream *stream);
-
-void repeats_mark_dirty(struct repeats *repeats, struct stream *stream);
-void repeats_mark_clean(struct repeats *repeats, struct stream *stream);
 
 #endif

@@ -12,9 +12,8 @@
 #define TALLYD_ACCOUNT_SERIES_H
 
 #include "account/account.h"
+#include "account/row.h"
 #include "base/hash.h"
-
-#include <sys/queue.h>
 
 /* How often the counters of a service have begun anew. Between `running` and `ready` two
  * epochs are valid: that of the old handler, and `last`, of who began before `ready` was
@@ -34,9 +33,8 @@ struct series {
 	struct mark scratch;   /* as far as a report that is not accepted yet has come */
 	uint64_t measured_for; /* that report, see series_measure() */
 	bool is_known, was_known; /* has a mark; has one in scratch */
-	bool is_dirty;
+	struct row row;
 	struct service *service;
-	TAILQ_ENTRY(series) dirty_link;
 	UT_hash_handle hh; /* in its service's table, by client */
 	char client[];
 };
@@ -46,6 +44,9 @@ struct series *series_get(
 	struct series **table, const char *client, struct service *service);
 
 struct series *series_find(struct series *table, const char *client);
+
+/* One that has no mark goes again. */
+void series_forget_unknown(struct series **table, const char *client);
 
 /*
  * Turns the counters of prepared bookings from values into deltas, and gives each its

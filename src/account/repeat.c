@@ -8,29 +8,13 @@
 void repeats_init(struct repeats *repeats)
 {
 	*repeats = (struct repeats){0};
-	TAILQ_INIT(&repeats->dirty);
+	dirty_init(&repeats->dirty);
 }
 
 void stream_init(struct stream *stream, struct service *service)
 {
 	*stream = (struct stream){.service = service};
 	TAILQ_INIT(&stream->open);
-}
-
-void repeats_mark_dirty(struct repeats *repeats, struct stream *stream)
-{
-	if (stream->is_dirty)
-		return;
-	stream->is_dirty = true;
-	TAILQ_INSERT_TAIL(&repeats->dirty, stream, dirty_link);
-	repeats->n_dirty++;
-}
-
-void repeats_mark_clean(struct repeats *repeats, struct stream *stream)
-{
-	stream->is_dirty = false;
-	TAILQ_REMOVE(&repeats->dirty, stream, dirty_link);
-	repeats->n_dirty--;
 }
 
 static struct conn_bucket *bucket_of(const struct repeats *repeats, uint64_t conn)
@@ -50,7 +34,7 @@ static void rest_on(
 	report->reported_ms = stream->reported_ms;
 	LIST_INSERT_HEAD(bucket_of(repeats, report->conn), report, conn_link);
 	TAILQ_INSERT_TAIL(&stream->open, report, link);
-	repeats_mark_dirty(repeats, stream);
+	dirty_mark(&repeats->dirty, &stream->row);
 }
 
 /* Its memory is the next one's, if none is kept for that yet. */
@@ -62,7 +46,7 @@ static void end(struct repeats *repeats, struct open_report *report)
 	TAILQ_REMOVE(&stream->open, report, link);
 	stream->n_open--;
 	repeats->n_open--;
-	repeats_mark_dirty(repeats, stream);
+	dirty_mark(&repeats->dirty, &stream->row);
 	if (repeats->spare == NULL)
 		repeats->spare = report;
 	else
@@ -151,7 +135,7 @@ int repeats_load(
 	if (code != 0 || find_by_conn(repeats, origin->conn) != NULL)
 		return code;
 	open_new(repeats, stream, origin);
-	repeats_mark_clean(repeats, stream);
+	dirty_clean(&repeats->dirty, &stream->row);
 	return 0;
 }
 

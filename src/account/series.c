@@ -46,6 +46,16 @@ struct series *series_get(
 	return series;
 }
 
+void series_forget_unknown(struct series **table, const char *client)
+{
+	struct series *series = series_find(*table, client);
+
+	if (series != NULL && !series->is_known) {
+		HASH_DEL(*table, series);
+		free(series);
+	}
+}
+
 static bool is_below(const struct counters *now, const struct mark *mark)
 {
 	return now->input_bytes < mark->input_bytes ||

@@ -114,11 +114,11 @@ TEST(an_accepted_report_is_open_and_rests_on_its_connection)
 
 	begin(&rig);
 	assert_open(&rig, "");
-	assert_false(rig.stream.is_dirty);
+	assert_false(rig.stream.row.is_dirty);
 	report(&rig, 10, 'a');
 	assert_open(&rig, "1@10");
-	assert_true(rig.stream.is_dirty);
-	assert_false(rig.other.is_dirty);
+	assert_true(rig.stream.row.is_dirty);
+	assert_false(rig.other.row.is_dirty);
 	assert_int_equal(TAILQ_FIRST(&rig.stream.open)->time_ms, 1000000);
 	end(&rig);
 }
@@ -615,12 +615,12 @@ TEST(a_loaded_report_is_open_and_not_dirty)
 		assert_int_equal(repeats_load(&rig.repeats, &rig.stream, &origin), 0);
 	}
 	assert_open(&rig, "5@10 6@11 7@12");
-	assert_false(rig.stream.is_dirty);
-	assert_int_equal(rig.repeats.n_dirty, 0);
+	assert_false(rig.stream.row.is_dirty);
+	assert_int_equal(rig.repeats.dirty.n, 0);
 	repeat(&rig, 20, 'a', 6);
 	repeats_prove(&rig.repeats, 12);
 	assert_open(&rig, "5@10 6@20");
-	assert_true(rig.stream.is_dirty);
+	assert_true(rig.stream.row.is_dirty);
 	end(&rig);
 }
 
@@ -661,20 +661,20 @@ TEST(a_stream_is_dirty_once_until_it_is_marked_clean)
 	begin(&rig);
 	report(&rig, 10, 'a');
 	report(&rig, 11, 'a');
-	assert_int_equal(rig.repeats.n_dirty, 1);
+	assert_int_equal(rig.repeats.dirty.n, 1);
 	report_in(&rig, &rig.other, 12, 'a');
-	assert_int_equal(rig.repeats.n_dirty, 2);
-	repeats_mark_clean(&rig.repeats, &rig.stream);
-	assert_ptr_equal(TAILQ_FIRST(&rig.repeats.dirty), &rig.other);
-	assert_int_equal(rig.repeats.n_dirty, 1);
+	assert_int_equal(rig.repeats.dirty.n, 2);
+	dirty_clean(&rig.repeats.dirty, &rig.stream.row);
+	assert_ptr_equal(TAILQ_FIRST(&rig.repeats.dirty.list), &rig.other.row);
+	assert_int_equal(rig.repeats.dirty.n, 1);
 	repeats_prove(&rig.repeats, 10); /* what is open has changed */
-	assert_int_equal(rig.repeats.n_dirty, 2);
-	repeats_mark_clean(&rig.repeats, &rig.stream);
-	repeats_mark_clean(&rig.repeats, &rig.other);
+	assert_int_equal(rig.repeats.dirty.n, 2);
+	dirty_clean(&rig.repeats.dirty, &rig.stream.row);
+	dirty_clean(&rig.repeats.dirty, &rig.other.row);
 	repeats_prove(&rig.repeats, 99);
-	repeats_mark_dirty(&rig.repeats, &rig.stream);
-	repeats_mark_dirty(&rig.repeats, &rig.stream);
-	assert_int_equal(rig.repeats.n_dirty, 1);
+	dirty_mark(&rig.repeats.dirty, &rig.stream.row);
+	dirty_mark(&rig.repeats.dirty, &rig.stream.row);
+	assert_int_equal(rig.repeats.dirty.n, 1);
 	end(&rig);
 }
 

@@ -1,0 +1,345 @@
+/*
+ * Services, and the series of their cumulative counters.
+ */
+#include "account/internal.h"
+#include "base/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void services_init(struct services *services)
+{
+	dirty_init(&services->dirty);
+	dirty_init(&services->dirty_series);
+}
+
+static void free_service(struct service *service)
+{
+	struct series *series = service->series, *next;
+
+	HASH_CLEAR(hh, service->series);
+	for (; series != NULL; series = next) {
+		next = series->hh.next;
+		free(series);
+	}
+	free(service);
+}
+
+void services_done(struct services *services)
+{
+	struct service *service = services->table, *next;
+
+	HASH_CLEAR(hh, services->table);
+	for (; service != NULL; service = next) {
+		next = service->hh.next;
+		free_service(service);
+	}
+}
+
+/* The key is: node NUL kind name. Returns its length. */
+#define SERVICE_KEY_BYTES (2 * NAME_MAX_BYTES + 3)
+static size_t make_key(
+	char *key, const char *node, enum event_kind kind, const char *name)
+{
+	size_t node_len = strnlen(node, NAME_MAX_BYTES),
+	       name_len = strnlen(name, NAME_MAX_BYTES);
+
+	memcpy(key, node, node_len);
+	key[node_len] = '\0';
+	key[node_len + 1] = kind == KIND_SERVICE ? 's' : 'h';
+	memcpy(key + node_len + 2, name, name_len);
+	key[node_len + 2 + name_len] = '\0';
+	return node_len + 2 + name_len;
+}
+
+static struct service *find(const struct services *services, const char *key, size_t len)
+{
+	struct service *service;
+
+	HASH_FIND(hh, services->table, key, len, service);
+	return service;
+}
+
+struct service *services_find(const struct services *services, const char *node,
+	enum event_kind kind, const char *name)
+{
+	char key[SERVICE_KEY_BYTES];
+	size_t len = make_key(key, node, kind, name);
+
+	return find(services, key, len);
+}
+
+/* Both kinds of one service begin anew together. */
+static void join_other_kind(struct services *services, struct service *service)
+{
+	struct service *other = services_find(services, service->node,
+		service->kind == KIND_SERVICE ? KIND_HANDLER : KIND_SERVICE,
+		service->name);
+
+	if (other == NULL)
+		return;
+	service->other = other;
+	service->epoch = other->epoch;
+	other->other = service;
+}
+
+struct service *services_get(struct services *services, const char *node,
+	enum event_kind kind, const char *name)
+{
+	char key[SERVICE_KEY_BYTES];
+	size_t len = make_key(key, node, kind, name);
+	struct service *service = find(services, key, len);
+
+	if (service != NULL)
+		return service;
+	service = calloc(1, sizeof(*service) + len + 1);
+	if (service == NULL)
+		return NULL;
+	memcpy(service->key, key, len + 1);
+	service->node = service->key;
+	service->name = service->key + strlen(service->key) + 2;
+	service->kind = kind;
+	stream_init(&service->stream, service);
+	join_other_kind(services, service);
+	HASH_ADD_KEYPTR(hh, services->table, service->key, len, service);
+	return service;
+}
+
+void services_forget_prepared(struct services *services, struct service *service)
+{
+	if (service->updated_ms != 0)
+		return;
+	if (service->other != NULL)
+		service->other->other = NULL;
+	/* The analyzer does not see that what was found stands in the table. */
+	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
+	HASH_DEL(services->table, service);
+	free_service(service);
+}
+
+/* A service is real from the first time something was applied to it. */
+void services_make_real(
+	struct services *services, struct service *service, uint64_t now_ms)
+{
+	services->n += service->updated_ms == 0;
+	service->updated_ms = now_ms;
+}
+
+void series_set_mark(
+	struct services *services, struct series *series, const struct mark *mark)
+{
+	services->n_series += !series->is_known;
+	series->is_known = true;
+	series->mark = *mark;
+}
+
+static void enter_epoch(struct ledger *ledger, struct service *service, const char *state)
+{
+	struct epoch before = service->epoch;
+
+	if (epoch_enter(&service->epoch, state))
+		repeats_lapse(&ledger->repeats, &service->stream);
+	if (before.last != service->epoch.last ||
+		before.is_starting != service->epoch.is_starting)
+		dirty_mark(&ledger->services.dirty, &service->row);
+}
+
+static void enter_state(struct ledger *ledger, struct service *service, const char *state)
+{
+	memset(service->state, 0, sizeof(service->state));
+	strncpy(service->state, state, sizeof(service->state) - 1);
+	enter_epoch(ledger, service, state);
+	/* Which may be only prepared yet: then a later booking of this report is for it.
+	 */
+	if (service->other != NULL)
+		enter_epoch(ledger, service->other, state);
+}
+
+static void add_counters(
+	struct ledger *ledger, struct service *service, const struct counters *counters)
+{
+	struct totals delta = {0, counters->input_bytes, counters->output_bytes};
+
+	ledger_add_totals(ledger, &service->pending, &delta);
+	service->last.input_bytes =
+		ledger_add(ledger, service->last.input_bytes, delta.input);
+	service->last.output_bytes =
+		ledger_add(ledger, service->last.output_bytes, delta.output);
+	service->last.total_conns = counters->total_conns;
+	service->last.current_conns = counters->current_conns;
+	service->last.total_errs = counters->total_errs;
+}
+
+void services_apply(struct ledger *ledger, const struct booking *booking, uint64_t now_ms)
+{
+	struct services *services = &ledger->services;
+	struct service *service = booking->in_service;
+
+	services_make_real(services, service, now_ms);
+	dirty_mark(&services->dirty, &service->row);
+	if (booking->state[0] != '\0')
+		enter_state(ledger, service, booking->state);
+	else
+		add_counters(ledger, service, &booking->counters);
+	if (booking->in_series != NULL) {
+		series_set_mark(services, booking->in_series, &booking->mark);
+		dirty_mark(&services->dirty_series, &booking->in_series->row);
+	}
+}
+
+int ledger_load_service(struct ledger *ledger, const char *node, enum event_kind kind,
+	const char *name, const struct counters *last, const char *state,
+	const struct epoch *epoch)
+{
+	struct service *service = services_get(&ledger->services, node, kind, name);
+
+	if (service == NULL)
+		return ERR_NOMEM;
+	services_make_real(&ledger->services, service, 1);
+	service->last = *last;
+	service->epoch = *epoch;
+	strncpy(service->state, state, sizeof(service->state) - 1);
+	return 0;
+}
+
+int ledger_load_series(struct ledger *ledger, const char *node, enum event_kind kind,
+	const char *name, const char *client, const struct mark *mark)
+{
+	struct service *service = services_get(&ledger->services, node, kind, name);
+	struct series *series =
+		service != NULL ? series_get(&service->series, client, service) : NULL;
+
+	if (series == NULL)
+		return ERR_NOMEM;
+	services_make_real(&ledger->services, service, 1);
+	series_set_mark(&ledger->services, series, mark);
+	return 0;
+}
+
+bool ledger_has_service(const struct ledger *ledger, const char *node,
+	enum event_kind kind, const char *name)
+{
+	const struct service *service =
+		services_find(&ledger->services, node, kind, name);
+
+	return service != NULL && service->updated_ms != 0;
+}
+
+bool ledger_has_series(const struct ledger *ledger, const char *node,
+	enum event_kind kind, const char *name, const char *client)
+{
+	const struct service *service =
+		services_find(&ledger->services, node, kind, name);
+
+	return service != NULL && series_find(service->series, client) != NULL;
+}
+
+bool ledger_has_room_for_services(const struct ledger *ledger, size_t n)
+{
+	return ledger->services.n + n <= LEDGER_MAX_SERVICES;
+}
+
+bool ledger_has_room_for_series(const struct ledger *ledger, size_t n)
+{
+	return ledger->services.n_series + n <=
+		LEDGER_SERIES_PER_USER * ledger->users.max + LEDGER_MAX_SERVICES;
+}
+
+/* The rows of services */
+
+static bool is_dirty(const struct ledger *ledger)
+{
+	return ledger->services.dirty.n > 0;
+}
+
+static int reserve(const struct ledger *ledger, struct cut *cut)
+{
+	cut->services = calloc(ledger->services.dirty.n + 1, sizeof(*cut->services));
+	return cut->services != NULL ? 0 : ERR_NOMEM;
+}
+
+static void move(struct ledger *ledger, struct cut *cut)
+{
+	struct row *row;
+
+	while ((row = dirty_take(&ledger->services.dirty)) != NULL) {
+		struct service *service = ROW_OF(struct service, row);
+		struct cut_service *moved = &cut->services[cut->n_services++];
+
+		*moved = (struct cut_service){.service = service,
+			.increment = service->pending,
+			.last = service->last,
+			.updated_ms = service->updated_ms,
+			.epoch = service->epoch};
+		memcpy(moved->state, service->state, sizeof(moved->state));
+		service->pending = (struct totals){0};
+	}
+}
+
+static void failed(struct ledger *ledger, struct cut *cut)
+{
+	for (size_t i = 0; i < cut->n_services; i++) {
+		/* The cut says const for the pool's sake; the ledger owns the service. */
+		struct service *service = (struct service *)cut->services[i].service;
+
+		ledger_add_totals(ledger, &service->pending, &cut->services[i].increment);
+		dirty_mark(&ledger->services.dirty, &service->row);
+	}
+}
+
+static void done(struct cut *cut)
+{
+	free(cut->services);
+}
+
+const struct row_kind *service_rows(void)
+{
+	static const struct row_kind kind = {is_dirty, reserve, move, NULL, failed, done};
+
+	return &kind;
+}
+
+/* The rows of series. A mark is never alone: its service is dirty too. */
+
+static bool is_series_dirty(const struct ledger *ledger)
+{
+	return ledger->services.dirty_series.n > 0;
+}
+
+static int reserve_series(const struct ledger *ledger, struct cut *cut)
+{
+	cut->series = calloc(ledger->services.dirty_series.n + 1, sizeof(*cut->series));
+	return cut->series != NULL ? 0 : ERR_NOMEM;
+}
+
+static void move_series(struct ledger *ledger, struct cut *cut)
+{
+	struct row *row;
+
+	while ((row = dirty_take(&ledger->services.dirty_series)) != NULL) {
+		struct series *series = ROW_OF(struct series, row);
+
+		cut->series[cut->n_series++] = (struct cut_series){series, series->mark};
+	}
+}
+
+static void series_failed(struct ledger *ledger, struct cut *cut)
+{
+	/* As above: the ledger's own. */
+	for (size_t i = 0; i < cut->n_series; i++)
+		dirty_mark(&ledger->services.dirty_series,
+			&((struct series *)cut->series[i].series)->row);
+}
+
+static void series_done(struct cut *cut)
+{
+	free(cut->series);
+}
+
+const struct row_kind *series_rows(void)
+{
+	static const struct row_kind kind = {is_series_dirty, reserve_series, move_series,
+		NULL, series_failed, series_done};
+
+	return &kind;
+}

@@ -1,0 +1,91 @@
+/* Users: increments, `batch_size` of them per statement. */
+#include "store/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define COLUMNS 6
+
+/* clang-format off: it does not know what to do with strings made of macros */
+static const char head[] =
+	"INSERT INTO "
+	"users(id,used_traffic,input_bytes,output_bytes,created_at,last_seen_at)VALUES";
+static const char tail[] =
+	" ON CONFLICT(id)DO UPDATE SET " SATURATE("used_traffic") "," SATURATE(
+		"input_bytes") "," SATURATE("output_bytes") ",last_seen_at=excluded.last_"
+							    "seen_at";
+/* clang-format on */
+
+int users_prepare(struct store *store, size_t rows, sqlite3_stmt **ret_stmt)
+{
+	static const char row[] = ",(?,?,?,?,?,?)";
+	size_t size = sizeof(head) + sizeof(tail) + rows * sizeof(row);
+	char *sql = malloc(size), *at = sql;
+	int code;
+
+	if (sql == NULL)
+		return SQLITE_NOMEM;
+	at = stpcpy(at, head);
+	for (size_t i = 0; i < rows; i++)
+		at = stpcpy(at, i == 0 ? row + 1 : row);
+	(void)stpcpy(at, tail);
+	code = sql_prepare(store, sql, ret_stmt);
+	free(sql);
+	return code;
+}
+
+static int load(struct ledger *ledger, sqlite3_stmt *row)
+{
+	struct totals total = {sql_u64(row, 1), sql_u64(row, 2), sql_u64(row, 3)};
+
+	return ledger_load_user(
+		ledger, sql_text(row, 0), total, sql_u64(row, 4), sql_u64(row, 5));
+}
+
+static void bind(sqlite3_stmt *stmt, const struct cut_user *users, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		int index = (int)i * COLUMNS;
+
+		sql_bind_text(stmt, index + 1, users[i].user->id);
+		sql_bind_u64(stmt, index + 2, users[i].increment.used);
+		sql_bind_u64(stmt, index + 3, users[i].increment.input);
+		sql_bind_u64(stmt, index + 4, users[i].increment.output);
+		sql_bind_u64(stmt, index + 5, users[i].created_ms);
+		sql_bind_u64(stmt, index + 6, users[i].last_seen_ms);
+	}
+}
+
+static int write(struct store *store, sqlite3_stmt **stmts, const struct cut *cut)
+{
+	size_t done = 0, rest = cut->n_users % store->batch_size;
+	sqlite3_stmt *last = NULL;
+	int code = SQLITE_OK;
+
+	(void)stmts;
+	for (; done + store->batch_size <= cut->n_users && code == SQLITE_OK;
+		done += store->batch_size, store->n_user_statements++) {
+		bind(store->users, cut->users + done, store->batch_size);
+		code = sql_run(store->users);
+	}
+	if (code != SQLITE_OK || rest == 0)
+		return code;
+	code = users_prepare(store, rest, &last);
+	if (code != SQLITE_OK)
+		return code;
+	bind(last, cut->users + done, rest);
+	code = sql_run(last);
+	(void)sqlite3_finalize(last); /* its code is the step's */
+	store->n_user_statements++;
+	return code;
+}
+
+const struct table *users_table(void)
+{
+	static const struct table table = {
+		"SELECT id,used_traffic,input_bytes,output_bytes,created_at,last_seen_at "
+		"FROM users",
+		load, {NULL}, write};
+
+	return &table;
+}
