@@ -15,7 +15,7 @@ PYTEST_ARGS ?= $(shell $(firstword $(PYTEST)) -c 'import xdist' 2>/dev/null && \
 CLANG_FORMAT ?= clang-format
 CLANG_TIDY ?= clang-tidy
 
-PACKAGES := libuv libmicrohttpd hiredis sqlite3 libcjson inih
+PACKAGES := libuv libmicrohttpd hiredis sqlite3 libcjson inih libsodium
 PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES))
 PKG_LIBS := $(shell pkg-config --libs $(PACKAGES)) -lm
 
@@ -130,7 +130,7 @@ coverage: ## line coverage of src/ by all tests; fails under 85 %
 	gcovr -r . --object-directory build/coverage -f src/ -s --fail-under-line 85
 
 .PHONY: lint format format-check
-lint: ## static checks of C, shell, includes and options
+lint: ## static checks of C, shell, includes, rules and options
 	$(MAKE) WERROR=1 VARIANT=lint all
 	cppcheck --quiet --std=c11 --language=c --enable=warning,performance,portability \
 		--inline-suppr --error-exitcode=1 -Iinclude --include=$(QUEUE_H) --suppress=missingIncludeSystem --suppress=ctuuninitvar src
@@ -138,6 +138,7 @@ lint: ## static checks of C, shell, includes and options
 		$(CLANG_TIDY) --quiet --warnings-as-errors='*' {} -- $(filter-out -f%,$(ALL_CFLAGS))
 	shellcheck scripts/quickstart scripts/tallyd-setup scripts/test scripts/lib.sh .ci/run
 	scripts/check-includes
+	scripts/check-rules
 	scripts/check-options $(abspath build/lint/tallyd)
 
 format: ## lets clang-format decide

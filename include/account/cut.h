@@ -6,13 +6,14 @@
 #ifndef TALLYD_ACCOUNT_CUT_H
 #define TALLYD_ACCOUNT_CUT_H
 
+#include "account/command.h"
 #include "account/ledger.h"
 
 /* What SQLite lacks: the increments since the last cut that was committed. */
 struct cut_user {
 	struct user *user; /* the pool reads only user->id, which never changes */
 	struct totals increment;
-	uint64_t created_ms, last_seen_ms;
+	uint64_t created_ms, last_seen_ms, life;
 };
 
 struct cut_service {
@@ -34,6 +35,12 @@ struct cut_open_report {
 	struct origin origin;
 };
 
+struct cut_node {
+	struct node *node; /* the pool reads only its name */
+	bool is_gone;      /* its row is to go */
+	struct node_kept kept;
+};
+
 struct cut {
 	uint64_t prev_seq, seq; /* applied_seq before and after */
 	struct cut_user *users;
@@ -52,6 +59,13 @@ struct cut {
 	bool has_link;
 	struct link_record link;
 	uint64_t link_version;
+	struct cut_node *nodes;
+	size_t n_nodes;
+	bool has_open, is_open;
+	uint64_t open_version;
+	struct audit_list audit;
+	struct done_command **commands; /* the pool reads all but the links of them */
+	size_t n_commands;
 };
 
 /* True if a cut would hold anything that cannot wait for more. */

@@ -2,14 +2,17 @@
  * The ledger as its own files see it: one struct and one file per kind of thing that it
  * keeps. Nobody else includes this.
  *
- *     users.c services.c repeat_rows.c rejects.c link.c    what is kept, and its rows
- *     ledger.c                                             reports and start: the order
- *     cut.c                                                all kinds of rows, as a table
+ *     users.c services.c repeat_rows.c rejects.c    what is kept, and its rows
+ *     link.c nodes.c audit.c
+ *     ledger.c command.c                            reports and commands: the order
+ *     cut.c                                         all kinds of rows, as a table
  */
 #ifndef TALLYD_ACCOUNT_INTERNAL_H
 #define TALLYD_ACCOUNT_INTERNAL_H
 
+#include "account/command.h"
 #include "account/cut.h"
+#include "base/text.h"
 
 /* users.c */
 
@@ -55,6 +58,9 @@ void services_apply(
 	struct ledger *ledger, const struct booking *booking, uint64_t now_ms);
 void series_set_mark(
 	struct services *services, struct series *series, const struct mark *mark);
+/* What its services report next counts in full; the open reports of them lapse. */
+void services_forget_marks(struct ledger *ledger, const char *node);
+void services_lapse(struct ledger *ledger, const char *node);
 
 /* rejects.c */
 
@@ -73,6 +79,40 @@ struct link {
 	uint64_t version, saved_version;
 };
 
+/* nodes.c */
+
+struct nodes {
+	struct node *table;
+	struct dirty dirty;
+	size_t n, n_secrets;
+	bool is_open;
+	uint64_t open_version, saved_open_version;
+};
+
+void nodes_init(struct nodes *nodes);
+void nodes_done(struct nodes *nodes);
+/* Finds or allocates; NULL if memory is short. */
+struct node *nodes_get(struct nodes *nodes, const char *name);
+void nodes_set(struct nodes *nodes, struct node *node, const struct node_kept *kept);
+void nodes_forget(struct nodes *nodes, const char *name);
+void nodes_set_open(struct nodes *nodes, bool is_open);
+
+/* audit.c */
+
+struct audit {
+	struct audit_list entries; /* that no cut has taken */
+	TAILQ_HEAD(, done_command) done;
+	struct done_command *by_key;
+	struct dirty dirty_done;
+};
+
+void audit_init(struct audit *audit);
+void audit_done(struct audit *audit);
+int audit_prepare(struct command *command) MUST_CHECK; /* 0 or ERR_NOMEM */
+void audit_forget(struct command *command);
+void audit_apply(
+	struct audit *audit, const struct command *command, const struct origin *origin);
+
 /* The whole. */
 
 struct ledger {
@@ -81,6 +121,8 @@ struct ledger {
 	struct repeats repeats;
 	struct rejects rejects;
 	struct link link;
+	struct nodes nodes;
+	struct audit audit;
 	uint64_t seq, applied_seq, n_measured;
 	bool has_saturated; /* some total has reached TOTAL_MAX */
 };
@@ -96,5 +138,9 @@ const struct row_kind *series_rows(void);
 const struct row_kind *open_report_rows(void);
 const struct row_kind *reject_rows(void);
 const struct row_kind *link_rows(void);
+const struct row_kind *node_rows(void);
+const struct row_kind *open_rows(void);
+const struct row_kind *audit_rows(void);
+const struct row_kind *done_command_rows(void);
 
 #endif

@@ -34,6 +34,7 @@ struct user {
 	struct totals pending; /* of it, what no cut has taken */
 	struct totals unsent;  /* of it, what was not sent to Redis since the last send */
 	uint64_t created_ms, last_seen_ms; /* since 1970; created 0: only prepared */
+	uint64_t life; /* the sequence of the record that made it; 0: older than lives */
 	uint64_t view; /* live's: the view that this user was last written to */
 	bool is_in_cut, is_unsent;
 	struct row row;
@@ -99,7 +100,7 @@ void ledger_free(struct ledger *ledger);
 
 /* Start: a row of the checkpoint. 0 or ERR_NOMEM. */
 int ledger_load_user(struct ledger *ledger, const char *id, struct totals total,
-	uint64_t created_ms, uint64_t last_seen_ms) MUST_CHECK;
+	uint64_t created_ms, uint64_t last_seen_ms, uint64_t life) MUST_CHECK;
 int ledger_load_service(struct ledger *ledger, const char *node, enum event_kind kind,
 	const char *name, const struct counters *last, const char *state,
 	const struct epoch *epoch) MUST_CHECK;

@@ -4,7 +4,7 @@
  *
  * The body is what GOST v3 posts (go-gost/x, observer/plugin/http.go): {"events":[{kind,
  * service, client, type, stats | status}]}. A bad event is set aside with its reason and
- * costs the others nothing (rules 5 and 6 of the design). Pure: no I/O, no log, no state.
+ * costs the others nothing (rules 5 and 6). Pure: no I/O, no log, no state.
  */
 #ifndef TALLYD_ACCOUNT_REPORT_H
 #define TALLYD_ACCOUNT_REPORT_H

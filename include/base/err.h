@@ -1,6 +1,6 @@
 /*
- * The one list of errors: what each is called, which HTTP status and which exit code it
- * means.
+ * The one list of errors: what each is called, for people and for programs, which HTTP
+ * status and which exit code it means.
  *
  * Functions that can fail return 0 or one of these negative codes. Those that fail at
  * start, where an operator reads the reason, also fill a `struct errmsg` with the whole
@@ -37,9 +37,16 @@ enum err {
 	ERR_LOCKED = -20,        /* another instance holds data_dir */
 	ERR_LISTEN = -21,        /* an address cannot be bound */
 	ERR_CONFIG = -22,
-	ERR_DATA_DIR = -23, /* data_dir cannot be made or entered */
-	ERR_END = -24,      /* a reader came to the end of its bytes */
-	ERR_HUNG_UP = -25,  /* the client has gone, before its report was accepted */
+	ERR_DATA_DIR = -23,      /* data_dir cannot be made or entered */
+	ERR_END = -24,           /* a reader came to the end of its bytes */
+	ERR_HUNG_UP = -25,       /* the client has gone, before its report was accepted */
+	ERR_UNAUTHORIZED = -26,  /* a credential is missing or wrong */
+	ERR_FORBIDDEN = -27,     /* who asks is known, or no credential would help */
+	ERR_NOT_FOUND = -28,     /* no such path, user or node */
+	ERR_METHOD = -29,        /* the path does not answer that method */
+	ERR_CONFLICT = -30,      /* it is there already, or not in that state */
+	ERR_KEY_REUSED = -31,    /* an Idempotency-Key with another body */
+	ERR_NODE_DISABLED = -32, /* its reports wait in its GOST */
 };
 
 /* Exit codes of the program (sysexits.h); 0 is a clean stop. */
@@ -58,6 +65,10 @@ struct errmsg {
 
 /* Says what `code` means, in a few words without a full stop. Never NULL. */
 const char *err_text(int code);
+
+/* The word for it in the answers of the API, e.g. bad_request. Several codes share one.
+ */
+const char *err_word(int code);
 
 /* The HTTP status that tells a client about `code`; 500 for what it should never see. */
 int err_http_status(int code);

@@ -20,4 +20,9 @@ bool text_is_name(const char *text);
  * hide what follows; so does what is no such triple. */
 size_t text_unescape(char *text);
 
+/* Writes `text` as what may stand between the quotes of a JSON string; what is no UTF-8
+ * becomes `?`, and what does not fit is left out, never half of a character. Returns the
+ * length. `size` is at least 1. */
+size_t text_to_json(char *to, size_t size, const char *text);
+
 #endif

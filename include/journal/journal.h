@@ -3,10 +3,10 @@
  * ones.
  *
  * Appending is one synchronous write() at a known offset, the only call of the loop that
- * may block (design, section 5). Syncing is done on the thread pool, one job at a time,
- * each covering all that was written before it began. A failed fdatasync ends the
- * process: the kernel may have dropped the pages (Rebello et al., USENIX ATC '20), so
- * only a fresh fold knows what is there.
+ * may block (rule 9). Syncing is done on the thread pool, one job at a time, each
+ * covering all that was written before it began. A failed fdatasync ends the process: the
+ * kernel may have dropped the pages (Rebello et al., USENIX ATC '20), so only a fresh
+ * fold knows what is there (rule 10).
  */
 #ifndef TALLYD_JOURNAL_JOURNAL_H
 #define TALLYD_JOURNAL_JOURNAL_H
@@ -53,6 +53,10 @@ int journal_open(uv_loop_t *loop, int dir_fd, const struct journal_config *confi
  * and the next call may succeed.
  */
 int journal_append(struct journal *journal, struct record *record) MUST_CHECK;
+
+/* Has all that is written synced soon, whatever journal_fsync says: who waits for that
+ * looks at synced_seq with each on_synced. */
+void journal_want_sync(struct journal *journal);
 
 /* True if half of max_bytes is used: a checkpoint would give room. */
 bool journal_wants_checkpoint(const struct journal *journal);

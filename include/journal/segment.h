@@ -1,11 +1,12 @@
 /*
  * Segment files: data_dir/journal/NNNNNNNNNN.seg, numbered in the order they were begun.
  *
- *     magic "TALLYJ1\n" | first_seq u64 | synced_seq u64 | created_ms u64 | crc u32 |
- * zero u32
+ *     magic "TALLYJ2\n" | first_seq u64 | synced_seq u64 | created_ms u64 | crc u32 |
+ *         zero u32
  *
- * The header names the sequence of the first record. A file that is shorter than its
- * header was prepared and never used.
+ * TALLYJ1 is of a tallyd that knew no commands; it is read as well. The header names the
+ * sequence of the first record. A file that is shorter than its header was prepared and
+ * never used.
  */
 #ifndef TALLYD_JOURNAL_SEGMENT_H
 #define TALLYD_JOURNAL_SEGMENT_H
@@ -24,7 +25,7 @@ struct segment_head {
 void segment_encode_head(
 	const struct segment_head *head, uint8_t ret_bytes[SEGMENT_HEAD_BYTES]);
 
-/* 0, or ERR_JOURNAL_CORRUPT. */
+/* 0, or ERR_JOURNAL_CORRUPT; ERR_JOURNAL_NEWER: a later tallyd wrote it. */
 int segment_decode_head(
 	const uint8_t *bytes, size_t len, struct segment_head *ret_head) MUST_CHECK;
 

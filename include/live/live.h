@@ -1,6 +1,6 @@
 /*
- * Redis: a view of the ledger that repairs itself (design, section 6). Here is when the
- * view may be written; what is written is the view's (view.h).
+ * Redis: a view of the ledger that repairs itself. Here is when the view may be written
+ * (rules 13 and 17); what is written is the view's (view.h).
  *
  *     DOWN ──connect──► CHECKING ──ours, and fenced──────────────────► UP
  *      ▲                 │    │                                         │

@@ -1,6 +1,6 @@
 /*
- * What is written into Redis, and how it is known to be right: hash <prefix><id>, fields
- * usedTraffic inputBytes outputBytes.
+ * What is written into Redis, and how it is known to be right (rules 14 to 16): hash
+ * <prefix><id>, fields usedTraffic inputBytes outputBytes.
  *
  * Unsent bytes go out as one batch per loop turn, HINCRBY per field, increments of one
  * user merged; at most two batches are outstanding, so what comes meanwhile merges in the

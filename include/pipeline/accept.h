@@ -1,5 +1,5 @@
 /*
- * Accepting a report: the order of the steps, and nothing else (design, section 5).
+ * Accepting a report: the order of the steps, and nothing else (rules 9 and 12).
  *
  *     parse ► book ► is it a repeat? ► measure ► journal ► ledger ► live  ...  synced (if
  * always) ► shown (if Redis is up) ► done

@@ -14,8 +14,8 @@
 
 #define TABLE_MAX_STATEMENTS 4
 
-/* `load` NULL: it is only written. `sql` are prepared at the opening and handed to
- * `write`, in that order, as often as there is a cut. */
+/* `load` NULL: it is only written; `write` NULL: only loaded. `sql` are prepared at the
+ * opening and handed to `write`, in that order, as often as there is a cut. */
 struct table {
 	const char *select;
 	int (*load)(struct ledger *ledger, sqlite3_stmt *row); /* 0 or ERR_NOMEM */
@@ -44,6 +44,10 @@ const struct table *open_reports_table(void);
 const struct table *rejects_table(void);
 const struct table *applied_seq_table(void); /* only loaded: it is written last */
 const struct table *link_table(void);
+const struct table *nodes_table(void);
+const struct table *open_table(void);
+const struct table *audit_table(void);
+const struct table *commands_table(void);
 
 /* table_users.c: the statement that writes so many of them. */
 int users_prepare(struct store *store, size_t rows, sqlite3_stmt **ret_stmt);

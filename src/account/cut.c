@@ -14,6 +14,10 @@ static const struct row_kind *(*const kinds[])(void) = {
 	open_report_rows,
 	reject_rows,
 	link_rows,
+	node_rows,
+	open_rows,
+	audit_rows,
+	done_command_rows,
 };
 
 #define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))

@@ -24,6 +24,8 @@ struct ledger *ledger_new(size_t max_users, bool has_view)
 	users_init(&ledger->users, max_users, has_view);
 	services_init(&ledger->services);
 	repeats_init(&ledger->repeats);
+	nodes_init(&ledger->nodes);
+	audit_init(&ledger->audit);
 	return ledger;
 }
 
@@ -35,6 +37,8 @@ void ledger_free(struct ledger *ledger)
 	services_done(&ledger->services);
 	repeats_done(&ledger->repeats);
 	rejects_done(&ledger->rejects);
+	nodes_done(&ledger->nodes);
+	audit_done(&ledger->audit);
 	free(ledger);
 }
 
@@ -175,6 +179,12 @@ void ledger_get_stats(const struct ledger *ledger, struct ledger_stats *ret_stat
 		.open_reports = ledger->repeats.n_open,
 		.dropped_open_reports = ledger->repeats.n_dropped,
 		.has_saturated = ledger->has_saturated};
+}
+
+bool ledger_is_new(const struct ledger *ledger)
+{
+	return ledger->seq == 0 && ledger->users.n == 0 && ledger->nodes.n == 0 &&
+		ledger->link.record.at_ms == 0;
 }
 
 uint64_t ledger_seq(const struct ledger *ledger)

@@ -187,6 +187,32 @@ void services_apply(struct ledger *ledger, const struct booking *booking, uint64
 	}
 }
 
+/* One number makes all marks of a service void, see struct epoch. */
+void services_forget_marks(struct ledger *ledger, const char *node)
+{
+	struct service *service;
+
+	for (service = ledger->services.table; service != NULL;
+		service = service->hh.next) {
+		if (strcmp(service->node, node) != 0)
+			continue;
+		service->epoch.last++;
+		service->epoch.number = service->epoch.last;
+		service->epoch.is_starting = false;
+		dirty_mark(&ledger->services.dirty, &service->row);
+	}
+}
+
+void services_lapse(struct ledger *ledger, const char *node)
+{
+	struct service *service;
+
+	for (service = ledger->services.table; service != NULL;
+		service = service->hh.next)
+		if (strcmp(service->node, node) == 0)
+			repeats_lapse(&ledger->repeats, &service->stream);
+}
+
 int ledger_load_service(struct ledger *ledger, const char *node, enum event_kind kind,
 	const char *name, const struct counters *last, const char *state,
 	const struct epoch *epoch)

@@ -70,11 +70,13 @@ void users_forget_prepared(struct users *users, const char *id)
 }
 
 /* A user is real from the first time something was applied to it. */
-static void make_real(struct users *users, struct user *user, uint64_t now_ms)
+static void make_real(
+	struct users *users, struct user *user, uint64_t now_ms, uint64_t life)
 {
 	if (user->created_ms != 0)
 		return;
 	user->created_ms = now_ms;
+	user->life = life;
 	users->n++;
 }
 
@@ -116,7 +118,7 @@ void users_apply(
 	struct totals delta = {counters->input_bytes + counters->output_bytes,
 		counters->input_bytes, counters->output_bytes};
 
-	make_real(&ledger->users, user, origin->time_ms);
+	make_real(&ledger->users, user, origin->time_ms, origin->seq);
 	user->last_seen_ms = origin->time_ms;
 	delta = add_to_total(ledger, user, &delta);
 	ledger_add_totals(ledger, &user->pending, &delta);
@@ -128,13 +130,13 @@ void users_apply(
 }
 
 int ledger_load_user(struct ledger *ledger, const char *id, struct totals total,
-	uint64_t created_ms, uint64_t last_seen_ms)
+	uint64_t created_ms, uint64_t last_seen_ms, uint64_t life)
 {
 	struct user *user = users_get(&ledger->users, id);
 
 	if (user == NULL)
 		return ERR_NOMEM;
-	make_real(&ledger->users, user, created_ms > 0 ? created_ms : 1);
+	make_real(&ledger->users, user, created_ms > 0 ? created_ms : 1, life);
 	user->total = total;
 	user->last_seen_ms = last_seen_ms;
 	return 0;
@@ -145,7 +147,8 @@ static void adopt(struct ledger *ledger, const struct adopted *adopted, uint64_t
 	struct user *user = users_find(&ledger->users, adopted->id);
 	struct totals grown_by;
 
-	make_real(&ledger->users, user, now_ms);
+	/* No record made it: behind the last one that could have ended a life. */
+	make_real(&ledger->users, user, now_ms, ledger->seq);
 	grown_by = add_to_total(ledger, user, &adopted->total);
 	ledger_add_totals(ledger, &user->pending, &grown_by);
 	mark_dirty(&ledger->users, user);
@@ -233,8 +236,8 @@ static void move(struct ledger *ledger, struct cut *cut)
 	while ((row = dirty_take(&ledger->users.dirty)) != NULL) {
 		struct user *user = ROW_OF(struct user, row);
 
-		cut->users[cut->n_users++] = (struct cut_user){
-			user, user->pending, user->created_ms, user->last_seen_ms};
+		cut->users[cut->n_users++] = (struct cut_user){user, user->pending,
+			user->created_ms, user->last_seen_ms, user->life};
 		user->pending = (struct totals){0};
 		user->is_in_cut = true;
 	}

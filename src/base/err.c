@@ -4,45 +4,71 @@
 #include <stdio.h>
 
 struct entry {
-	const char *text;
+	const char *text, *word;
 	int http_status;
 	int exit_code;
 };
 
 static const struct entry entries[] = {
-	[-ERR_NOMEM] = {"out of memory", 503, EXIT_SOFTWARE},
-	[-ERR_JSON] = {"the body is not a JSON document", 400, EXIT_SOFTWARE},
-	[-ERR_NO_EVENTS] = {"the body has no array `events`", 400, EXIT_SOFTWARE},
-	[-ERR_PARAM] = {"a parameter is wrong", 400, EXIT_USAGE},
-	[-ERR_TOO_LARGE] = {"the body is larger than max_body_bytes", 413, EXIT_SOFTWARE},
-	[-ERR_STOPPING] = {"the daemon is stopping", 503, EXIT_SOFTWARE},
-	[-ERR_JOURNAL_WRITE] = {"the journal cannot be written", 503, EXIT_STORAGE},
-	[-ERR_JOURNAL_FULL] = {"the journal has reached journal_max_bytes", 503,
+	[-ERR_NOMEM] = {"out of memory", "unavailable", 503, EXIT_SOFTWARE},
+	[-ERR_JSON] = {"the body is not a JSON document", "bad_request", 400,
+		EXIT_SOFTWARE},
+	[-ERR_NO_EVENTS] = {"the body has no array `events`", "bad_request", 400,
+		EXIT_SOFTWARE},
+	[-ERR_PARAM] = {"a parameter is wrong", "bad_request", 400, EXIT_USAGE},
+	[-ERR_TOO_LARGE] = {"the body is larger than max_body_bytes", "too_large", 413,
+		EXIT_SOFTWARE},
+	[-ERR_STOPPING] = {"the daemon is stopping", "unavailable", 503, EXIT_SOFTWARE},
+	[-ERR_JOURNAL_WRITE] = {"the journal cannot be written", "unavailable", 503,
 		EXIT_STORAGE},
-	[-ERR_DISK_LOW] = {"less than min_free_bytes are free", 503, EXIT_STORAGE},
-	[-ERR_JOURNAL_CORRUPT] = {"the journal is corrupt", 500, EXIT_STORAGE},
-	[-ERR_JOURNAL_IO] = {"the journal cannot be read", 500, EXIT_STORAGE},
-	[-ERR_STORE_BUSY] = {"another program holds the database", 503, EXIT_STORAGE},
-	[-ERR_STORE_FULL] = {"the disk is full", 503, EXIT_STORAGE},
-	[-ERR_STORE_IO] = {"the database cannot be read or written", 503, EXIT_STORAGE},
-	[-ERR_STORE_READONLY] = {"the database is read-only", 503, EXIT_STORAGE},
-	[-ERR_STORE_CORRUPT] = {"the database is corrupt", 503, EXIT_STORAGE},
-	[-ERR_STORE_NEWER] = {"the database is of a newer tallyd", 500, EXIT_STORAGE},
-	[-ERR_STORE_UNKNOWN] = {"the outcome of a commit is not known", 503,
+	[-ERR_JOURNAL_FULL] = {"the journal has reached journal_max_bytes", "unavailable",
+		503, EXIT_STORAGE},
+	[-ERR_DISK_LOW] = {"less than min_free_bytes are free", "unavailable", 503,
 		EXIT_STORAGE},
-	[-ERR_STORE_FOREIGN] = {"another program moved applied_seq", 500, EXIT_STORAGE},
-	[-ERR_LOCKED] = {"another instance holds data_dir", 500, EXIT_HELD},
-	[-ERR_LISTEN] = {"an address cannot be listened on", 500, EXIT_CONFIG},
-	[-ERR_CONFIG] = {"the configuration is wrong", 500, EXIT_CONFIG},
-	[-ERR_DATA_DIR] = {"data_dir cannot be used", 500, EXIT_STORAGE},
-	[-ERR_END] = {"unexpected end", 500, EXIT_SOFTWARE},
-	[-ERR_HUNG_UP] = {"the client hung up before its report was accepted", 503,
+	[-ERR_JOURNAL_CORRUPT] = {"the journal is corrupt", "internal", 500,
+		EXIT_STORAGE},
+	[-ERR_JOURNAL_IO] = {"the journal cannot be read", "internal", 500, EXIT_STORAGE},
+	[-ERR_STORE_BUSY] = {"another program holds the database", "unavailable", 503,
+		EXIT_STORAGE},
+	[-ERR_STORE_FULL] = {"the disk is full", "unavailable", 503, EXIT_STORAGE},
+	[-ERR_STORE_IO] = {"the database cannot be read or written", "unavailable", 503,
+		EXIT_STORAGE},
+	[-ERR_STORE_READONLY] = {"the database is read-only", "unavailable", 503,
+		EXIT_STORAGE},
+	[-ERR_STORE_CORRUPT] = {"the database is corrupt", "unavailable", 503,
+		EXIT_STORAGE},
+	[-ERR_STORE_NEWER] = {"the database is of a newer tallyd", "internal", 500,
+		EXIT_STORAGE},
+	[-ERR_STORE_UNKNOWN] = {"the outcome of a commit is not known", "unavailable",
+		503, EXIT_STORAGE},
+	[-ERR_STORE_FOREIGN] = {"another program moved applied_seq", "internal", 500,
+		EXIT_STORAGE},
+	[-ERR_LOCKED] = {"another instance holds data_dir", "internal", 500, EXIT_HELD},
+	[-ERR_LISTEN] = {"an address cannot be listened on", "internal", 500,
+		EXIT_CONFIG},
+	[-ERR_CONFIG] = {"the configuration is wrong", "internal", 500, EXIT_CONFIG},
+	[-ERR_DATA_DIR] = {"data_dir cannot be used", "internal", 500, EXIT_STORAGE},
+	[-ERR_END] = {"unexpected end", "internal", 500, EXIT_SOFTWARE},
+	[-ERR_HUNG_UP] = {"the client hung up before its report was accepted",
+		"unavailable", 503, EXIT_SOFTWARE},
+	[-ERR_UNAUTHORIZED] = {"a right is needed", "unauthorized", 401, EXIT_SOFTWARE},
+	[-ERR_FORBIDDEN] = {"this is not allowed", "forbidden", 403, EXIT_SOFTWARE},
+	[-ERR_NOT_FOUND] = {"there is nothing at this path", "not_found", 404,
+		EXIT_SOFTWARE},
+	[-ERR_METHOD] = {"this path does not answer this method", "method_not_allowed",
+		405, EXIT_SOFTWARE},
+	[-ERR_CONFLICT] = {"what is there already does not allow it", "conflict", 409,
+		EXIT_SOFTWARE},
+	[-ERR_KEY_REUSED] = {"the Idempotency-Key belongs to another request",
+		"key_reused", 422, EXIT_SOFTWARE},
+	[-ERR_NODE_DISABLED] = {"the node is disabled", "node_disabled", 503,
 		EXIT_SOFTWARE},
 };
 
 static const struct entry *find(int code)
 {
-	static const struct entry unknown = {"unknown error", 500, EXIT_SOFTWARE};
+	static const struct entry unknown = {
+		"unknown error", "internal", 500, EXIT_SOFTWARE};
 	size_t i = code < 0 ? (size_t)-code : 0;
 
 	if (i >= sizeof(entries) / sizeof(entries[0]) || entries[i].text == NULL)
@@ -53,6 +79,11 @@ static const struct entry *find(int code)
 const char *err_text(int code)
 {
 	return code == 0 ? "no error" : find(code)->text;
+}
+
+const char *err_word(int code)
+{
+	return find(code)->word;
 }
 
 int err_http_status(int code)

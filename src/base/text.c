@@ -1,6 +1,7 @@
 #include "base/text.h"
 
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 /* The length of the well-formed sequence at `at`, or 0; table 3-7 of the Unicode
@@ -92,4 +93,40 @@ size_t text_unescape(char *text)
 	}
 	*out = '\0';
 	return (size_t)(out - text);
+}
+
+/* One character of `at`, `n` bytes long, as JSON has it; the length. */
+static size_t json_character(char to[8], const uint8_t *at, size_t n)
+{
+	if (n == 0) {
+		(void)strcpy(to, "?");
+	} else if (is_control(at, n)) {
+		(void)snprintf(to, 8, "\\u%04x", (unsigned)at[n - 1]);
+	} else if (at[0] == '"' || at[0] == '\\') {
+		(void)snprintf(to, 8, "\\%c", at[0]);
+	} else {
+		memcpy(to, at, n);
+		to[n] = '\0';
+	}
+	return strlen(to);
+}
+
+size_t text_to_json(char *to, size_t size, const char *text)
+{
+	const uint8_t *at = (const uint8_t *)text, *end = at + strlen(text);
+	size_t len = 0;
+
+	while (at < end) {
+		char character[8];
+		size_t n = sequence_length(at, (size_t)(end - at));
+		size_t took = json_character(character, at, n);
+
+		if (len + took >= size)
+			break;
+		memcpy(to + len, character, took);
+		len += took;
+		at += n > 0 ? n : 1;
+	}
+	to[len] = '\0';
+	return len;
 }

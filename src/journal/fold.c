@@ -330,14 +330,21 @@ static int step(struct fold *fold, struct place *at, struct errmsg *msg)
 static int enter_file(struct fold *fold, struct place *at, struct errmsg *msg)
 {
 	const struct file *file = &fold->files[at->file];
+	char name[SEGMENT_NAME_BYTES];
 	struct segment_head head;
+	int code;
 
 	if (file->size < SEGMENT_HEAD_BYTES) {
 		at->offset = file->size;
 		return 0;
 	}
 	at->offset = SEGMENT_HEAD_BYTES;
-	if (segment_decode_head(file->data, file->size, &head) != 0) {
+	code = segment_decode_head(file->data, file->size, &head);
+	if (code == ERR_JOURNAL_NEWER)
+		return err_set(msg, code,
+			"journal/%s was written by a newer tallyd: use that one",
+			segment_name(file->number, name));
+	if (code != 0) {
 		at->offset = 0;
 		return bridge(fold, at, msg);
 	}

@@ -69,6 +69,7 @@ struct journal {
 	uint64_t dropped[MAX_REMOVALS];
 	size_t n_dropped;
 	uint64_t checkpoint_seq; /* all up to here is in SQLite */
+	uint64_t wanted_seq;     /* to be synced, whatever journal_fsync says */
 	bool is_disk_low, is_full, has_write_failed;
 	struct buf buf;
 
@@ -297,7 +298,9 @@ static void on_job_done(uv_work_t *work, int status)
 		journal->synced_seq = job->covers_seq;
 		journal->on_synced(journal->arg, journal->synced_seq);
 	}
-	if (journal->config.fsync == FSYNC_ALWAYS && journal->synced_seq < journal->seq)
+	if ((journal->config.fsync == FSYNC_ALWAYS &&
+		    journal->synced_seq < journal->seq) ||
+		journal->synced_seq < journal->wanted_seq)
 		journal->is_poked = true;
 	maybe_closed(journal);
 }
@@ -310,7 +313,8 @@ static void fill_job(struct journal *journal, struct job *job)
 	job->prepared_fd = -1;
 	job->covers_seq = journal->seq;
 	job->does_sync =
-		(journal->config.fsync != FSYNC_NO || journal->on_closed != NULL) &&
+		(journal->config.fsync != FSYNC_NO || journal->on_closed != NULL ||
+			journal->wanted_seq > journal->synced_seq) &&
 		(journal->synced_seq < journal->seq || journal->n_retired > 0);
 	memcpy(job->fds, journal->retired_fds, journal->n_retired * sizeof(int));
 	job->n_fds = journal->n_retired;
@@ -464,6 +468,12 @@ int journal_append(struct journal *journal, struct record *record)
 	}
 	note_written(journal, journal->buf.len);
 	return 0;
+}
+
+void journal_want_sync(struct journal *journal)
+{
+	journal->wanted_seq = journal->seq;
+	journal->is_poked = true;
 }
 
 bool journal_wants_checkpoint(const struct journal *journal)

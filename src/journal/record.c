@@ -6,6 +6,7 @@
  */
 #include "journal/record.h"
 #include "base/crc32c.h"
+#include "journal/command_record.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -95,6 +96,16 @@ static void encode_proved(const struct origin *origin, struct buf *out)
 		buf_put_varint(out, origin->proved[i]);
 }
 
+static void encode_report(const struct record *record, struct buf *out)
+{
+	buf_put_str(out, record->node);
+	if (record->origin.repeats != 0)
+		encode_repeat(record, out);
+	else
+		encode_bookings(&record->bookings, out);
+	encode_proved(&record->origin, out);
+}
+
 void record_encode(const struct record *record, struct buf *out)
 {
 	const struct origin *origin = &record->origin;
@@ -107,15 +118,15 @@ void record_encode(const struct record *record, struct buf *out)
 	buf_put_u64(out, origin->conn);
 	buf_put_u64(out, origin->time_ms);
 	buf_put(out, origin->fingerprint, FINGERPRINT_BYTES);
-	buf_put_str(out, record->node);
-	if (origin->repeats != 0)
-		encode_repeat(record, out);
+	if (record->command != NULL)
+		command_encode(record->command, out);
 	else
-		encode_bookings(&record->bookings, out);
-	encode_proved(origin, out);
+		encode_report(record, out);
 	if (!buf_ok(out))
 		return;
-	buf_set_u32(out, start, (uint32_t)(out->len - start - RECORD_HEAD_BYTES));
+	buf_set_u32(out, start,
+		(uint32_t)(out->len - start - RECORD_HEAD_BYTES) |
+			(record->command != NULL ? RECORD_IS_COMMAND : 0));
 	buf_set_u32(out, start + CRC_AT, checksum(out->data + start, out->len - start));
 }
 
@@ -123,7 +134,7 @@ enum record_check record_check(const uint8_t *bytes, size_t len, size_t *ret_siz
 	uint64_t *ret_seq, uint64_t *ret_synced_seq)
 {
 	struct reader r = {bytes, bytes + len, true};
-	uint32_t length = reader_u32(&r);
+	uint32_t length = reader_u32(&r) & ~RECORD_IS_COMMAND;
 	uint32_t crc = reader_u32(&r);
 	uint64_t seq = reader_u64(&r);
 	uint64_t synced_seq = reader_u64(&r);
@@ -237,9 +248,26 @@ static int decode_proved(struct reader *r, struct record *record)
 	return r->ok && r->at == r->end ? 0 : ERR_JOURNAL_CORRUPT;
 }
 
+static int decode_report(struct reader *r, struct record *record)
+{
+	int code;
+
+	record->node = reader_str(r);
+	code = decode_bookings(r, record);
+	return code == 0 ? decode_proved(r, record) : code;
+}
+
+static int decode_command(struct reader *r, struct record *record)
+{
+	record->owns_command = true;
+	return command_decode(r, &record->command);
+}
+
 int record_decode(const uint8_t *bytes, size_t size, struct record *ret_record)
 {
+	struct reader head = {bytes, bytes + size, true};
 	struct reader r = {bytes + COVERED_AT, bytes + size, true};
+	bool is_command = (reader_u32(&head) & RECORD_IS_COMMAND) != 0;
 	struct record record = {0};
 	const uint8_t *fingerprint;
 	int code;
@@ -249,10 +277,7 @@ int record_decode(const uint8_t *bytes, size_t size, struct record *ret_record)
 	record.origin.conn = reader_u64(&r);
 	record.origin.time_ms = reader_u64(&r);
 	fingerprint = reader_bytes(&r, FINGERPRINT_BYTES);
-	record.node = reader_str(&r);
-	code = decode_bookings(&r, &record);
-	if (code == 0)
-		code = decode_proved(&r, &record);
+	code = is_command ? decode_command(&r, &record) : decode_report(&r, &record);
 	if (code != 0) {
 		record_done(&record);
 		return code;
@@ -267,4 +292,7 @@ void record_done(struct record *record)
 	bookings_done(&record->bookings);
 	free(record->proved);
 	record->proved = NULL;
+	if (record->owns_command)
+		command_free(record->command);
+	record->command = NULL;
 }

@@ -12,7 +12,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char magic[8] = "TALLYJ1\n";
+static const char magic[8] = "TALLYJ2\n";
+#define VERSION_AT 6
 #define CRC_AT 32
 
 void segment_encode_head(
@@ -31,13 +32,17 @@ int segment_decode_head(const uint8_t *bytes, size_t len, struct segment_head *r
 	struct reader r = {bytes + sizeof(magic), bytes + len, true};
 	struct segment_head head;
 
-	if (len < SEGMENT_HEAD_BYTES || memcmp(bytes, magic, sizeof(magic)) != 0)
+	if (len < SEGMENT_HEAD_BYTES || memcmp(bytes, magic, VERSION_AT) != 0 ||
+		bytes[VERSION_AT] < '1' || bytes[VERSION_AT] > '9' ||
+		bytes[VERSION_AT + 1] != '\n')
 		return ERR_JOURNAL_CORRUPT;
 	head.first_seq = reader_u64(&r);
 	head.synced_seq = reader_u64(&r);
 	head.created_ms = reader_u64(&r);
 	if (reader_u32(&r) != crc32c(0, bytes, CRC_AT))
 		return ERR_JOURNAL_CORRUPT;
+	if (bytes[VERSION_AT] > magic[VERSION_AT])
+		return ERR_JOURNAL_NEWER;
 	*ret_head = head;
 	return 0;
 }

@@ -63,6 +63,40 @@ static const char *const migrations[] = {
 	"  connection INTEGER NOT NULL,"
 	"  PRIMARY KEY(node, kind, service, seq)"
 	") STRICT, WITHOUT ROWID;",
+	/* see account/nodes.h and account/command.h */
+	"ALTER TABLE users ADD COLUMN life INTEGER NOT NULL DEFAULT 0;"
+	"CREATE TABLE nodes("
+	"  name TEXT PRIMARY KEY,"
+	"  enabled INTEGER NOT NULL,"
+	"  counters TEXT CHECK(counters IN ('delta', 'cumulative')),"
+	"  note TEXT,"
+	"  secret_hash BLOB,"
+	"  old_secret_hash BLOB,"
+	"  old_secret_until INTEGER NOT NULL,"
+	"  created_at INTEGER NOT NULL,"
+	"  deleted_at INTEGER NOT NULL" /* 0: it is not */
+	") STRICT, WITHOUT ROWID;"
+	"CREATE TABLE audit("
+	"  seq INTEGER PRIMARY KEY,"
+	"  at INTEGER NOT NULL,"
+	"  actor TEXT NOT NULL,"
+	"  verb TEXT NOT NULL,"
+	"  subject TEXT NOT NULL,"
+	"  before TEXT," /* JSON, as is after */
+	"  after TEXT,"
+	"  reason TEXT,"
+	"  command_id TEXT" /* its Idempotency-Key */
+	") STRICT;"
+	"CREATE TABLE commands("
+	"  actor TEXT NOT NULL,"
+	"  key TEXT NOT NULL,"
+	"  digest BLOB NOT NULL,"
+	"  status INTEGER NOT NULL,"
+	"  answer TEXT NOT NULL,"
+	"  at INTEGER NOT NULL,"
+	"  seq INTEGER NOT NULL,"
+	"  PRIMARY KEY(actor, key)"
+	") STRICT, WITHOUT ROWID;",
 };
 
 #define N_MIGRATIONS ((int)(sizeof(migrations) / sizeof(migrations[0])))

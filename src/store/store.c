@@ -25,6 +25,10 @@ static const struct table *(*const tables[])(void) = {
 	rejects_table,
 	applied_seq_table,
 	link_table,
+	nodes_table,
+	open_table,
+	audit_table,
+	commands_table,
 };
 
 #define N_TABLES (sizeof(tables) / sizeof(tables[0]))

@@ -4,12 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COLUMNS 6
+#define COLUMNS 7
 
 /* clang-format off: it does not know what to do with strings made of macros */
-static const char head[] =
-	"INSERT INTO "
-	"users(id,used_traffic,input_bytes,output_bytes,created_at,last_seen_at)VALUES";
+static const char head[] = "INSERT INTO "
+			   "users(id,used_traffic,input_bytes,output_bytes,created_at,"
+			   "last_seen_at,life)VALUES";
 static const char tail[] =
 	" ON CONFLICT(id)DO UPDATE SET " SATURATE("used_traffic") "," SATURATE(
 		"input_bytes") "," SATURATE("output_bytes") ",last_seen_at=excluded.last_"
@@ -18,7 +18,7 @@ static const char tail[] =
 
 int users_prepare(struct store *store, size_t rows, sqlite3_stmt **ret_stmt)
 {
-	static const char row[] = ",(?,?,?,?,?,?)";
+	static const char row[] = ",(?,?,?,?,?,?,?)";
 	size_t size = sizeof(head) + sizeof(tail) + rows * sizeof(row);
 	char *sql = malloc(size), *at = sql;
 	int code;
@@ -38,8 +38,8 @@ static int load(struct ledger *ledger, sqlite3_stmt *row)
 {
 	struct totals total = {sql_u64(row, 1), sql_u64(row, 2), sql_u64(row, 3)};
 
-	return ledger_load_user(
-		ledger, sql_text(row, 0), total, sql_u64(row, 4), sql_u64(row, 5));
+	return ledger_load_user(ledger, sql_text(row, 0), total, sql_u64(row, 4),
+		sql_u64(row, 5), sql_u64(row, 6));
 }
 
 static void bind(sqlite3_stmt *stmt, const struct cut_user *users, size_t n)
@@ -53,6 +53,7 @@ static void bind(sqlite3_stmt *stmt, const struct cut_user *users, size_t n)
 		sql_bind_u64(stmt, index + 4, users[i].increment.output);
 		sql_bind_u64(stmt, index + 5, users[i].created_ms);
 		sql_bind_u64(stmt, index + 6, users[i].last_seen_ms);
+		sql_bind_u64(stmt, index + 7, users[i].life);
 	}
 }
 
@@ -83,8 +84,8 @@ static int write(struct store *store, sqlite3_stmt **stmts, const struct cut *cu
 const struct table *users_table(void)
 {
 	static const struct table table = {
-		"SELECT id,used_traffic,input_bytes,output_bytes,created_at,last_seen_at "
-		"FROM users",
+		"SELECT id,used_traffic,input_bytes,output_bytes,created_at,last_seen_at,"
+		"life FROM users",
 		load, {NULL}, write};
 
 	return &table;

@@ -1,4 +1,4 @@
-"""Bodies that are no valid report, each with the answer that the design documents for it."""
+"""Bodies that are no valid report, each with the answer that README.md documents for it."""
 import collections
 import json
 import random

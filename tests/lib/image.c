@@ -221,7 +221,7 @@ int image_load(const struct image *image, struct ledger *ledger)
 		const struct image_user *row = &image->users[i];
 
 		code = ledger_load_user(
-			ledger, row->id, row->total, row->created_ms, row->last_seen_ms);
+			ledger, row->id, row->total, row->created_ms, row->last_seen_ms, 0);
 	}
 	if (code == 0)
 		code = load_services(image, ledger);

@@ -20,13 +20,16 @@
 
 TEST(every_error_has_its_own_text_and_both_statuses)
 {
-	for (int code = ERR_NOMEM; code >= ERR_HUNG_UP; code--) {
+	for (int code = ERR_NOMEM; code >= ERR_NODE_DISABLED; code--) {
 		int http = err_http_status(code), exit_code = err_exit_code(code);
 
 		assert_string_not_equal(err_text(code), "unknown error");
 		for (int other = ERR_NOMEM; other > code; other--)
 			assert_string_not_equal(err_text(code), err_text(other));
-		assert_true(http == 400 || http == 413 || http == 500 || http == 503);
+		assert_true((http >= 400 && http <= 422) || http == 500 || http == 503);
+		assert_true(strspn(err_word(code), "abcdefghijklmnopqrstuvwxyz_") ==
+				strlen(err_word(code)) &&
+			strlen(err_word(code)) > 0);
 		assert_true(exit_code == EXIT_USAGE || exit_code == EXIT_SOFTWARE ||
 			exit_code == EXIT_STORAGE || exit_code == EXIT_HELD ||
 			exit_code == EXIT_CONFIG);
@@ -36,7 +39,8 @@ TEST(every_error_has_its_own_text_and_both_statuses)
 
 TEST(codes_outside_the_list_are_unknown_and_zero_is_no_error)
 {
-	static const int codes[] = {1, 42, ERR_HUNG_UP - 1, -1000, INT32_MAX, -INT32_MAX};
+	static const int codes[] = {
+		1, 42, ERR_NODE_DISABLED - 1, -1000, INT32_MAX, -INT32_MAX};
 
 	for (size_t i = 0; i < COUNT_OF(codes); i++) {
 		assert_string_equal(err_text(codes[i]), "unknown error");
@@ -80,6 +84,32 @@ TEST(only_what_heals_is_answered_with_503)
 	assert_int_equal(err_http_status(ERR_JSON), 400);
 	assert_int_equal(err_http_status(ERR_NO_EVENTS), 400);
 	assert_int_equal(err_http_status(ERR_TOO_LARGE), 413);
+}
+
+TEST(programs_are_told_by_a_word_and_a_status)
+{
+	static const struct {
+		int code, status;
+		const char *word;
+	} rows[] = {
+		{ERR_PARAM, 400, "bad_request"},
+		{ERR_JSON, 400, "bad_request"},
+		{ERR_UNAUTHORIZED, 401, "unauthorized"},
+		{ERR_FORBIDDEN, 403, "forbidden"},
+		{ERR_NOT_FOUND, 404, "not_found"},
+		{ERR_METHOD, 405, "method_not_allowed"},
+		{ERR_CONFLICT, 409, "conflict"},
+		{ERR_TOO_LARGE, 413, "too_large"},
+		{ERR_KEY_REUSED, 422, "key_reused"},
+		{ERR_STOPPING, 503, "unavailable"},
+		{ERR_NODE_DISABLED, 503, "node_disabled"},
+		{-1000, 500, "internal"},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		AT_ROW(i, err_http_status(rows[i].code) == rows[i].status);
+		AT_ROW(i, strcmp(err_word(rows[i].code), rows[i].word) == 0);
+	}
 }
 
 TEST(err_set_returns_its_code_and_cuts_what_is_too_long)
@@ -606,6 +636,43 @@ TEST(names_that_were_chosen_to_collide_do_not)
 	assert_int_equal(hash_bytes("same", 4), hash_bytes("same", 4));
 }
 
+TEST(any_text_can_stand_in_a_json_string)
+{
+	static const struct {
+		const char *text, *expected;
+	} rows[] = {
+		{"", ""},
+		{"plain", "plain"},
+		{"a \"b\" \\c", "a \\\"b\\\" \\\\c"},
+		{"a\nb\x01\x7f", "a\\u000ab\\u0001\\u007f"},
+		{"h\xc3\xbc \xf0\x9f\x98\x80", "h\xc3\xbc \xf0\x9f\x98\x80"},
+		{"\xc2\x85", "\\u0085"},
+		{"\xff\xc3", "??"},
+		{"a\xc3(", "a?("},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		char buf[64];
+
+		AT_ROW(i,
+			text_to_json(buf, sizeof(buf), rows[i].text) ==
+				strlen(rows[i].expected));
+		AT_ROW(i, strcmp(buf, rows[i].expected) == 0);
+	}
+}
+
+TEST(what_does_not_fit_a_json_string_is_left_out_whole)
+{
+	char buf[8];
+
+	assert_int_equal(text_to_json(buf, 1, "abc"), 0);
+	assert_string_equal(buf, "");
+	assert_int_equal(text_to_json(buf, 4, "abcd"), 3);
+	assert_int_equal(text_to_json(buf, 4, "ab\xc3\xbc"), 2);
+	assert_int_equal(text_to_json(buf, 8, "ab\n"), 2);
+	assert_string_equal(buf, "ab");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -613,6 +680,7 @@ int main(void)
 		cmocka_unit_test(codes_outside_the_list_are_unknown_and_zero_is_no_error),
 		cmocka_unit_test(exit_codes_are_those_of_the_manual),
 		cmocka_unit_test(only_what_heals_is_answered_with_503),
+		cmocka_unit_test(programs_are_told_by_a_word_and_a_status),
 		cmocka_unit_test(err_set_returns_its_code_and_cuts_what_is_too_long),
 		cmocka_unit_test(crc32c_gives_the_vectors_of_rfc_3720),
 		cmocka_unit_test(
@@ -638,6 +706,8 @@ int main(void)
 			a_log_line_has_time_level_and_event_and_ends_even_when_it_is_cut),
 		cmocka_unit_test(under_systemd_a_line_begins_with_its_priority),
 		cmocka_unit_test(percent_signs_are_decoded_and_what_is_no_triple_stays),
+		cmocka_unit_test(any_text_can_stand_in_a_json_string),
+		cmocka_unit_test(what_does_not_fit_a_json_string_is_left_out_whole),
 		cmocka_unit_test(names_that_were_chosen_to_collide_do_not),
 	};
 
