@@ -186,6 +186,15 @@ def test_a_read_only_configuration_directory_is_no_reason_not_to_start(setup):
         assert "read-only" in result.stdout
 
 
+def test_nothing_is_put_where_another_could_exchange_it(setup):
+    setup.etc.must("install", "-d", "-o65534", setup.config_dir)
+    for arguments, code in ((), 1), (("--at-start",), 0):
+        result = setup.run(*arguments)
+        assert result.returncode == code, result.stdout
+        assert "not root's" in result.stdout
+    assert setup.files() == {}
+
+
 def test_a_group_that_cannot_be_made_is_no_reason_not_to_start(setup, tmp_path):
     log = ArgvLog(tmp_path / "commands", ())
     log.put("groupadd", "#!/bin/sh\nexit 10\n")
