@@ -108,8 +108,8 @@ check-integration: $(PROGRAM) ## the real program, a private Redis, real SQLite 
 	TALLYD_BIN=$(abspath $(PROGRAM)) $(PYTEST) -q tests/integration $(PYTEST_ARGS)
 
 .PHONY: bench
-bench: $(PROGRAM) ## figures under load (wrk), as ratios of alternating runs
-	TALLYD_BIN=$(abspath $(PROGRAM)) $(firstword $(PYTEST)) tests/bench/bench.py
+bench: $(PROGRAM) ## figures under load (wrk), as ratios; BASE=commit: CPU per report, now to it
+	TALLYD_BIN=$(abspath $(PROGRAM)) $(firstword $(PYTEST)) tests/bench/bench.py $(BASE:%=--base %)
 
 CYCLES ?= 20
 .PHONY: crash

@@ -2,8 +2,10 @@
 #include "app/app.h"
 #include "base/log.h"
 
+#include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* What was printed counts only if it arrived. */
@@ -12,8 +14,8 @@ static int printed(void)
 	return fflush(stdout) == 0 && !ferror(stdout) ? EXIT_SUCCESS : EXIT_STORAGE;
 }
 
-static int execute(
-	enum config_command command, struct config *config, int argc, char **argv)
+static int execute(enum config_command command, struct config *config,
+	const struct invocation *invocation)
 {
 	switch (command) {
 	case COMMAND_HELP:
@@ -37,24 +39,31 @@ static int execute(
 	case COMMAND_RUN:
 		break;
 	}
-	return app_run(config, argc, argv);
+	return app_run(config, invocation);
 }
 
 int main(int argc, char **argv)
 {
 	struct config config;
 	enum config_command command;
+	struct invocation invocation = {0};
 	int code, exit_code;
 
 	log_init();
-	code = config_load(&config, argc, argv, environ, &command, stderr);
+	memset(&config, 0, sizeof(config));
+	code = sodium_init() < 0 ? ERR_NOMEM
+				 : invocation_take(&invocation, argc, argv, environ);
+	if (code == 0)
+		code = config_load(&config, argc, invocation.argv, invocation.environment,
+			&command, stderr);
 	if (code != 0) {
 		exit_code = err_exit_code(code);
 		(void)fputs(
 			"tallyd: not started; tallyd --help lists the options\n", stderr);
 	} else {
-		exit_code = execute(command, &config, argc, argv);
+		exit_code = execute(command, &config, &invocation);
 	}
 	config_done(&config);
+	invocation_done(&invocation);
 	return exit_code;
 }

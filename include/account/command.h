@@ -81,9 +81,8 @@ struct done_command {
  * Makes room so that the following ledger_apply_command() cannot fail. 0, or ERR_NOMEM;
  * then, and if the command is not written after all, ledger_forget_command() is due.
  */
-int ledger_prepare_command(struct ledger *ledger, struct command *command,
-	const struct origin *origin) MUST_CHECK;
-void ledger_forget_command(struct ledger *ledger, struct command *command);
+int ledger_prepare_command(struct ledger *ledger, struct command *command) MUST_CHECK;
+void ledger_forget_command(struct command *command);
 
 /* Applies a prepared command as the record of `origin`, whose fingerprint is the digest
  * of what was asked for. */

@@ -12,6 +12,7 @@
 #define TALLYD_ACCOUNT_LEDGER_H
 
 #include "account/account.h"
+#include "account/nodes.h"
 #include "account/repeat.h"
 #include "account/series.h"
 #include "base/hash.h"
@@ -164,6 +165,9 @@ void ledger_keep_reject(struct ledger *ledger, const char *node,
 const struct user *ledger_find_user(const struct ledger *ledger, const char *id);
 bool ledger_has_service(const struct ledger *ledger, const char *node,
 	enum event_kind kind, const char *name);
+/* Walks all services in the order they came; NULL begins. */
+const struct service *ledger_next_service(
+	const struct ledger *ledger, const struct service *service);
 bool ledger_has_series(const struct ledger *ledger, const char *node,
 	enum event_kind kind, const char *name, const char *client);
 

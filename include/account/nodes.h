@@ -60,6 +60,9 @@ size_t ledger_n_nodes(const struct ledger *ledger);
 /* Those that have a secret and are not deleted. */
 size_t ledger_n_secrets(const struct ledger *ledger);
 
+/* Whether a service of that name has ever been counted. */
+bool ledger_has_node_reported(const struct ledger *ledger, const char *name);
+
 /* Whether names without a secret may report. */
 bool ledger_is_open(const struct ledger *ledger);
 

@@ -5,6 +5,8 @@
 #ifndef TALLYD_API_API_H
 #define TALLYD_API_API_H
 
+#include "api/guesses.h"
+#include "api/rights.h"
 #include "http/server.h"
 #include "pipeline/accept.h"
 
@@ -19,7 +21,9 @@ struct api {
 	struct flush_config flush_config; /* as shown in the status */
 	unsigned sync_batch_size;
 	enum counter_mode counters; /* of reports that do not say */
-	uint64_t started_ms;        /* clock_ms() */
+	struct rights rights;
+	struct guesses guesses;
+	uint64_t started_ms; /* clock_ms() */
 	bool is_stopping;
 };
 
@@ -28,6 +32,7 @@ const struct http_route *api_routes(void);
 
 /* For http_config. */
 void api_delivered(void *arg, uint64_t connection);
+int api_authorize(void *arg, const struct http_facts *facts, struct http_ruling *ruling);
 
 void api_observer(void *arg, struct http_request *request);
 void api_status(void *arg, struct http_request *request);

@@ -4,11 +4,10 @@
 #ifndef TALLYD_APP_APP_H
 #define TALLYD_APP_APP_H
 
-#include "app/config.h"
+#include "app/secret.h"
 
-/* Runs until SIGTERM or SIGINT. The exit code. `argc` and `argv` are read again on
- * SIGHUP. */
-int app_run(struct config *config, int argc, char **argv);
+/* Runs until SIGTERM or SIGINT. The exit code. `invocation` is read again on SIGHUP. */
+int app_run(struct config *config, const struct invocation *invocation);
 
 /* --salvage, --forget-node and --dump-journal: one pass over data_dir, no network. The
  * exit code. */

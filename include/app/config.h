@@ -31,6 +31,14 @@ struct config {
 	uint64_t stop_timeout, max_body_bytes, max_connections;
 	uint64_t idle_timeout, request_timeout;
 	uint64_t allow_anonymous, counters;
+	char *admin_socket, *read_socket, *api_token, *api_token_file, *read_token;
+	char *read_token_file, *hostnames, *first_node_file;
+	uint64_t node_secret_grace;
+	/* What `auto` and the files come to; NULL: none. Owned. */
+	struct resolved {
+		char *admin_socket, *read_socket, *api_token, *read_token;
+		char *first_node_file;
+	} resolved;
 	/* Of the command line; no options, since they are done once. */
 	enum live_take_over take_over;
 	const char *forgotten_node; /* borrows from argv */
@@ -56,10 +64,11 @@ int config_load(struct config *config, int argc, char **argv, char *const *envir
 	enum config_command *ret_command, FILE *errors) MUST_CHECK;
 void config_done(struct config *config);
 
-/* Takes over from `fresh` what can change while running; names the options that would
- * need a restart in `ret_restart`, "" if none. */
+/* Takes over from `fresh` what can change while running, tokens among it, and leaves
+ * there what it replaces; names the options that would need a restart in `ret_restart`,
+ * "" if none. */
 void config_reload(
-	struct config *config, const struct config *fresh, struct errmsg *ret_restart);
+	struct config *config, struct config *fresh, struct errmsg *ret_restart);
 
 /* As a file that config_load() reads back to the same values. Secrets are masked. */
 void config_print(const struct config *config, FILE *out);

@@ -8,8 +8,14 @@
 
 #include "app/config.h"
 
-#define OPTION_COUNT 25
+#define OPTION_COUNT 34
 #define OPTION_AUTO UINT64_MAX /* the value of the word `auto` */
+
+enum option_secret {
+	SECRET_NOT,
+	SECRET_IN_URL, /* its password is masked where it is shown */
+	SECRET_WHOLE,  /* all of it is; and it must not stand on the command line */
+};
 
 enum option_type { TYPE_TEXT, TYPE_COUNT, TYPE_TIME, TYPE_BYTES, TYPE_WORD };
 
@@ -21,7 +27,8 @@ struct option_row {
 	uint64_t min, max; /* of the value, or of a text's length */
 	const char
 		*words; /* of TYPE_WORD, separated by `|`, in the order of their enum */
-	bool has_auto, can_reload, is_secret;
+	bool has_auto, can_reload;
+	enum option_secret secret;
 	int (*check)(
 		const char *text, struct errmsg *ret_msg); /* of TYPE_TEXT, may be NULL */
 	const char *help;

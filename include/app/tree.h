@@ -8,12 +8,12 @@
 #include "api/api.h"
 #include "app/config.h"
 #include "app/data_dir.h"
+#include "app/secret.h"
 #include "live/redis.h"
 
 struct app {
 	struct config *config;
-	int argc;
-	char **argv;
+	const struct invocation *invocation;
 	uv_loop_t loop;
 	struct data_dir dir;
 	struct redis_address redis;
@@ -34,6 +34,9 @@ struct app {
 /* Builds everything down to the open door. On failure app_close() takes down what there
  * is. */
 int app_build(struct app *app, struct errmsg *ret_msg) MUST_CHECK;
+
+/* Gives the options in force to what decides about rights. */
+void app_configure_rights(struct app *app);
 
 /* SIGTERM, SIGINT: drain, flush, close. SIGHUP: app_reload(). */
 void app_start_signals(struct app *app);

@@ -47,6 +47,7 @@ enum err {
 	ERR_CONFLICT = -30,      /* it is there already, or not in that state */
 	ERR_KEY_REUSED = -31,    /* an Idempotency-Key with another body */
 	ERR_NODE_DISABLED = -32, /* its reports wait in its GOST */
+	ERR_JOURNAL_NEWER = -33, /* a segment is of a later tallyd */
 };
 
 /* Exit codes of the program (sysexits.h); 0 is a clean stop. */

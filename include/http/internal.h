@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "http/server.h"
 
+#include <arpa/inet.h>
 #include <microhttpd.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
@@ -45,7 +46,10 @@ struct connection {
 	uint64_t partial_since_ms; /* IDLE: when the first bytes of a request were seen,
 				      or 0 */
 	uint64_t received_bytes; /* IDLE: what TCP had received when it began; 0: unix */
-	bool is_local, is_unix;
+	bool is_loopback, is_unix; /* a unix socket is loopback, too */
+	enum http_entrance entrance;
+	uint32_t peer_uid;
+	char peer[INET6_ADDRSTRLEN], own_ip[INET6_ADDRSTRLEN];
 	bool is_cut; /* shut down by us: what still arrives is not accepted */
 	TAILQ_ENTRY(connection) link;
 };
@@ -58,23 +62,34 @@ struct http_request {
 	char *path_value;
 	struct buf body;
 	size_t counted_bytes; /* of the server's body_bytes */
-	int refusal;          /* the status of an answer without a handler, or 0 */
-	const char *sentence; /* of the refusal */
+	int refusal;          /* why it is answered without a handler, or 0 */
+	const char *sentence; /* of the refusal; NULL: err_text() */
 	char allow[64];       /* of a 405 */
 	bool is_suspended, is_handed;
-	bool is_ok; /* its answer is http_answer_ok() */
+	struct http_identity identity;
+	struct delay *delay; /* between its headers and what becomes of it, or NULL */
+	bool is_ok;          /* its answer is http_answer_ok() */
 
 	struct MHD_Response *answer; /* between being given and being queued */
 	int status;
 };
 
-#define MAX_LISTENERS 8
+/* What of the headers matters here or tells who asks. */
+struct headers {
+	unsigned n_hosts, n_lengths, n_encodings, n_authorizations, n_origins;
+	const char *host, *length, *authorization, *origin, *fetch_site;
+	bool is_forwarded;
+};
+
+#define MAX_LISTENERS 8       /* of config.listen */
+#define MAX_EXTRA_LISTENERS 2 /* admin_socket and read_socket */
 
 struct listener {
 	struct http_server *server;
 	uv_poll_t poll;
 	int fd;
 	char *unlink_path; /* of a unix socket */
+	enum http_entrance entrance;
 	bool is_open, is_paused;
 };
 
@@ -85,10 +100,12 @@ struct http_server {
 	void *arg;
 	struct MHD_Daemon *daemon;
 	struct MHD_Response *ok; /* {"ok":true}, shared by all answers */
-	struct listener listeners[MAX_LISTENERS];
+	struct listener listeners[MAX_LISTENERS + MAX_EXTRA_LISTENERS];
 	size_t n_listeners;
 	struct connections idle, busy; /* idle: the longest idle first */
 	struct connections watched;
+	TAILQ_HEAD(delays, delay) delays;
+	unsigned n_delays;
 	struct connection *by_id;
 	TAILQ_HEAD(leaving_list, leaving) leaving;
 	size_t n_leaving;
@@ -109,9 +126,35 @@ struct http_server {
 	void *on_closed_arg;
 };
 
+/* answer.c */
+
+/* Queues the answer that was set. MHD_NO closes the connection. */
+enum MHD_Result answer_queue(struct http_request *request) MUST_CHECK;
+void answer_close_after(struct http_request *request); /* it ends the connection */
+void answer_add_header(struct http_request *request, const char *name, const char *value);
+void answer_drop(struct http_request *request); /* if it was never queued */
+
+/* facts.c */
+void headers_gather(struct MHD_Connection *mhd, struct headers *ret_headers);
+/* What makes the request ambiguous, or NULL. */
+const char *headers_mistake(const struct headers *headers, const char *version);
+/* request->route is set. */
+void facts_gather(const struct http_request *request, const struct headers *headers,
+	struct http_facts *ret_facts);
+
+/* delay.c */
+
+/* Puts the connection to sleep, before its body; false if there are too many already.
+ * `code` and the sentence become the refusal, if it is one. */
+bool delay_begin(struct http_request *request, int code,
+	const struct http_ruling *ruling) MUST_CHECK;
+/* Wakes whose time has come, or all; their requests go on in request_on_access(). */
+void delay_wake_due(struct http_server *server, bool all);
+void delay_end(struct http_request *request); /* if there is one */
+
 /* listen.c */
 
-/* Binds all of config.listen. 0, ERR_LISTEN or ERR_NOMEM. */
+/* Binds all of config.listen, and the two sockets. 0, ERR_LISTEN or ERR_NOMEM. */
 int listen_open(struct http_server *server, struct errmsg *msg) MUST_CHECK;
 void listen_close(struct http_server *server); /* descriptors and socket files */
 

@@ -12,6 +12,7 @@
 
 #include "base/delivery.h"
 #include "base/err.h"
+#include "http/facts.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -19,12 +20,14 @@
 #include <uv.h>
 
 struct http_config {
-	const char *listen; /* addresses, separated by commas; borrowed */
+	const char *listen; /* addresses, separated by commas; borrowed, as all text */
+	const char *admin_socket, *read_socket; /* paths, or NULL */
 	size_t max_body_bytes;
 	unsigned max_connections; /* when full, the longest idle one gives way */
 	uint64_t idle_timeout_ms;
 	uint64_t request_timeout_ms;
 	uint64_t first_connection; /* the id of the first one; they count up */
+	http_authorize authorize;  /* gets the handlers' `arg` */
 	/* The answer_ok to the last request of that connection has arrived. Gets the
 	 * handlers' `arg`. */
 	void (*on_delivered)(void *arg, uint64_t connection);
@@ -34,9 +37,9 @@ struct http_request;
 typedef void (*http_handler)(void *arg, struct http_request *request);
 
 enum http_route_flags {
-	HTTP_LOCAL_ONLY =
-		1, /* only for loopback and unix sockets, and not through a proxy */
-	HTTP_MAY_WAIT = 2, /* the answer may take longer than HTTP_ANSWER_MS */
+	HTTP_MAY_WAIT = 1,     /* the answer may take longer than HTTP_ANSWER_MS */
+	HTTP_ANSWERS_LESS = 2, /* on loopback it answers less to who has no right */
+	HTTP_LIKE_READ = 4,    /* while reading needs no right, this needs none either */
 };
 
 /* Every complete request is answered within this time, or its connection closed. */
@@ -46,11 +49,15 @@ enum http_route_flags {
 #define HTTP_MAX_LEAVING 1024
 
 /* `path` may hold one `{}`, which stands for one or more characters. A table ends with
- * path NULL. */
+ * path NULL. `params`: those of the query that it takes, comma between; NULL: none.
+ * `data` is the handler's own. */
 struct http_route {
 	const char *method, *path;
 	http_handler handler;
+	enum http_right right;
 	unsigned flags;
+	const char *params;
+	const void *data;
 };
 
 struct http_server;
@@ -81,6 +88,8 @@ const char *http_param(
 	const struct http_request *request, const char *name); /* NULL: absent */
 const char *http_path_value(
 	const struct http_request *request); /* what `{}` stood for, or "" */
+const struct http_identity *http_identity(const struct http_request *request);
+const void *http_route_data(const struct http_request *request);
 /* Counts up from http_config.first_connection. */
 uint64_t http_connection_id(const struct http_request *request);
 
@@ -93,9 +102,10 @@ void http_answer_json(struct http_request *request, int status, const char *body
 void http_answer_ok(struct http_request *request); /* 200 {"ok":true} */
 void http_answer_empty(struct http_request *request, int status);
 
-/* {"ok":false,"error":"<sentence>"}, of plain text without quotes or backslashes. A 503
- * is empty, which keeps the connection of Go's client. */
-void http_answer_error(struct http_request *request, int status, const char *sentence);
+/* {"ok":false,"code":"<err_word()>","error":"<sentence>"} with err_http_status(); NULL:
+ * err_text(). To a report 401 and 503 are empty, which keeps the connection of Go's
+ * client. */
+void http_answer_error(struct http_request *request, int code, const char *sentence);
 
 /*
  * Looks at the last http_answer_ok() of a connection, which may be gone. LOST: its client

@@ -1,12 +1,10 @@
 #include "account/command.h"
 #include "account/internal.h"
 
-int ledger_prepare_command(
-	struct ledger *ledger, struct command *command, const struct origin *origin)
+int ledger_prepare_command(struct ledger *ledger, struct command *command)
 {
 	int code = audit_prepare(command);
 
-	(void)origin;
 	for (size_t i = 0; i < command->n_effects && code == 0; i++) {
 		struct effect *effect = &command->effects[i];
 
@@ -21,9 +19,8 @@ int ledger_prepare_command(
 
 /* A node that was only prepared stays: it is unknown to whoever looks, and the next try
  * is for the same name. */
-void ledger_forget_command(struct ledger *ledger, struct command *command)
+void ledger_forget_command(struct command *command)
 {
-	(void)ledger;
 	audit_forget(command);
 }
 

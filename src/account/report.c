@@ -2,77 +2,21 @@
  * The happy path: parse, find `events`, turn each into a struct event. What can go wrong
  * in one event ends in one reason, kept beside the event's own text.
  *
- * cJSON is lenient where a ledger must not be: it takes trailing garbage, reads numbers
- * as doubles, and cuts strings at an escaped NUL. Each is looked after here.
+ * cJSON reads numbers as doubles: that is looked after here, the rest in base/json.h.
  */
 #include "account/report.h"
+#include "base/json.h"
 #include "base/text.h"
 
-#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * An escaped NUL would put what follows it out of sight. In a copy of the body each
- * becomes an escaped U+0001, which no name may hold either. NULL: none there, or
- * *ret_failed.
- */
-static char *unmask_escaped_nul(const char *body, size_t len, bool *ret_failed)
-{
-	char *copy;
-
-	*ret_failed = false;
-	if (memmem(body, len, "\\u0000", 6) == NULL)
-		return NULL;
-	copy = malloc(len);
-	if (copy == NULL) {
-		*ret_failed = true;
-		return NULL;
-	}
-	memcpy(copy, body, len);
-	for (size_t i = 0; i + 6 <= len; i++) {
-		if (copy[i] != '\\')
-			continue;
-		if (memcmp(copy + i, "\\u0000", 6) == 0)
-			copy[i + 5] = '1';
-		i++; /* what a backslash escapes is no backslash of its own */
-	}
-	return copy;
-}
-
-static cJSON *parse_whole(const char *body, size_t len)
-{
-	const char *end = NULL;
-	cJSON *document;
-
-	if (memchr(body, '\0', len) != NULL)
-		return NULL;
-	document = cJSON_ParseWithLengthOpts(body, len, &end, 0);
-	if (document == NULL)
-		return NULL;
-	for (; end < body + len; end++) {
-		if (*end != ' ' && *end != '\t' && *end != '\r' && *end != '\n') {
-			cJSON_Delete(document);
-			return NULL;
-		}
-	}
-	return document;
-}
-
-/* A member that is absent or null reads as absent, as Go's decoder has it. */
-static const cJSON *member(const cJSON *object, const char *name)
-{
-	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-
-	return cJSON_IsNull(item) ? NULL : item;
-}
-
 /* "" if absent; NULL if it cannot be a name. */
 static const char *name_member(const cJSON *object, const char *name)
 {
-	const cJSON *item = member(object, name);
+	const cJSON *item = json_member(object, name);
 
 	if (item == NULL)
 		return "";
@@ -83,7 +27,7 @@ static const char *name_member(const cJSON *object, const char *name)
 
 static bool read_counter(const cJSON *stats, const char *name, uint64_t *ret_value)
 {
-	const cJSON *item = member(stats, name);
+	const cJSON *item = json_member(stats, name);
 
 	if (item == NULL)
 		return true;
@@ -98,7 +42,7 @@ static bool read_counter(const cJSON *stats, const char *name, uint64_t *ret_val
 /* A gauge that GOST may let underflow to 2^64-1: what cannot be right is 0 (rule 6). */
 static bool read_gauge(const cJSON *stats, const char *name, uint64_t *ret_value)
 {
-	const cJSON *item = member(stats, name);
+	const cJSON *item = json_member(stats, name);
 
 	if (item != NULL && !cJSON_IsNumber(item))
 		return false;
@@ -109,7 +53,7 @@ static bool read_gauge(const cJSON *stats, const char *name, uint64_t *ret_value
 
 static const char *read_stats(const cJSON *json, struct event *event)
 {
-	const cJSON *stats = member(json, "stats");
+	const cJSON *stats = json_member(json, "stats");
 	struct counters *counters = &event->counters;
 
 	if (!cJSON_IsObject(stats))
@@ -129,7 +73,7 @@ static const char *read_stats(const cJSON *json, struct event *event)
 
 static const char *read_status(const cJSON *json, struct event *event)
 {
-	const cJSON *status = member(json, "status");
+	const cJSON *status = json_member(json, "status");
 
 	if (!cJSON_IsObject(status))
 		return "no status object";
@@ -143,7 +87,7 @@ static const char *read_status(const cJSON *json, struct event *event)
  * unknown. */
 static const char *read_event(const cJSON *json, struct event *event, bool *ret_ignored)
 {
-	const cJSON *type = member(json, "type");
+	const cJSON *type = json_member(json, "type");
 	const char *kind;
 
 	*ret_ignored = false;
@@ -231,16 +175,13 @@ static void read_events(const cJSON *events, struct report *report)
 int report_parse(const char *body, size_t len, struct report *ret_report)
 {
 	struct report report = {0};
-	bool has_failed;
-	char *copy = unmask_escaped_nul(body, len, &has_failed);
+	cJSON *document;
 	const cJSON *events;
+	int code = json_parse(body, len, &document);
 
-	if (has_failed)
-		return ERR_NOMEM;
-	report.document = parse_whole(copy != NULL ? copy : body, len);
-	free(copy);
-	if (report.document == NULL)
-		return ERR_JSON;
+	if (code != 0)
+		return code;
+	report.document = document;
 	events = cJSON_GetObjectItemCaseSensitive(report.document, "events");
 	if (!cJSON_IsArray(events)) {
 		report_done(&report);

@@ -251,6 +251,26 @@ bool ledger_has_service(const struct ledger *ledger, const char *node,
 	return service != NULL && service->updated_ms != 0;
 }
 
+const struct service *ledger_next_service(
+	const struct ledger *ledger, const struct service *service)
+{
+	const struct service *next =
+		service == NULL ? ledger->services.table : service->hh.next;
+
+	while (next != NULL && next->updated_ms == 0)
+		next = next->hh.next;
+	return next;
+}
+
+bool ledger_has_node_reported(const struct ledger *ledger, const char *name)
+{
+	const struct service *service = ledger_next_service(ledger, NULL);
+
+	while (service != NULL && strcmp(service->node, name) != 0)
+		service = ledger_next_service(ledger, service);
+	return service != NULL;
+}
+
 bool ledger_has_series(const struct ledger *ledger, const char *node,
 	enum event_kind kind, const char *name, const char *client)
 {

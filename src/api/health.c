@@ -11,7 +11,19 @@ void api_livez(void *arg, struct http_request *request)
 	http_answer_ok(request);
 }
 
-/* Ready means: a report would be accepted now. Redis and SQLite may be down meanwhile. */
+static void add_parts(cJSON *root, const struct api *api,
+	const struct journal_stats *journal, const struct flush_stats *flush)
+{
+	(void)cJSON_AddStringToObject(root, "journal",
+		journal->refusal == 0 ? "ok" : err_text(journal->refusal));
+	(void)cJSON_AddStringToObject(
+		root, "redis", live_state_name(live_get_state(api->live)));
+	(void)cJSON_AddStringToObject(root, "sqlite",
+		flush->last.error == 0 ? "ok" : err_text(flush->last.error));
+}
+
+/* Ready means: a report would be accepted now. Redis and SQLite may be down meanwhile.
+ * What of it is in which state is for who may read. */
 void api_readyz(void *arg, struct http_request *request)
 {
 	const struct api *api = arg;
@@ -24,12 +36,8 @@ void api_readyz(void *arg, struct http_request *request)
 	flush_get_stats(api->flush, &flush);
 	is_ready = journal.refusal == 0 && !api->is_stopping;
 	(void)cJSON_AddBoolToObject(root, "ready", is_ready);
-	(void)cJSON_AddStringToObject(
-		root, "journal", journal.refusal == 0 ? "ok" : err_text(journal.refusal));
-	(void)cJSON_AddStringToObject(
-		root, "redis", live_state_name(live_get_state(api->live)));
-	(void)cJSON_AddStringToObject(root, "sqlite",
-		flush.last.error == 0 ? "ok" : err_text(flush.last.error));
+	if (http_identity(request)->right >= RIGHT_READ)
+		add_parts(root, api, &journal, &flush);
 	json_answer(request, is_ready ? 200 : 503, root);
 }
 

@@ -2,7 +2,6 @@
  * ever. */
 #include "api/api.h"
 #include "base/log.h"
-#include "base/text.h"
 
 #include <string.h>
 
@@ -13,19 +12,20 @@ static void on_accepted(void *arg)
 
 static void refuse(struct http_request *request, int code, const char *sentence)
 {
-	log_limited(LOG_WARN, "report refused", "status=%d reason=%s",
-		err_http_status(code), LOG_QUOTE(sentence));
-	http_answer_error(request, err_http_status(code), sentence);
+	log_limited(LOG_WARN, "report refused", "status=%d node=%s reason=%s",
+		err_http_status(code), LOG_QUOTE(http_identity(request)->name),
+		LOG_QUOTE(sentence));
+	http_answer_error(request, code, sentence);
 }
 
-static bool read_counters(const struct api *api, const struct http_request *request,
-	enum counter_mode *ret_mode)
+/* The query's; *ret_mode stays if it does not say. */
+static bool read_counters(const struct http_request *request, enum counter_mode *ret_mode)
 {
 	const char *word = http_param(request, "counters");
 
 	if (word == NULL)
-		*ret_mode = api->counters;
-	else if (strcmp(word, "delta") == 0)
+		return true;
+	if (strcmp(word, "delta") == 0)
 		*ret_mode = COUNTERS_DELTA;
 	else if (strcmp(word, "cumulative") == 0)
 		*ret_mode = COUNTERS_CUMULATIVE;
@@ -34,32 +34,62 @@ static bool read_counters(const struct api *api, const struct http_request *requ
 	return true;
 }
 
+/* A node's own counters win: they were set by who may, once it was known what its GOST
+ * sends. An address that says otherwise was forgotten. */
+static void prefer_own_counters(
+	struct node *node, bool does_query_say, enum counter_mode *mode)
+{
+	enum counter_mode own = node->kept.counters == NODE_COUNTERS_CUMULATIVE
+		? COUNTERS_CUMULATIVE
+		: COUNTERS_DELTA;
+
+	if (node->kept.counters == NODE_COUNTERS_UNSET)
+		return;
+	if (does_query_say && own != *mode && !node->has_told_counters) {
+		node->has_told_counters = true;
+		log_warn("the node's own counters win over its address",
+			"node=%s counters=%s", LOG_QUOTE(node->name),
+			own == COUNTERS_CUMULATIVE ? "cumulative" : "delta");
+	}
+	*mode = own;
+}
+
 void api_delivered(void *arg, uint64_t connection)
 {
 	accept_delivered(((struct api *)arg)->accept, connection);
 }
 
+/* The headers were authorized; a node may have been refused since, while the body came.
+ */
+static int check_still(const struct node *node)
+{
+	if (node != NULL && node->kept.deleted_ms != 0)
+		return ERR_UNAUTHORIZED;
+	return node != NULL && !node->kept.is_enabled ? ERR_NODE_DISABLED : 0;
+}
+
 void api_observer(void *arg, struct http_request *request)
 {
 	struct api *api = arg;
-	const char *node = http_param(request, "node");
-	struct incoming incoming = {
-		.node = node != NULL && node[0] != '\0' ? node : "default",
-		.connection = http_connection_id(request)};
-	int code;
+	const char *name = http_identity(request)->name;
+	struct node *node = ledger_find_node(api->ledger, name);
+	struct incoming incoming = {.node = name,
+		.connection = http_connection_id(request),
+		.counters = api->counters};
+	int code = check_still(node);
 
-	if (!text_is_name(incoming.node)) {
+	if (code == 0 && !read_counters(request, &incoming.counters))
+		code = ERR_PARAM;
+	if (code != 0) {
 		accept_note_refused(api->accept);
-		refuse(request, ERR_PARAM,
-			"node is not a name: up to 255 bytes of UTF-8 without control "
-			"characters");
+		refuse(request, code,
+			code == ERR_PARAM ? "counters is neither delta nor cumulative"
+					  : err_text(code));
 		return;
 	}
-	if (!read_counters(api, request, &incoming.counters)) {
-		accept_note_refused(api->accept);
-		refuse(request, ERR_PARAM, "counters is neither delta nor cumulative");
-		return;
-	}
+	if (node != NULL)
+		prefer_own_counters(node, http_param(request, "counters") != NULL,
+			&incoming.counters);
 	incoming.body = http_body(request, &incoming.len);
 	code = accept_report(api->accept, &incoming, on_accepted, request);
 	if (code != 0)

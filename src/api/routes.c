@@ -2,18 +2,23 @@
 
 #include <stddef.h>
 
+/* method, path, handler, right, flags, params, data: see http/server.h. */
 const struct http_route *api_routes(void)
 {
 	static const struct http_route routes[] = {
-		{"POST", "/observer", api_observer, 0},
-		{"GET", "/throttle-sync-status", api_status, HTTP_LOCAL_ONLY},
-		{"POST", "/force-sync", api_force_sync, HTTP_LOCAL_ONLY | HTTP_MAY_WAIT},
-		{"GET", "/users/{}/traffic", api_user_traffic, HTTP_LOCAL_ONLY},
-		{"GET", "/livez", api_livez, 0},
-		{"GET", "/healthz", api_livez, 0},
-		{"GET", "/readyz", api_readyz, 0},
-		{"GET", "/version", api_version, HTTP_LOCAL_ONLY},
-		{NULL, NULL, NULL, 0},
+		{"POST", "/observer", api_observer, RIGHT_REPORT, 0, "node,counters",
+			NULL},
+		{"GET", "/throttle-sync-status", api_status, RIGHT_READ,
+			HTTP_ANSWERS_LESS, NULL, NULL},
+		{"POST", "/force-sync", api_force_sync, RIGHT_ADMIN,
+			HTTP_MAY_WAIT | HTTP_LIKE_READ, NULL, NULL},
+		{"GET", "/users/{}/traffic", api_user_traffic, RIGHT_READ, 0, NULL, NULL},
+		{"GET", "/livez", api_livez, RIGHT_ANYBODY, 0, NULL, NULL},
+		{"GET", "/healthz", api_livez, RIGHT_ANYBODY, 0, NULL, NULL},
+		{"GET", "/readyz", api_readyz, RIGHT_ANYBODY, HTTP_ANSWERS_LESS, NULL,
+			NULL},
+		{"GET", "/version", api_version, RIGHT_READ, 0, NULL, NULL},
+		{NULL, NULL, NULL, RIGHT_ANYBODY, 0, NULL, NULL},
 	};
 
 	return routes;

@@ -122,30 +122,54 @@ static void add_journal(cJSON *data, const struct journal *journal)
 		(void)cJSON_AddNullToObject(object, "error");
 }
 
+static void add_nodes(cJSON *data, const struct api *api)
+{
+	cJSON *nodes = cJSON_AddObjectToObject(data, "nodes"), *warnings;
+	const char *sentences[RIGHTS_MAX_WARNINGS];
+	size_t n = rights_warnings(&api->rights, sentences);
+
+	(void)cJSON_AddBoolToObject(nodes, "open", ledger_is_open(api->ledger));
+	json_add_u64(nodes, "withSecret", ledger_n_secrets(api->ledger));
+	warnings = cJSON_AddArrayToObject(data, "warnings");
+	for (size_t i = 0; i < n; i++)
+		(void)cJSON_AddItemToArray(warnings, cJSON_CreateString(sentences[i]));
+}
+
+/* What the original design did not have; some of it names somebody. */
+static void add_ours(cJSON *data, const struct api *api, const struct flush_stats *flush,
+	const struct ledger_stats *ledger)
+{
+	struct accept_stats accept;
+
+	accept_get_stats(api->accept, &accept);
+	add_efficiency(data, flush, &accept);
+	add_last_sync(data, flush);
+	add_redis(data, api->live, ledger);
+	add_reports(data, &accept, ledger);
+	add_journal(data, api->journal);
+	add_nodes(data, api);
+	json_add_u64(data, "users", ledger->users);
+	(void)cJSON_AddBoolToObject(data, "hasSaturatedTotals", ledger->has_saturated);
+	json_add_u64(data, "uptimeSeconds", (clock_ms() - api->started_ms) / 1000);
+	(void)cJSON_AddStringToObject(data, "version", TALLYD_VERSION);
+}
+
+/* Without the right to read, on loopback, it shows the original's members alone. */
 void api_status(void *arg, struct http_request *request)
 {
 	const struct api *api = arg;
 	cJSON *root = cJSON_CreateObject(), *data;
 	struct flush_stats flush;
 	struct ledger_stats ledger;
-	struct accept_stats accept;
 
 	flush_get_stats(api->flush, &flush);
 	ledger_get_stats(api->ledger, &ledger);
-	accept_get_stats(api->accept, &accept);
 	(void)cJSON_AddTrueToObject(root, "success");
 	data = cJSON_AddObjectToObject(root, "data");
 	add_config(data, api);
 	add_stats(data, &flush, &ledger);
-	add_efficiency(data, &flush, &accept);
-	add_last_sync(data, &flush);
-	add_redis(data, api->live, &ledger);
-	add_reports(data, &accept, &ledger);
-	add_journal(data, api->journal);
-	json_add_u64(data, "users", ledger.users);
-	(void)cJSON_AddBoolToObject(data, "hasSaturatedTotals", ledger.has_saturated);
-	json_add_u64(data, "uptimeSeconds", (clock_ms() - api->started_ms) / 1000);
-	(void)cJSON_AddStringToObject(data, "version", TALLYD_VERSION);
+	if (http_identity(request)->right >= RIGHT_READ)
+		add_ours(data, api, &flush, &ledger);
 	json_answer(request, 200, root);
 }
 
@@ -155,10 +179,7 @@ static void on_flushed(void *arg, int code, const struct flush_outcome *outcome)
 	cJSON *root, *data;
 
 	if (code != 0) {
-		root = cJSON_CreateObject();
-		(void)cJSON_AddFalseToObject(root, "ok");
-		(void)cJSON_AddStringToObject(root, "error", err_text(code));
-		json_answer(request, err_http_status(code), root);
+		http_answer_error(request, code, NULL);
 		return;
 	}
 	root = cJSON_CreateObject();
@@ -176,5 +197,5 @@ void api_force_sync(void *arg, struct http_request *request)
 				    : flush_request(api->flush, on_flushed, request);
 
 	if (code != 0)
-		http_answer_error(request, err_http_status(code), err_text(code));
+		http_answer_error(request, code, NULL);
 }

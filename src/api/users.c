@@ -40,7 +40,7 @@ void api_user_traffic(void *arg, struct http_request *request)
 	struct question *question;
 
 	if (user == NULL) {
-		http_answer_error(request, 404, "no user has this id");
+		http_answer_error(request, ERR_NOT_FOUND, "no user has this id");
 		return;
 	}
 	question = malloc(sizeof(*question));

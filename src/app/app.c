@@ -36,6 +36,16 @@ void app_free(struct app *app)
 	data_dir_close(&app->dir);
 }
 
+/* The same sentences are in the status for as long as they are true. */
+static void warn_of_rights(const struct app *app)
+{
+	const char *sentences[RIGHTS_MAX_WARNINGS];
+	size_t n = rights_warnings(&app->api.rights, sentences);
+
+	for (size_t i = 0; i < n; i++)
+		log_warn("anybody may ask", "reason=%s", LOG_QUOTE(sentences[i]));
+}
+
 static void start(struct app *app)
 {
 	struct ledger_stats stats;
@@ -45,12 +55,13 @@ static void start(struct app *app)
 	ledger_get_stats(app->ledger, &stats);
 	log_info("ready", "version=%s users=%zu data_dir=%s", TALLYD_VERSION, stats.users,
 		LOG_QUOTE(app->config->data_dir));
+	warn_of_rights(app);
 	notify_systemd("READY=1");
 }
 
-int app_run(struct config *config, int argc, char **argv)
+int app_run(struct config *config, const struct invocation *invocation)
 {
-	struct app app = {.config = config, .argc = argc, .argv = argv, .dir = {-1, -1}};
+	struct app app = {.config = config, .invocation = invocation, .dir = {-1, -1}};
 	struct errmsg msg = {""};
 	int code;
 

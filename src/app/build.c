@@ -184,6 +184,18 @@ static enum delivery delivery_of(void *arg, uint64_t connection)
 	return http_delivery_of(((struct app *)arg)->http, connection);
 }
 
+void app_configure_rights(struct app *app)
+{
+	const struct config *config = app->config;
+	struct rights_config rights = {.listen = config->listen,
+		.hostnames = config->hostnames,
+		.api_token = config->resolved.api_token,
+		.read_token = config->resolved.read_token,
+		.allow_anonymous = config->allow_anonymous != 0};
+
+	rights_configure(&app->api.rights, app->ledger, &rights);
+}
+
 static int open_pipeline(struct app *app, struct errmsg *msg)
 {
 	struct accept_parts parts = {app->ledger, app->journal, app->live, app->flush,
@@ -192,9 +204,16 @@ static int open_pipeline(struct app *app, struct errmsg *msg)
 	app->accept = accept_new(&app->loop, &parts);
 	if (app->accept == NULL)
 		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
-	app->api = (struct api){app->accept, app->ledger, app->journal, app->live,
-		app->flush, app->api.flush_config, (unsigned)app->config->sync_batch_size,
-		(enum counter_mode)app->config->counters, clock_ms(), false};
+	app->api = (struct api){.accept = app->accept,
+		.ledger = app->ledger,
+		.journal = app->journal,
+		.live = app->live,
+		.flush = app->flush,
+		.flush_config = app->api.flush_config,
+		.sync_batch_size = (unsigned)app->config->sync_batch_size,
+		.counters = (enum counter_mode)app->config->counters,
+		.started_ms = clock_ms()};
+	app_configure_rights(app);
 	return 0;
 }
 
@@ -211,9 +230,16 @@ static uint64_t first_connection(const struct app *app)
 static int open_door(struct app *app, struct errmsg *msg)
 {
 	const struct config *config = app->config;
-	struct http_config http = {config->listen, config->max_body_bytes,
-		(unsigned)config->max_connections, config->idle_timeout,
-		config->request_timeout, first_connection(app), api_delivered};
+	struct http_config http = {.listen = config->listen,
+		.admin_socket = config->resolved.admin_socket,
+		.read_socket = config->resolved.read_socket,
+		.max_body_bytes = config->max_body_bytes,
+		.max_connections = (unsigned)config->max_connections,
+		.idle_timeout_ms = config->idle_timeout,
+		.request_timeout_ms = config->request_timeout,
+		.first_connection = first_connection(app),
+		.authorize = api_authorize,
+		.on_delivered = api_delivered};
 
 	return http_open(&app->loop, &http, api_routes(), &app->api, &app->http, msg);
 }

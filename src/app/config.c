@@ -5,11 +5,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void forget(char *text)
+{
+	if (text != NULL)
+		explicit_bzero(text, strlen(text));
+	free(text);
+}
+
 void config_done(struct config *config)
 {
 	for (size_t i = 0; i < OPTION_COUNT; i++)
 		if (option_rows()[i].type == TYPE_TEXT)
-			free(*option_text(config, &option_rows()[i]));
+			forget(*option_text(config, &option_rows()[i]));
+	forget(config->resolved.admin_socket);
+	forget(config->resolved.read_socket);
+	forget(config->resolved.api_token);
+	forget(config->resolved.read_token);
+	forget(config->resolved.first_node_file);
 	memset(config, 0, sizeof(*config));
 }
 
@@ -21,10 +33,21 @@ static bool is_equal(
 	return *option_number(a, row) == *option_number(b, row);
 }
 
+static void swap(char **a, char **b)
+{
+	char *text = *a;
+
+	*a = *b;
+	*b = text;
+}
+
 void config_reload(
-	struct config *config, const struct config *fresh, struct errmsg *ret_restart)
+	struct config *config, struct config *fresh, struct errmsg *ret_restart)
 {
 	size_t len = 0;
+
+	swap(&config->resolved.api_token, &fresh->resolved.api_token);
+	swap(&config->resolved.read_token, &fresh->resolved.read_token);
 
 	ret_restart->text[0] = '\0';
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
@@ -32,7 +55,9 @@ void config_reload(
 
 		if (is_equal(config, fresh, row))
 			continue;
-		if (row->can_reload)
+		if (row->can_reload && row->type == TYPE_TEXT)
+			swap(option_text(config, row), option_text(fresh, row));
+		else if (row->can_reload)
 			*option_number(config, row) = *option_number(fresh, row);
 		else
 			len += (size_t)snprintf(ret_restart->text + len,

@@ -5,7 +5,7 @@
  */
 #include "app/command.h"
 #include "app/option.h"
-#include "http/server.h"
+#include "app/secret.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -13,6 +13,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Where a value came from, for the sentence about what is wrong with it. */
 struct source {
@@ -373,6 +374,20 @@ static void set_take_over(struct loader *loader, const char *how)
 	}
 }
 
+static void set_argument(
+	struct loader *loader, const struct option_row *row, const char *value)
+{
+	struct source source = {.where = "command line"};
+
+	if (row->secret == SECRET_WHOLE)
+		mistake(loader, &source, row->name,
+			"everybody on this machine can read it there: use %s_file, or "
+			"TALLYD_* in the environment",
+			row->name);
+	else
+		set_value(loader, row, value, &source);
+}
+
 static void set_arguments(struct loader *loader, const struct arguments *arguments)
 {
 	set_take_over(loader, arguments->take_over);
@@ -380,8 +395,7 @@ static void set_arguments(struct loader *loader, const struct arguments *argumen
 		unsigned before = loader->n_mistakes;
 
 		if (arguments->values[i] != NULL)
-			set_value(loader, &option_rows()[i], arguments->values[i],
-				&(struct source){.where = "command line"});
+			set_argument(loader, &option_rows()[i], arguments->values[i]);
 		loader->is_command_line_wrong |= loader->n_mistakes > before;
 	}
 }
@@ -397,22 +411,85 @@ static void check_take_over(struct loader *loader)
 			"redis_url is none: there is no Redis");
 }
 
-static void check_together(struct loader *loader)
-{
-	const struct config *config = loader->config;
-	struct source source = {.where = "configuration"};
-	struct errmsg msg;
-	bool is_local;
+/* What `auto` and the files come to. */
 
-	if (http_check_listen(config->listen, &is_local, &msg) != 0)
-		mistake(loader, &source, "listen", "%s", msg.text);
-	else if (!is_local && !config->allow_anonymous)
-		mistake(loader, &source, "listen",
-			"%s can be reached by others, and reports carry no secret: "
-			"listen on "
-			"127.0.0.1, [::1] or a unix socket, or set allow_anonymous = yes",
-			config->listen);
-	check_take_over(loader);
+/* `name` in the directory of the configuration file; NULL if memory is short. */
+static char *beside(const char *file, const char *name)
+{
+	const char *slash = strrchr(file, '/');
+	char *path;
+
+	return asprintf(&path, "%.*s%s", slash != NULL ? (int)(slash - file + 1) : 0,
+		       file, name) >= 0
+		? path
+		: NULL;
+}
+
+/* A service manager may name several; the first is ours. */
+static char *in_runtime_directory(char *const *environment, const char *name)
+{
+	const char *list = lookup(environment, "RUNTIME_DIRECTORY");
+	char *path;
+
+	if (list == NULL || list[0] != '/')
+		return NULL;
+	return asprintf(&path, "%.*s/%s", (int)strcspn(list, ":"), list, name) >= 0
+		? path
+		: NULL;
+}
+
+static char *resolve_socket(
+	const char *option, char *const *environment, const char *name)
+{
+	if (strcmp(option, "auto") == 0)
+		return in_runtime_directory(environment, name);
+	return strcmp(option, "none") != 0 ? strdup(option) : NULL;
+}
+
+static char *resolve_first_node(const char *option, const char *file)
+{
+	char *path;
+
+	if (strcmp(option, "auto") != 0)
+		return strcmp(option, "none") != 0 ? strdup(option) : NULL;
+	path = beside(file, "first-node");
+	if (path != NULL && access(path, F_OK) == 0)
+		return path;
+	free(path);
+	return NULL;
+}
+
+static void resolve_token(struct loader *loader, const char *text, const char *option,
+	const char *name, char **ret_token)
+{
+	struct source source = {.where = "configuration"};
+	char *path = beside(loader->file, name), label[32];
+	struct errmsg msg;
+
+	(void)snprintf(
+		label, sizeof(label), "%.*s_token_file", (int)strcspn(name, "-"), name);
+	if (path == NULL)
+		mistake(loader, &source, label, "%s", err_text(ERR_NOMEM));
+	else if (token_find(text, option, path, ret_token, &msg) != 0)
+		mistake(loader, &source, label, "%s", msg.text);
+	free(path);
+}
+
+static void resolve(struct loader *loader, char *const *environment)
+{
+	struct config *config = loader->config;
+	struct resolved *resolved = &config->resolved;
+
+	resolved->admin_socket =
+		resolve_socket(config->admin_socket, environment, "admin.sock");
+	resolved->read_socket =
+		resolve_socket(config->read_socket, environment, "read.sock");
+	resolved->first_node_file =
+		resolve_first_node(config->first_node_file, loader->file);
+	resolve_token(loader, config->api_token, config->api_token_file, "api-token",
+		&resolved->api_token);
+	resolve_token(loader, config->read_token, config->read_token_file, "read-token",
+		&resolved->read_token);
 }
 
 int config_load(struct config *config, int argc, char **argv, char *const *environment,
@@ -434,7 +511,9 @@ int config_load(struct config *config, int argc, char **argv, char *const *envir
 	load_environment(&loader, environment);
 	set_arguments(&loader, &arguments);
 	if (loader.n_mistakes == 0)
-		check_together(&loader);
+		check_take_over(&loader);
+	if (loader.n_mistakes == 0)
+		resolve(&loader, environment);
 	if (loader.is_command_line_wrong)
 		return ERR_PARAM;
 	return loader.n_mistakes > 0 ? ERR_CONFIG : 0;

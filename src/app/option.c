@@ -1,4 +1,5 @@
 #include "app/option.h"
+#include "app/secret.h"
 #include "base/text.h"
 #include "http/server.h"
 #include "live/redis.h"
@@ -34,81 +35,130 @@ static int check_redis_url(const char *text, struct errmsg *ret_msg)
 	return code;
 }
 
+static int check_socket(const char *text, struct errmsg *ret_msg)
+{
+	if (text[0] == '/' || strcmp(text, "auto") == 0 || strcmp(text, "none") == 0)
+		return 0;
+	return err_set(ret_msg, ERR_CONFIG,
+		"`%s` is none of auto, none and an absolute path", text);
+}
+
+static int check_token(const char *text, struct errmsg *ret_msg)
+{
+	return text[0] == '\0' ? 0 : token_check(text, ret_msg);
+}
+
 static const struct option_row rows[] = {
 	{"listen", NULL, TYPE_TEXT, AT(listen), "127.0.0.1:3000", 1, FITS_LINE("listen"),
-		NULL, false, false, false, check_listen,
+		NULL, false, false, SECRET_NOT, check_listen,
 		"addresses to serve: ADDRESS:PORT, [ADDRESS]:PORT or unix:/PATH, comma "
 		"between"},
 	{"data_dir", NULL, TYPE_TEXT, AT(data_dir), "/var/lib/tallyd", 1, 180, NULL,
-		false, false, false, NULL, "folder of tally.db, journal/ and lock"},
+		false, false, SECRET_NOT, NULL, "folder of tally.db, journal/ and lock"},
 	{"redis_url", "REDIS_URL", TYPE_TEXT, AT(redis_url), "redis://127.0.0.1:6379/0",
-		1, FITS_LINE("redis_url"), NULL, false, false, true, check_redis_url,
+		1, FITS_LINE("redis_url"), NULL, false, false, SECRET_IN_URL,
+		check_redis_url,
 		"redis://[user:pass@]host:port/db, unix:///path?db=0, or none"},
 	{"redis_key_prefix", NULL, TYPE_TEXT, AT(redis_key_prefix), "user:", 0,
-		FITS_LINE("redis_key_prefix"), NULL, false, false, false, NULL,
+		FITS_LINE("redis_key_prefix"), NULL, false, false, SECRET_NOT, NULL,
 		"a user's hash in Redis is this and the user's id"},
 	{"sync_interval", "DB_SYNC_INTERVAL", TYPE_TIME, AT(sync_interval), "45s", 100,
-		86400000, NULL, false, true, false, NULL,
+		86400000, NULL, false, true, SECRET_NOT, NULL,
 		"time between two flushes into SQLite"},
 	{"sync_batch_size", "SYNC_BATCH_SIZE", TYPE_COUNT, AT(sync_batch_size), "50", 1,
-		STORE_MAX_BATCH, NULL, false, false, false, NULL,
+		STORE_MAX_BATCH, NULL, false, false, SECRET_NOT, NULL,
 		"users per statement inside a flush's transaction"},
 	{"max_pending_users", "MAX_PENDING_SYNC_USERS", TYPE_COUNT, AT(max_pending_users),
-		"1000", 1, 100000000, NULL, false, true, false, NULL,
+		"1000", 1, 100000000, NULL, false, true, SECRET_NOT, NULL,
 		"a warning is logged when this many users wait for SQLite"},
 	{"emergency_flush_size", "EMERGENCY_FLUSH_SIZE", TYPE_COUNT,
-		AT(emergency_flush_size), "auto", 1, 100000000, NULL, true, true, false,
-		NULL,
+		AT(emergency_flush_size), "auto", 1, 100000000, NULL, true, true,
+		SECRET_NOT, NULL,
 		"a flush starts at this many, at most every 5 s; auto: 80 % of "
 		"max_pending_users"},
 	{"max_retries", "MAX_RETRIES", TYPE_COUNT, AT(max_retries), "3", 0, 100, NULL,
-		false, true, false, NULL,
+		false, true, SECRET_NOT, NULL,
 		"quick retries of a failed flush before the next interval"},
 	{"retry_delay", "RETRY_DELAY", TYPE_TIME, AT(retry_delay), "1s", 10, 3600000,
-		NULL, false, true, false, NULL,
+		NULL, false, true, SECRET_NOT, NULL,
 		"before the first retry, doubled for each further one"},
 	{"journal_fsync", NULL, TYPE_WORD, AT(journal_fsync), "everysec", 0, 0,
-		"always|everysec|no", false, false, false, NULL,
+		"always|everysec|no", false, false, SECRET_NOT, NULL,
 		"when the journal is synced: always before the answer, everysec, or no"},
 	{"journal_max_bytes", NULL, TYPE_BYTES, AT(journal_max_bytes), "1GiB", 64 * KIB,
-		UINT64_C(1) << 50, NULL, false, false, false, NULL,
+		UINT64_C(1) << 50, NULL, false, false, SECRET_NOT, NULL,
 		"above it reports are answered with 503"},
 	{"counters", NULL, TYPE_WORD, AT(counters), "delta", 0, 0, "delta|cumulative",
-		false, true, false, NULL,
+		false, true, SECRET_NOT, NULL,
 		"what inputBytes means: delta (GOST's resetTraffic: true) or cumulative"},
 	{"redis_timeout", NULL, TYPE_TIME, AT(redis_timeout), "500ms", 10, 60000, NULL,
-		false, false, false, NULL,
+		false, false, SECRET_NOT, NULL,
 		"deadline for connecting and for replies; answers wait 1 s at most"},
 	{"redis_repair_rate", NULL, TYPE_COUNT, AT(redis_repair_rate), "20000", 1,
-		10000000, NULL, false, true, false, NULL,
+		10000000, NULL, false, true, SECRET_NOT, NULL,
 		"users per second written anew when Redis may differ; 1/4 for looking"},
 	{"min_free_bytes", NULL, TYPE_BYTES, AT(min_free_bytes), "auto", 0,
-		UINT64_C(1) << 50, NULL, true, false, false, NULL,
+		UINT64_C(1) << 50, NULL, true, false, SECRET_NOT, NULL,
 		"below this much free disk: 503; auto: 16 MiB or 5 %, the smaller"},
 	{"max_users", NULL, TYPE_COUNT, AT(max_users), "5000000", 1, 1000000000, NULL,
-		false, false, false, NULL, "events of further new users are rejected"},
+		false, false, SECRET_NOT, NULL,
+		"events of further new users are rejected"},
 	{"busy_timeout", NULL, TYPE_TIME, AT(busy_timeout), "1s", 0, 60000, NULL, false,
-		false, false, NULL, "how long SQLite waits for another program's lock"},
+		false, SECRET_NOT, NULL,
+		"how long SQLite waits for another program's lock"},
 	{"log_level", NULL, TYPE_WORD, AT(log_level), "info", 0, 0,
-		"error|warn|info|debug", false, true, false, NULL,
+		"error|warn|info|debug", false, true, SECRET_NOT, NULL,
 		"error, warn, info or debug"},
 	{"stop_timeout", NULL, TYPE_TIME, AT(stop_timeout), "20s", 0, 3600000, NULL,
-		false, true, false, NULL, "how long SIGTERM tries the last flush"},
+		false, true, SECRET_NOT, NULL, "how long SIGTERM tries the last flush"},
 	{"max_body_bytes", NULL, TYPE_BYTES, AT(max_body_bytes), "16MiB", KIB,
-		64 * KIB *KIB, NULL, false, false, false, NULL,
+		64 * KIB *KIB, NULL, false, false, SECRET_NOT, NULL,
 		"a larger request is answered with 413"},
 	{"max_connections", NULL, TYPE_COUNT, AT(max_connections), "1024", 1, 100000,
-		NULL, false, false, false, NULL,
+		NULL, false, false, SECRET_NOT, NULL,
 		"when full, the longest idle connection gives way"},
 	{"idle_timeout", NULL, TYPE_TIME, AT(idle_timeout), "120s", 100, 86400000, NULL,
-		false, false, false, NULL,
+		false, false, SECRET_NOT, NULL,
 		"a connection without a request is closed after it"},
 	{"request_timeout", NULL, TYPE_TIME, AT(request_timeout), "10s", 100, 3600000,
-		NULL, false, false, false, NULL,
+		NULL, false, false, SECRET_NOT, NULL,
 		"a request has to be complete within it"},
 	{"allow_anonymous", NULL, TYPE_WORD, AT(allow_anonymous), "no", 0, 0, "no|yes",
-		false, false, false, NULL,
-		"yes: take reports on addresses that others can reach"},
+		false, false, SECRET_NOT, NULL,
+		"yes: take reports without a secret from other machines, too"},
+	{"admin_socket", NULL, TYPE_TEXT, AT(admin_socket), "auto", 1, 107, NULL, false,
+		false, SECRET_NOT, check_socket,
+		"who can open it may do everything; auto: admin.sock in "
+		"$RUNTIME_DIRECTORY, or none"},
+	{"read_socket", NULL, TYPE_TEXT, AT(read_socket), "auto", 1, 107, NULL, false,
+		false, SECRET_NOT, check_socket,
+		"who can open it may read; auto: read.sock in $RUNTIME_DIRECTORY, or "
+		"none"},
+	{"api_token", NULL, TYPE_TEXT, AT(api_token), "", 0, FITS_LINE("api_token"), NULL,
+		false, true, SECRET_WHOLE, check_token,
+		"whoever sends it as `Authorization: Bearer` may do everything"},
+	{"api_token_file", NULL, TYPE_TEXT, AT(api_token_file), "auto", 1, 180, NULL,
+		false, true, SECRET_NOT, NULL,
+		"its first line is the api_token; auto: api-token beside the "
+		"configuration, if it is there; or none"},
+	{"read_token", NULL, TYPE_TEXT, AT(read_token), "", 0, FITS_LINE("read_token"),
+		NULL, false, true, SECRET_WHOLE, check_token,
+		"whoever sends it as `Authorization: Bearer` may read"},
+	{"read_token_file", NULL, TYPE_TEXT, AT(read_token_file), "auto", 1, 180, NULL,
+		false, true, SECRET_NOT, NULL,
+		"its first line is the read_token; auto: read-token beside the "
+		"configuration, if it is there; or none"},
+	{"hostnames", NULL, TYPE_TEXT, AT(hostnames), "", 0, FITS_LINE("hostnames"), NULL,
+		false, true, SECRET_NOT, NULL,
+		"names by which tallyd is asked without a credential, beside its "
+		"addresses"},
+	{"node_secret_grace", NULL, TYPE_TIME, AT(node_secret_grace), "10m", 0,
+		7 * 86400000, NULL, false, true, SECRET_NOT, NULL,
+		"how long a node's old secret is good after it was changed"},
+	{"first_node_file", NULL, TYPE_TEXT, AT(first_node_file), "auto", 1, 180, NULL,
+		false, false, SECRET_NOT, NULL,
+		"name and secret of the node that an empty data_dir begins with; auto: "
+		"first-node beside the configuration, if it is there; or none"},
 };
 
 _Static_assert(sizeof(rows) / sizeof(rows[0]) == OPTION_COUNT, "as the header says");

@@ -62,8 +62,11 @@ void config_print(const struct config *config, FILE *out)
 		const struct option_row *row = &option_rows()[i];
 
 		(void)fprintf(out, "%s = ", row->name); /* see above */
-		if (row->is_secret)
+		if (row->secret == SECRET_IN_URL)
 			print_masked(*option_text(config, row), out);
+		else if (row->secret == SECRET_WHOLE)
+			(void)fputs(
+				*option_text(config, row)[0] != '\0' ? "***" : "", out);
 		else
 			(void)fputs(row->type == TYPE_TEXT
 					? *option_text(config, row)

@@ -120,6 +120,7 @@ static void apply_reload(struct app *app)
 	flush_configure(app->flush, &flush);
 	app->api.flush_config = flush;
 	app->api.counters = (enum counter_mode)app->config->counters;
+	app_configure_rights(app);
 	live_set_repair_rate(app->live, app->config->redis_repair_rate);
 	log_set_level((enum log_level)app->config->log_level);
 }
@@ -133,7 +134,8 @@ static void on_reload_signal(uv_signal_t *handle, int number)
 
 	(void)number;
 	notify_systemd("RELOADING=1");
-	if (config_load(&fresh, app->argc, app->argv, environ, &command, stderr) != 0) {
+	if (config_load(&fresh, app->invocation->argc, app->invocation->argv,
+		    app->invocation->environment, &command, stderr) != 0) {
 		log_error("configuration not reloaded", "reason=%s",
 			LOG_QUOTE("it has mistakes, see the lines above"));
 	} else {

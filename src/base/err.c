@@ -51,6 +51,8 @@ static const struct entry entries[] = {
 	[-ERR_END] = {"unexpected end", "internal", 500, EXIT_SOFTWARE},
 	[-ERR_HUNG_UP] = {"the client hung up before its report was accepted",
 		"unavailable", 503, EXIT_SOFTWARE},
+	[-ERR_JOURNAL_NEWER] = {"the journal is of a newer tallyd", "internal", 500,
+		EXIT_STORAGE},
 	[-ERR_UNAUTHORIZED] = {"a right is needed", "unauthorized", 401, EXIT_SOFTWARE},
 	[-ERR_FORBIDDEN] = {"this is not allowed", "forbidden", 403, EXIT_SOFTWARE},
 	[-ERR_NOT_FOUND] = {"there is nothing at this path", "not_found", 404,

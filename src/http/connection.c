@@ -6,25 +6,68 @@
 #include "http/internal.h"
 #include "http/tcp.h"
 
-#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/un.h>
 
 /* Answering is cut a little early, so that with the tick's grain HTTP_ANSWER_MS is kept.
  */
 #define ANSWER_CUT_MS (HTTP_ANSWER_MS - 500)
 
-static bool is_loopback(const struct sockaddr *address)
+/* The address alone, as text; "" for another family. False: it is not loopback. */
+static bool read_address(const struct sockaddr *address, char ret_text[INET6_ADDRSTRLEN])
 {
 	const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)address;
 	const struct sockaddr_in6 *in6 =
 		(const struct sockaddr_in6 *)(const void *)address;
 
-	if (address->sa_family == AF_INET)
+	ret_text[0] = '\0';
+	if (address->sa_family == AF_INET) {
+		(void)inet_ntop(AF_INET, &in->sin_addr, ret_text, INET6_ADDRSTRLEN);
 		return ntohl(in->sin_addr.s_addr) >> 24 == 127;
-	if (address->sa_family == AF_INET6)
+	}
+	if (address->sa_family == AF_INET6) {
+		(void)inet_ntop(AF_INET6, &in6->sin6_addr, ret_text, INET6_ADDRSTRLEN);
 		return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
+	}
 	return address->sa_family == AF_UNIX;
+}
+
+/* A unix socket tells its path, and who is on the other side. */
+static void read_unix(struct connection *connection, const struct sockaddr_un *own)
+{
+	const struct http_server *server = connection->server;
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	(void)strcpy(connection->peer, "unix");
+	connection->peer_uid =
+		getsockopt(connection->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0
+		? peer.uid
+		: UINT32_MAX;
+	for (size_t i = 0; i < server->n_listeners; i++)
+		if (server->listeners[i].unlink_path != NULL &&
+			strcmp(server->listeners[i].unlink_path, own->sun_path) == 0)
+			connection->entrance = server->listeners[i].entrance;
+}
+
+static void read_addresses(struct connection *connection, const struct sockaddr *peer)
+{
+	union {
+		struct sockaddr any;
+		struct sockaddr_un un;
+		struct sockaddr_storage storage;
+	} own = {.storage = {0}};
+	socklen_t len = sizeof(own) - 1; /* a path is terminated, whatever its length */
+
+	connection->is_unix = peer->sa_family == AF_UNIX;
+	connection->is_loopback = read_address(peer, connection->peer);
+	if (getsockname(connection->fd, &own.any, &len) != 0)
+		return;
+	if (connection->is_unix)
+		read_unix(connection, &own.un);
+	else
+		(void)read_address(&own.any, connection->own_ip);
 }
 
 /* Bytes that TCP has received; 0 on a unix socket. */
@@ -82,8 +125,7 @@ static void started(
 				 ->connect_fd;
 	peer = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)
 		       ->client_addr;
-	connection->is_local = is_loopback(peer);
-	connection->is_unix = peer->sa_family == AF_UNIX;
+	read_addresses(connection, peer);
 	connection->since_ms = clock_ms();
 	TAILQ_INSERT_TAIL(&server->idle, connection, link);
 	HASH_ADD(hh, server->by_id, id, sizeof(connection->id), connection);

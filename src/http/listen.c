@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <grp.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -152,7 +153,9 @@ static int remove_stale_socket(const union address *address, socklen_t len)
 	return unlink(address->un.sun_path);
 }
 
-static int bind_one(const union address *address, socklen_t len)
+/* `mode`: of a unix socket's file, from its first moment on (Linux takes it from the
+ * socket); 0: as umask wants it. */
+static int bind_one(const union address *address, socklen_t len, mode_t mode)
 {
 	int family = address->any.sa_family, one = 1;
 	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -164,6 +167,8 @@ static int bind_one(const union address *address, socklen_t len)
 		(void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
 	if (family == AF_INET6)
 		(void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+	if (mode != 0)
+		(void)fchmod(fd, mode); /* cannot fail on a socket of ours */
 	if ((family == AF_UNIX && remove_stale_socket(address, len) != 0) ||
 		bind(fd, &address->any, len) != 0 || listen(fd, BACKLOG) != 0) {
 		int cause = errno;
@@ -175,33 +180,91 @@ static int bind_one(const union address *address, socklen_t len)
 	return fd;
 }
 
+/* Takes a place in the table; on failure there is none. */
+static int add_listener(struct http_server *server, const union address *address,
+	socklen_t len, mode_t mode, enum http_entrance entrance)
+{
+	bool is_unix = address->any.sa_family == AF_UNIX;
+	struct listener *listener = &server->listeners[server->n_listeners];
+	char *path = is_unix ? strdup(address->un.sun_path) : NULL;
+
+	if (is_unix && path == NULL)
+		return -1;
+	listener->fd = bind_one(address, len, mode);
+	if (listener->fd < 0) {
+		free(path);
+		return -1;
+	}
+	listener->server = server;
+	listener->unlink_path = path;
+	listener->entrance = entrance;
+	server->n_listeners++;
+	return 0;
+}
+
 static int open_one(void *arg, const char *text, struct errmsg *msg)
 {
-	struct http_server *server = arg;
-	struct listener *listener = &server->listeners[server->n_listeners];
 	union address address;
 	socklen_t len = 0;
 	int code = parse(text, &address, &len, msg);
 
 	if (code != 0)
 		return code;
-	listener->server = server;
-	listener->fd = bind_one(&address, len);
-	if (listener->fd < 0)
+	if (add_listener(arg, &address, len, 0, ENTRANCE_LISTEN) != 0)
 		return err_set(msg, ERR_LISTEN, "%s: %m", text);
-	if (address.any.sa_family == AF_UNIX) {
-		listener->unlink_path = strdup(address.un.sun_path);
-		/* As the directory allows; who may reach the socket may report. */
+	/* As the directory allows; who may reach the socket may report. */
+	if (address.any.sa_family == AF_UNIX)
 		(void)chmod(address.un.sun_path, 0660);
-	}
-	server->n_listeners++;
 	log_info("listening", "address=%s", LOG_QUOTE(text));
+	return 0;
+}
+
+/* Lets the group in, where there is one and it is ours to give. */
+static bool let_in(const char *path, const char *group)
+{
+	const struct group *entry = getgrnam(group);
+
+	return entry != NULL && chown(path, (uid_t)-1, entry->gr_gid) == 0 &&
+		chmod(path, 0660) == 0;
+}
+
+/* A socket whose file's mode is the right: who can open it has what it stands for. */
+static int open_private(struct http_server *server, const char *path,
+	enum http_entrance entrance, struct errmsg *msg)
+{
+	bool is_admin = entrance == ENTRANCE_ADMIN;
+	const char *group = is_admin ? "tallyd-admin" : "tallyd-read";
+	union address address = {.un = {.sun_family = AF_UNIX}};
+	socklen_t len = 0;
+	int code;
+
+	if (path == NULL)
+		return 0;
+	code = parse_unix(path, &address, &len, msg);
+	if (code != 0)
+		return code;
+	if (add_listener(server, &address, len, 0600, entrance) != 0)
+		return err_set(msg, ERR_LISTEN, "%s_socket: %s: %m",
+			is_admin ? "admin" : "read", path);
+	if (let_in(path, group))
+		log_info("listening", "address=%s for=%s mode=0660 group=%s",
+			LOG_QUOTE(path), is_admin ? "admin" : "read", group);
+	else
+		log_info("listening", "address=%s for=%s mode=0600", LOG_QUOTE(path),
+			is_admin ? "admin" : "read");
 	return 0;
 }
 
 int listen_open(struct http_server *server, struct errmsg *msg)
 {
-	return for_each(server->config.listen, open_one, server, msg);
+	const struct http_config *config = &server->config;
+	int code = for_each(config->listen, open_one, server, msg);
+
+	if (code == 0)
+		code = open_private(server, config->admin_socket, ENTRANCE_ADMIN, msg);
+	if (code == 0)
+		code = open_private(server, config->read_socket, ENTRANCE_READ, msg);
+	return code;
 }
 
 void listen_close(struct http_server *server)

@@ -208,6 +208,7 @@ static void on_tick(uv_timer_t *timer)
 	for (size_t i = 0; i < server->n_listeners && !server->is_draining; i++)
 		if (server->listeners[i].is_paused)
 			poll_listener(&server->listeners[i]);
+	delay_wake_due(server, server->is_draining);
 	if (!has_stalled) {
 		cut_late(&server->idle, now);
 		cut_late(&server->busy, now);
@@ -317,6 +318,7 @@ int http_open(uv_loop_t *loop, const struct http_config *config,
 	TAILQ_INIT(&server->busy);
 	TAILQ_INIT(&server->watched);
 	TAILQ_INIT(&server->leaving);
+	TAILQ_INIT(&server->delays);
 	code = start_daemon(server);
 	if (code != 0)
 		(void)err_set(ret_msg, code, "libmicrohttpd cannot be started");

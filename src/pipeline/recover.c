@@ -9,7 +9,6 @@
 #include "journal/fold.h"
 #include "journal/segment.h"
 
-#include <cjson/cJSON.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -19,11 +18,25 @@
 #include <time.h>
 #include <unistd.h>
 
+static int apply_command(struct ledger *ledger, struct record *record)
+{
+	int code = ledger_prepare_command(ledger, record->command);
+
+	if (code == 0)
+		ledger_apply_command(ledger, record->command, &record->origin);
+	else
+		ledger_forget_command(record->command);
+	return code;
+}
+
 static int apply_record(void *arg, struct record *record)
 {
 	struct ledger *ledger = arg;
-	int code = ledger_prepare(ledger, record->node, &record->bookings);
+	int code;
 
+	if (record->command != NULL)
+		return apply_command(ledger, record);
+	code = ledger_prepare(ledger, record->node, &record->bookings);
 	if (code == 0)
 		ledger_apply(ledger, &record->bookings, &record->origin);
 	return code;
@@ -160,103 +173,4 @@ int recover(int dir_fd, struct store *store, struct ledger *ledger,
 		.last_number = result.last_number,
 		.n_records = result.n_records};
 	return 0;
-}
-
-static void add_number(cJSON *object, const char *name, uint64_t value)
-{
-	char text[24];
-
-	(void)snprintf(text, sizeof(text), "%" PRIu64, value);
-	(void)cJSON_AddRawToObject(
-		object, name, text); /* short of memory, the line lacks it */
-}
-
-static void add_proved(cJSON *line, const struct origin *origin)
-{
-	cJSON *array = cJSON_AddArrayToObject(line, "proved");
-	char text[24];
-
-	for (size_t i = 0; i < origin->n_proved; i++) {
-		(void)snprintf(text, sizeof(text), "%" PRIu64, origin->proved[i]);
-		(void)cJSON_AddItemToArray(array, cJSON_CreateRaw(text));
-	}
-}
-
-static void add_mark(cJSON *booking, const struct mark *mark)
-{
-	cJSON *object = cJSON_AddObjectToObject(booking, "mark");
-
-	add_number(object, "inputBytes", mark->input_bytes);
-	add_number(object, "outputBytes", mark->output_bytes);
-	add_number(object, "totalConns", mark->total_conns);
-	add_number(object, "epoch", mark->epoch);
-}
-
-static void add_booking(cJSON *array, const struct booking *booking)
-{
-	cJSON *object = cJSON_CreateObject();
-
-	(void)cJSON_AddStringToObject(
-		object, "kind", booking->kind == KIND_SERVICE ? "service" : "handler");
-	(void)cJSON_AddStringToObject(object, "service", booking->service);
-	if (booking->client[0] != '\0')
-		(void)cJSON_AddStringToObject(object, "client", booking->client);
-	if (booking->state[0] != '\0') {
-		(void)cJSON_AddStringToObject(object, "state", booking->state);
-	} else {
-		add_number(object, "inputBytes", booking->counters.input_bytes);
-		add_number(object, "outputBytes", booking->counters.output_bytes);
-		add_number(object, "totalConns", booking->counters.total_conns);
-		add_number(object, "currentConns", booking->counters.current_conns);
-		add_number(object, "totalErrs", booking->counters.total_errs);
-	}
-	if (booking->has_mark)
-		add_mark(object, &booking->mark);
-	(void)cJSON_AddItemToArray(array, object);
-}
-
-static int dump_record(void *arg, struct record *record)
-{
-	cJSON *line = cJSON_CreateObject(), *bookings;
-	char fingerprint[2 * FINGERPRINT_BYTES + 1];
-	char *text;
-
-	for (size_t i = 0; i < FINGERPRINT_BYTES; i++)
-		(void)sprintf(fingerprint + 2 * i, "%02x", record->origin.fingerprint[i]);
-	add_number(line, "seq", record->origin.seq);
-	add_number(line, "syncedSeq", record->synced_seq);
-	add_number(line, "time", record->origin.time_ms);
-	add_number(line, "connection", record->origin.conn);
-	(void)cJSON_AddStringToObject(line, "fingerprint", fingerprint);
-	(void)cJSON_AddStringToObject(line, "node", record->node);
-	if (record->origin.repeats != 0)
-		add_number(line, "repeats", record->origin.repeats);
-	if (record->origin.n_proved > 0)
-		add_proved(line, &record->origin);
-	bookings = cJSON_AddArrayToObject(line, "bookings");
-	for (size_t i = 0; i < record->bookings.n && record->origin.repeats == 0; i++)
-		add_booking(bookings, &record->bookings.list[i]);
-	text = cJSON_PrintUnformatted(line);
-	cJSON_Delete(line);
-	if (text == NULL)
-		return ERR_NOMEM;
-	(void)fprintf(arg, "%s\n", text); /* looked at with ferror() at the end */
-	free(text);
-	return 0;
-}
-
-int recover_dump(int dir_fd, FILE *out, struct errmsg *ret_msg)
-{
-	struct fold_options options = {.shows_all = true};
-	struct fold_result result;
-	int code = journal_fold(dir_fd, &options, dump_record, out, &result, ret_msg);
-
-	if (code == 0 && (fflush(out) != 0 || ferror(out)))
-		return err_set(
-			ret_msg, ERR_JOURNAL_IO, "the output cannot be written: %m");
-	if (code == 0 && result.n_lost > 0)
-		log_warn("parts of the journal cannot be read",
-			"places=%zu last_place=%s", result.n_lost,
-			LOG_QUOTE(result.remark.text));
-	return code;
 }

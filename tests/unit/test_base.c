@@ -20,7 +20,7 @@
 
 TEST(every_error_has_its_own_text_and_both_statuses)
 {
-	for (int code = ERR_NOMEM; code >= ERR_NODE_DISABLED; code--) {
+	for (int code = ERR_NOMEM; code >= ERR_JOURNAL_NEWER; code--) {
 		int http = err_http_status(code), exit_code = err_exit_code(code);
 
 		assert_string_not_equal(err_text(code), "unknown error");
@@ -40,7 +40,7 @@ TEST(every_error_has_its_own_text_and_both_statuses)
 TEST(codes_outside_the_list_are_unknown_and_zero_is_no_error)
 {
 	static const int codes[] = {
-		1, 42, ERR_NODE_DISABLED - 1, -1000, INT32_MAX, -INT32_MAX};
+		1, 42, ERR_JOURNAL_NEWER - 1, -1000, INT32_MAX, -INT32_MAX};
 
 	for (size_t i = 0; i < COUNT_OF(codes); i++) {
 		assert_string_equal(err_text(codes[i]), "unknown error");
@@ -103,6 +103,7 @@ TEST(programs_are_told_by_a_word_and_a_status)
 		{ERR_KEY_REUSED, 422, "key_reused"},
 		{ERR_STOPPING, 503, "unavailable"},
 		{ERR_NODE_DISABLED, 503, "node_disabled"},
+		{ERR_JOURNAL_NEWER, 500, "internal"},
 		{-1000, 500, "internal"},
 	};
 

@@ -12,15 +12,15 @@ static void handler(void *arg, struct http_request *request)
 }
 
 static const struct http_route routes[] = {
-	{"POST", "/observer", handler, 0},
-	{"GET", "/status", handler, 0},
-	{"GET", "/users", handler, 0},
-	{"GET", "/users/{}", handler, 0},
-	{"DELETE", "/users/{}", handler, 0},
-	{"GET", "/users/{}/traffic", handler, 0},
-	{"POST", "/users/{}/adjust", handler, 0},
-	{"GET", "/", handler, 0},
-	{NULL, NULL, NULL, 0},
+	{"POST", "/observer", handler, RIGHT_READ, 0, NULL, NULL},
+	{"GET", "/status", handler, RIGHT_READ, 0, NULL, NULL},
+	{"GET", "/users", handler, RIGHT_READ, 0, NULL, NULL},
+	{"GET", "/users/{}", handler, RIGHT_READ, 0, NULL, NULL},
+	{"DELETE", "/users/{}", handler, RIGHT_READ, 0, NULL, NULL},
+	{"GET", "/users/{}/traffic", handler, RIGHT_READ, 0, NULL, NULL},
+	{"POST", "/users/{}/adjust", handler, RIGHT_READ, 0, NULL, NULL},
+	{"GET", "/", handler, RIGHT_READ, 0, NULL, NULL},
+	{NULL, NULL, NULL, RIGHT_ANYBODY, 0, NULL, NULL},
 };
 
 /* What is found for a request: a row of the table, or -1 and the methods allowed. */
@@ -141,9 +141,9 @@ TEST(head_is_found_where_get_is)
 TEST(of_two_that_match_the_first_is_found)
 {
 	static const struct http_route both[] = {
-		{"GET", "/users/{}", handler, 0},
-		{"GET", "/users/{}/traffic", handler, 0},
-		{NULL, NULL, NULL, 0},
+		{"GET", "/users/{}", handler, RIGHT_READ, 0, NULL, NULL},
+		{"GET", "/users/{}/traffic", handler, RIGHT_READ, 0, NULL, NULL},
+		{NULL, NULL, NULL, RIGHT_ANYBODY, 0, NULL, NULL},
 	};
 	char allow[64], *value;
 
@@ -156,12 +156,12 @@ TEST(of_two_that_match_the_first_is_found)
 TEST(more_methods_than_fit_are_left_out_and_never_cut)
 {
 	static const struct http_route many[] = {
-		{"GET", "/x", handler, 0},
-		{"VERSION-CONTROL", "/x", handler, 0},
-		{"BASELINE-CONTROL", "/x", handler, 0},
-		{"UPDATEREDIRECTREF", "/x", handler, 0},
-		{"PUT", "/x", handler, 0},
-		{NULL, NULL, NULL, 0},
+		{"GET", "/x", handler, RIGHT_READ, 0, NULL, NULL},
+		{"VERSION-CONTROL", "/x", handler, RIGHT_READ, 0, NULL, NULL},
+		{"BASELINE-CONTROL", "/x", handler, RIGHT_READ, 0, NULL, NULL},
+		{"UPDATEREDIRECTREF", "/x", handler, RIGHT_READ, 0, NULL, NULL},
+		{"PUT", "/x", handler, RIGHT_READ, 0, NULL, NULL},
+		{NULL, NULL, NULL, RIGHT_ANYBODY, 0, NULL, NULL},
 	};
 	char allow[65], *value = NULL;
 
@@ -174,7 +174,8 @@ TEST(more_methods_than_fit_are_left_out_and_never_cut)
 
 TEST(a_table_may_be_empty)
 {
-	static const struct http_route none[] = {{NULL, NULL, NULL, 0}};
+	static const struct http_route none[] = {
+		{NULL, NULL, NULL, RIGHT_ANYBODY, 0, NULL, NULL}};
 	char allow[64] = "x", *value = NULL;
 
 	assert_null(route_find(none, "GET", "/", &value, allow));
@@ -213,17 +214,67 @@ TEST(each_of_our_own_paths_is_found_with_and_without_the_prefix)
 	}
 }
 
-TEST(what_shows_or_moves_totals_answers_only_to_this_machine)
+TEST(each_of_our_own_paths_asks_for_its_right)
 {
+	static const struct {
+		const char *path;
+		enum http_right right;
+		unsigned flags;
+	} rows[] = {
+		{"/observer", RIGHT_REPORT, 0},
+		{"/throttle-sync-status", RIGHT_READ, HTTP_ANSWERS_LESS},
+		{"/force-sync", RIGHT_ADMIN, HTTP_LIKE_READ | HTTP_MAY_WAIT},
+		{"/users/{}/traffic", RIGHT_READ, 0},
+		{"/livez", RIGHT_ANYBODY, 0},
+		{"/healthz", RIGHT_ANYBODY, 0},
+		{"/readyz", RIGHT_ANYBODY, HTTP_ANSWERS_LESS},
+		{"/version", RIGHT_READ, 0},
+	};
+
 	for (const struct http_route *route = api_routes(); route->path != NULL;
 		route++) {
-		bool is_open = strcmp(route->path, "/observer") == 0 ||
-			strcmp(route->path, "/livez") == 0 ||
-			strcmp(route->path, "/healthz") == 0 ||
-			strcmp(route->path, "/readyz") == 0;
+		size_t i = 0;
 
-		AT_ROW(route - api_routes(),
-			is_open == ((route->flags & HTTP_LOCAL_ONLY) == 0));
+		while (i < COUNT_OF(rows) && strcmp(rows[i].path, route->path) != 0)
+			i++;
+		if (i ==
+			COUNT_OF(rows)) /* a command, or what came later: never for all */
+			assert_true(route->right >= RIGHT_READ);
+		else
+			AT_ROW(i,
+				route->right == rows[i].right &&
+					route->flags == rows[i].flags);
+	}
+}
+
+TEST(patch_and_delete_are_found_as_other_methods_are)
+{
+	static const struct http_route nodes[] = {
+		{"POST", "/nodes/close", handler, RIGHT_ADMIN, 0, NULL, NULL},
+		{"PATCH", "/nodes/{}", handler, RIGHT_ADMIN, 0, NULL, NULL},
+		{"DELETE", "/nodes/{}", handler, RIGHT_ADMIN, 0, NULL, NULL},
+		{"POST", "/nodes/{}/secret", handler, RIGHT_ADMIN, 0, NULL, "data"},
+		{NULL, NULL, NULL, RIGHT_ANYBODY, 0, NULL, NULL},
+	};
+	static const struct {
+		const char *method, *path;
+		int row;
+		const char *value;
+	} rows[] = {
+		{"POST", "/nodes/close", 0, ""},
+		{"PATCH", "/nodes/hk1", 1, "hk1"},
+		{"DELETE", "/api/gost/nodes/close", 2, "close"},
+		{"POST", "/nodes/hk1/secret", 3, "hk1"},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		char allow[64], *value = NULL;
+
+		AT_ROW(i,
+			route_find(nodes, rows[i].method, rows[i].path, &value, allow) ==
+				&nodes[rows[i].row]);
+		AT_ROW(i, strcmp(value, rows[i].value) == 0);
+		free(value);
 	}
 }
 
@@ -240,7 +291,8 @@ int main(void)
 		cmocka_unit_test(a_table_may_be_empty),
 		cmocka_unit_test(
 			each_of_our_own_paths_is_found_with_and_without_the_prefix),
-		cmocka_unit_test(what_shows_or_moves_totals_answers_only_to_this_machine),
+		cmocka_unit_test(each_of_our_own_paths_asks_for_its_right),
+		cmocka_unit_test(patch_and_delete_are_found_as_other_methods_are),
 	};
 
 	return RUN_TESTS(tests);

@@ -1,0 +1,68 @@
+/*
+ * Who may do what (README, "Who may do what"). The decision is a function of the facts
+ * that http has gathered, of the nodes in the ledger, and of the options; it changes
+ * nothing, asks nobody, and logs nothing.
+ *
+ * The daemon stands beside a proxy whose customers reach loopback. So loopback is no
+ * right, but while there is neither token nor secret and names without one may report.
+ */
+#ifndef TALLYD_API_RIGHTS_H
+#define TALLYD_API_RIGHTS_H
+
+#include "account/ledger.h"
+#include "http/facts.h"
+
+#define TOKEN_HASH_BYTES 32
+
+/* All text is borrowed while the rights stand, but the tokens: of them a hash is kept.
+ * NULL or "": there is none. */
+struct rights_config {
+	const char *listen, *hostnames; /* comma lists */
+	const char *api_token, *read_token;
+	bool allow_anonymous;
+};
+
+struct token {
+	bool is_set;
+	uint8_t hash[TOKEN_HASH_BYTES];
+};
+
+struct rights {
+	const struct ledger *ledger;
+	const char *listen, *hostnames;
+	struct token api, read;
+	bool allow_anonymous;
+};
+
+/* Takes over options, at the start and when they change. */
+void rights_configure(struct rights *rights, const struct ledger *ledger,
+	const struct rights_config *config);
+
+/* Of a refusal. `node`: whose report it was, if that is a known name or an open claim,
+ * else NULL; it lives as long as the facts. */
+struct rights_refusal {
+	struct errmsg *msg;
+	const char *node;
+	bool is_guess; /* a credential was sent, and it is wrong */
+};
+
+/*
+ * 0 and whoever it is, or ERR_UNAUTHORIZED, ERR_FORBIDDEN, ERR_PARAM, ERR_NODE_DISABLED
+ * with the sentence. `is_guess` is also set where the route answers whoever asks, but
+ * less. Neither sentence nor node ever holds a secret, or what was sent as one.
+ * `now_ms`: since 1970.
+ */
+int rights_decide(const struct rights *rights, const struct http_facts *facts,
+	uint64_t now_ms, struct http_identity *ret_identity,
+	struct rights_refusal *ret_refusal) MUST_CHECK;
+
+/* Neither token nor secret, and names without one may report: then whoever reaches
+ * loopback reads. */
+bool rights_is_free(const struct rights *rights);
+
+/* What an operator should know of it; the number of sentences, all constant. */
+#define RIGHTS_MAX_WARNINGS 2
+size_t rights_warnings(
+	const struct rights *rights, const char *ret_warnings[RIGHTS_MAX_WARNINGS]);
+
+#endif

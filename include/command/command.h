@@ -1,0 +1,69 @@
+/*
+ * Commands: what changes a right or a number and is no report (rules 25 to 27). The order
+ * of the steps, and nothing else:
+ *
+ *     key ► verb ► check ► journal ► ledger  ...  synced ► answered
+ *
+ * Up to the journal nothing has changed, and any failure is an answer. All of it happens
+ * in one loop turn, so commands and reports apply in the order of their sequence.
+ */
+#ifndef TALLYD_COMMAND_COMMAND_H
+#define TALLYD_COMMAND_COMMAND_H
+
+#include "journal/journal.h"
+
+struct ledger;
+struct verb;
+
+struct command_parts {
+	struct ledger *ledger;
+	struct journal *journal;
+	/* HOST:PORT that GOST on this machine reaches; borrowed. */
+	const char *observer_host;
+};
+
+/* What was asked for; borrowed for the call. */
+struct command_request {
+	const struct verb *verb;
+	const char *actor;
+	const char *key;     /* Idempotency-Key, or "" */
+	const char *subject; /* as the path names it, or "" */
+	const char *body;    /* a JSON object, or nothing */
+	size_t len;
+};
+
+/* The command is on disk: what to answer. Fires once, never inside commands_submit().
+ * `json` is borrowed for the call; it may hold a secret. */
+typedef void (*command_done_cb)(void *arg, unsigned status, const char *json);
+
+struct commands;
+
+/* Borrows the parts until commands_free(). From the next loop turn on, and every hour, it
+ * does what the clock has to do. NULL if memory is short. */
+struct commands *commands_new(uv_loop_t *loop, const struct command_parts *parts);
+
+/* How long a node's old secret stays valid behind a new one. */
+void commands_set_secret_grace(struct commands *commands, uint64_t ms);
+
+/*
+ * Takes one command through the steps. 0: it is applied, or was before under this key;
+ * `on_done` will fire. Else it was refused and nothing has changed: ERR_JSON, ERR_PARAM,
+ * ERR_NOT_FOUND, ERR_CONFLICT, ERR_KEY_REUSED, ERR_JOURNAL_*, ERR_DISK_LOW, ERR_STOPPING,
+ * ERR_NOMEM, with the sentence in `ret_msg`.
+ */
+int commands_submit(struct commands *commands, const struct command_request *request,
+	command_done_cb on_done, void *arg, struct errmsg *ret_msg) MUST_CHECK;
+
+/* The same for what nobody waits for: the clock, and the start. */
+int commands_do(struct commands *commands, const struct verb *verb, const char *actor,
+	const char *subject, const char *body, struct errmsg *ret_msg) MUST_CHECK;
+
+/* From now on every command is refused with ERR_STOPPING. */
+void commands_stop(struct commands *commands);
+
+/* Commands that still wait are applied, and their on_done never fires: who answers them
+ * says so. */
+void commands_close(struct commands *commands, void (*on_closed)(void *arg), void *arg);
+void commands_free(struct commands *commands);
+
+#endif

@@ -1,0 +1,388 @@
+/*
+ * The order of the questions: is it a page of another site, is there a credential and is
+ * it right, is the Host ours, and is what is left enough for this route.
+ */
+#include "api/rights.h"
+#include "api/credential.h"
+#include "api/host.h"
+#include "base/text.h"
+#include "http/server.h"
+
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+static void hash_token(const char *text, size_t len, uint8_t ret_hash[TOKEN_HASH_BYTES])
+{
+	/* Cannot fail with these lengths. */
+	(void)crypto_generichash(
+		ret_hash, TOKEN_HASH_BYTES, (const unsigned char *)text, len, NULL, 0);
+}
+
+static void set_token(struct token *token, const char *text)
+{
+	*token = (struct token){.is_set = text != NULL && text[0] != '\0'};
+	if (token->is_set)
+		hash_token(text, strlen(text), token->hash);
+}
+
+void rights_configure(struct rights *rights, const struct ledger *ledger,
+	const struct rights_config *config)
+{
+	*rights = (struct rights){.ledger = ledger,
+		.listen = config->listen,
+		.hostnames = config->hostnames,
+		.allow_anonymous = config->allow_anonymous};
+	set_token(&rights->api, config->api_token);
+	set_token(&rights->read, config->read_token);
+}
+
+bool rights_is_free(const struct rights *rights)
+{
+	return !rights->api.is_set && !rights->read.is_set &&
+		ledger_is_open(rights->ledger) && ledger_n_secrets(rights->ledger) == 0;
+}
+
+size_t rights_warnings(
+	const struct rights *rights, const char *ret_warnings[RIGHTS_MAX_WARNINGS])
+{
+	size_t n = 0;
+
+	if (!ledger_is_open(rights->ledger))
+		return 0;
+	if (ledger_n_secrets(rights->ledger) > 0)
+		ret_warnings[n++] =
+			"names without a secret may still report, and a proxy's "
+			"customers reach 127.0.0.1: once every GOST sends a secret, run "
+			"`tallyctl node close`";
+	else
+		ret_warnings[n++] =
+			"no node has a secret: a proxy's customers reach 127.0.0.1 and "
+			"can report for anybody; run `tallyctl node add NAME`, then "
+			"`tallyctl node close`";
+	if (rights_is_free(rights))
+		ret_warnings[n++] =
+			"there is neither a token nor a secret: a proxy's customers "
+			"reach "
+			"127.0.0.1 and can read everybody's totals; set api_token_file";
+	return n;
+}
+
+/* What the questions are asked of, and what becomes of them. */
+struct question {
+	const struct rights *rights;
+	const struct http_facts *facts;
+	uint64_t now_ms;
+	struct http_identity *identity;
+	struct rights_refusal *refusal;
+};
+
+static void identify(const struct question *q, enum http_right right, const char *name)
+{
+	q->identity->right = right;
+	(void)snprintf(q->identity->name, HTTP_NAME_BYTES, "%s", name);
+}
+
+#define REFUSE(q, code, ...) err_set((q)->refusal->msg, (code), __VA_ARGS__)
+
+/* A browser sends these with what a page asks for; a page of ours has our Host. */
+static bool is_of_another_site(const struct http_facts *facts)
+{
+	const char *scheme_end;
+
+	if (facts->fetch_site != NULL && strcasecmp(facts->fetch_site, "cross-site") == 0)
+		return true;
+	if (facts->n_origins == 0)
+		return false;
+	scheme_end = strstr(facts->origin, "://");
+	return facts->n_origins > 1 || scheme_end == NULL || facts->host == NULL ||
+		strcasecmp(scheme_end + 3, facts->host) != 0;
+}
+
+/* Who reaches a unix socket is no page, and without a Host there is no name. */
+static bool is_by_name_of_ours(const struct question *q)
+{
+	const struct http_facts *facts = q->facts;
+
+	return facts->is_unix || facts->host == NULL ||
+		host_is_ours(facts->host, facts->own_ip, q->rights->listen,
+			q->rights->hostnames);
+}
+
+static int refuse_host(const struct question *q)
+{
+	return REFUSE(q, ERR_FORBIDDEN,
+		"the Host `%.100s` is none of this tallyd's: add it to hostnames, or "
+		"send a credential",
+		q->facts->host);
+}
+
+/* Reports */
+
+static int accept_node(
+	const struct question *q, const struct node *node, const char *name)
+{
+	if (node != NULL && !node->kept.is_enabled)
+		return REFUSE(q, ERR_NODE_DISABLED,
+			"the node is disabled: its GOST keeps the report until it is "
+			"enabled again");
+	identify(q, RIGHT_REPORT, name);
+	return 0;
+}
+
+static int refuse_deleted(const struct question *q, const struct node *node)
+{
+	return REFUSE(q, ERR_UNAUTHORIZED,
+		"the node was deleted: `tallyctl node add %s` brings it back",
+		node->name);
+}
+
+static int refuse_credential(const struct question *q, const struct node *node)
+{
+	q->refusal->is_guess = true;
+	q->refusal->node = node != NULL ? node->name : NULL;
+	if (node == NULL)
+		return REFUSE(q, ERR_UNAUTHORIZED,
+			"its credential names no node of this tallyd, see `tallyctl node "
+			"list`: NODE:SECRET is expected");
+	if (node->kept.deleted_ms != 0)
+		return refuse_deleted(q, node);
+	return REFUSE(q, ERR_UNAUTHORIZED,
+		"its secret is wrong: make GOST send this node's secret, or tell tallyd "
+		"the one it sends: `tallyctl node secret %s`",
+		node->name);
+}
+
+/* The node whose secret was sent, or NULL; *ret_named is the one that was named. */
+static const struct node *find_by_credential(
+	const struct question *q, const struct node **ret_named)
+{
+	struct credential credential;
+	const struct node *node = NULL;
+	bool is_right = false;
+
+	*ret_named = NULL;
+	if (q->facts->n_authorizations == 1 &&
+		credential_parse(q->facts->authorization, &credential)) {
+		node = ledger_find_node(q->rights->ledger, credential.name);
+		*ret_named = node;
+		is_right = node != NULL &&
+			node_knows_secret(node, credential.secret, credential.secret_len,
+				q->now_ms);
+		credential_wipe(&credential);
+	}
+	return is_right ? node : NULL;
+}
+
+static int decide_with_secret(const struct question *q)
+{
+	const struct node *named, *node = find_by_credential(q, &named);
+	const char *param = q->facts->param(q->facts, "node");
+
+	if (node == NULL)
+		return refuse_credential(q, named);
+	q->refusal->node = node->name;
+	if (param != NULL && param[0] != '\0' && strcmp(param, node->name) != 0)
+		return REFUSE(q, ERR_PARAM,
+			"?node= names another node than the credential, which is %s's",
+			node->name);
+	return accept_node(q, node, node->name);
+}
+
+static int refuse_claim(const struct question *q, const struct node *node)
+{
+	if (node != NULL && node->kept.deleted_ms != 0)
+		return refuse_deleted(q, node);
+	if (node != NULL && node->kept.has_secret)
+		return REFUSE(q, ERR_UNAUTHORIZED,
+			"the node has a secret and the report carries none: put it into "
+			"the address in GOST, http://%s:SECRET@HOST:PORT/observer",
+			node->name);
+	if (!ledger_is_open(q->rights->ledger))
+		return REFUSE(q, ERR_UNAUTHORIZED,
+			"names without a secret may not report here: `tallyctl node add "
+			"NAME` makes one for this GOST");
+	return REFUSE(q, ERR_UNAUTHORIZED,
+		"without a secret only this machine may report: `tallyctl node add NAME` "
+		"makes one for this GOST");
+}
+
+static bool may_claim(const struct question *q, const struct node *node)
+{
+	return ledger_is_open(q->rights->ledger) &&
+		(node == NULL ||
+			(!node->kept.has_secret && node->kept.deleted_ms == 0)) &&
+		(q->facts->is_local || q->rights->allow_anonymous);
+}
+
+/* A name that whoever reports gives itself. */
+static int decide_claim(const struct question *q)
+{
+	const char *param = q->facts->param(q->facts, "node");
+	const char *name = param != NULL && param[0] != '\0' ? param : "default";
+	const struct node *node;
+
+	if (!is_by_name_of_ours(q))
+		return refuse_host(q);
+	if (!text_is_name(name))
+		return REFUSE(q, ERR_PARAM,
+			"node is not a name: up to 255 bytes of UTF-8 without control "
+			"characters");
+	node = ledger_find_node(q->rights->ledger, name);
+	q->refusal->node = name;
+	return may_claim(q, node) ? accept_node(q, node, name) : refuse_claim(q, node);
+}
+
+/* Everything else */
+
+static bool is_token(const struct token *token, const uint8_t hash[TOKEN_HASH_BYTES])
+{
+	return sodium_memcmp(token->hash, hash, TOKEN_HASH_BYTES) == 0 && token->is_set;
+}
+
+/* Who sent this credential; false: nobody. */
+static bool identify_by_credential(const struct question *q)
+{
+	size_t len = 0;
+	const char *bearer = q->facts->n_authorizations == 1
+		? credential_of_scheme(q->facts->authorization, "Bearer", &len)
+		: NULL;
+	const struct node *named, *node;
+	uint8_t hash[TOKEN_HASH_BYTES];
+
+	if (bearer != NULL && len <= CREDENTIAL_MAX_BYTES) {
+		hash_token(bearer, len, hash);
+		if (is_token(&q->rights->api, hash)) {
+			identify(q, RIGHT_ADMIN, "api_token");
+			return true;
+		}
+		if (is_token(&q->rights->read, hash)) {
+			identify(q, RIGHT_READ, "read_token");
+			return true;
+		}
+	}
+	node = find_by_credential(q, &named);
+	if (node != NULL)
+		identify(q, RIGHT_REPORT, node->name);
+	return node != NULL;
+}
+
+/* Who can open one of the two sockets has what it stands for. False: it is neither. */
+static bool identify_by_socket(const struct question *q)
+{
+	const struct http_facts *facts = q->facts;
+	char actor[24] = "";
+
+	if (facts->entrance == ENTRANCE_LISTEN)
+		return false;
+	if (facts->peer_uid != UINT32_MAX)
+		(void)snprintf(actor, sizeof(actor), "uid:%u", facts->peer_uid);
+	identify(q, facts->entrance == ENTRANCE_ADMIN ? RIGHT_ADMIN : RIGHT_READ, actor);
+	return true;
+}
+
+static bool has_enough(const struct question *q)
+{
+	const struct http_route *route = q->facts->route;
+
+	if (q->identity->right >= route->right)
+		return true;
+	return (route->flags & HTTP_LIKE_READ) != 0 && rights_is_free(q->rights) &&
+		q->identity->right == RIGHT_READ && q->facts->is_local;
+}
+
+static int refuse_lack(const struct question *q)
+{
+	const struct rights *rights = q->rights;
+	bool is_read = q->facts->route->right == RIGHT_READ;
+
+	if (q->identity->right == RIGHT_REPORT)
+		return REFUSE(q, ERR_FORBIDDEN, "a node's secret is for reports only");
+	if (q->identity->right == RIGHT_READ)
+		return REFUSE(q, ERR_FORBIDDEN,
+			"this needs the right to change things, and yours is to read");
+	if (!rights->api.is_set && !(is_read && rights->read.is_set))
+		return REFUSE(q, ERR_FORBIDDEN,
+			"this is answered on %s only: no token is set that would allow "
+			"it",
+			is_read ? "admin_socket and read_socket" : "admin_socket");
+	return REFUSE(q, ERR_UNAUTHORIZED,
+		"a right is needed: send `Authorization: Bearer` with %s, or use %s",
+		is_read ? "the api_token or the read_token" : "the api_token",
+		is_read ? "the admin_socket or the read_socket" : "the admin_socket");
+}
+
+/* Whoever has no credential; `is_ours`: no page of another site, and by a name of ours.
+ */
+static int decide_stranger(const struct question *q, bool is_ours)
+{
+	const struct http_route *route = q->facts->route;
+
+	if (is_ours && q->facts->is_local && rights_is_free(q->rights))
+		identify(q, RIGHT_READ, "");
+	if (has_enough(q))
+		return 0;
+	if (!is_ours)
+		return refuse_host(q);
+	if ((route->flags & HTTP_ANSWERS_LESS) != 0 && q->facts->is_local)
+		return 0;
+	return refuse_lack(q);
+}
+
+static int decide_other(const struct question *q, bool is_foreign)
+{
+	const struct http_facts *facts = q->facts;
+	bool answers_less = (facts->route->flags & HTTP_ANSWERS_LESS) != 0;
+
+	if (facts->route->right == RIGHT_ANYBODY && (is_foreign || !answers_less))
+		return 0; /* whoever it is */
+	if (!identify_by_socket(q)) {
+		if (facts->n_authorizations == 0)
+			return decide_stranger(q, is_by_name_of_ours(q));
+		q->refusal->is_guess = !identify_by_credential(q);
+	}
+	if (has_enough(q))
+		return 0;
+	if (q->refusal->is_guess)
+		return REFUSE(q, ERR_UNAUTHORIZED, "this credential is nobody's");
+	return answers_less && facts->is_local ? 0 : refuse_lack(q);
+}
+
+/* `?counter=cumulative` was once taken for delta, in silence. */
+static int check_params(const struct question *q)
+{
+	const struct http_facts *facts = q->facts;
+
+	if (facts->strange_param != NULL)
+		return REFUSE(q, ERR_PARAM, "there is no parameter `%.100s` here%s%s",
+			facts->strange_param,
+			facts->route->params != NULL ? ", only: " : "",
+			facts->route->params != NULL ? facts->route->params : "");
+	if (facts->repeated_param != NULL)
+		return REFUSE(q, ERR_PARAM, "the parameter `%s` is there twice",
+			facts->repeated_param);
+	return 0;
+}
+
+int rights_decide(const struct rights *rights, const struct http_facts *facts,
+	uint64_t now_ms, struct http_identity *ret_identity,
+	struct rights_refusal *ret_refusal)
+{
+	struct question q = {rights, facts, now_ms, ret_identity, ret_refusal};
+	bool is_foreign = is_of_another_site(facts);
+	int code;
+
+	ret_refusal->node = NULL;
+	ret_refusal->is_guess = false;
+	if (is_foreign && facts->route->right != RIGHT_ANYBODY)
+		return REFUSE(
+			&q, ERR_FORBIDDEN, "a page of another site may not ask this");
+	if (facts->route->right != RIGHT_REPORT)
+		code = decide_other(&q, is_foreign);
+	else if (facts->n_authorizations > 0)
+		code = decide_with_secret(&q);
+	else
+		code = decide_claim(&q);
+	return code == 0 ? check_params(&q) : code;
+}

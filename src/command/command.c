@@ -1,0 +1,428 @@
+/*
+ * One struct waiting per command that is applied and not yet on disk, in one queue by
+ * sequence. A repetition of a key waits there too, for the sequence of the first.
+ */
+#define XXH_INLINE_ALL
+#include "command/command.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "command/verb.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <xxhash.h>
+
+#define MAX_REASON_BYTES 500
+#define TICK_MS UINT64_C(3600000)
+
+/* A repetition may be older than what waits, so the queue is not sorted; it is short. */
+struct waiting {
+	uint64_t seq;
+	unsigned status;
+	char *json;
+	command_done_cb on_done;
+	void *arg;
+	TAILQ_ENTRY(waiting) link;
+};
+
+struct commands {
+	struct command_parts parts;
+	uint64_t secret_grace_ms;
+	TAILQ_HEAD(, waiting) queue;
+	uv_prepare_t end_of_turn;
+	uv_timer_t tick;
+	unsigned n_open_handles;
+	bool is_stopping;
+	void (*on_closed)(void *arg);
+	void *on_closed_arg;
+};
+
+void commands_set_secret_grace(struct commands *commands, uint64_t ms)
+{
+	commands->secret_grace_ms = ms;
+}
+
+static void waiting_free(struct waiting *waiting)
+{
+	if (waiting == NULL)
+		return;
+	if (waiting->json != NULL) /* it may hold a secret */
+		explicit_bzero(waiting->json, strlen(waiting->json));
+	free(waiting->json);
+	free(waiting);
+}
+
+static void advance(struct commands *commands)
+{
+	struct waiting *waiting, *next;
+	struct journal_stats journal;
+
+	journal_get_stats(commands->parts.journal, &journal);
+	for (waiting = TAILQ_FIRST(&commands->queue); waiting != NULL; waiting = next) {
+		next = TAILQ_NEXT(waiting, link);
+		if (waiting->seq > journal.synced_seq)
+			continue;
+		TAILQ_REMOVE(&commands->queue, waiting, link);
+		waiting->on_done(waiting->arg, waiting->status, waiting->json);
+		waiting_free(waiting);
+	}
+}
+
+static void on_end_of_turn(uv_prepare_t *prepare)
+{
+	struct commands *commands = prepare->data;
+
+	if (!TAILQ_EMPTY(&commands->queue))
+		advance(commands);
+}
+
+/* Has it answered when `seq` is synced. Takes the waiting. */
+static void wait_for(struct commands *commands, struct waiting *waiting, uint64_t seq)
+{
+	waiting->seq = seq;
+	TAILQ_INSERT_TAIL(&commands->queue, waiting, link);
+	journal_want_sync(commands->parts.journal);
+}
+
+/* "" for NULL. NULL: memory is short. */
+static char *print(const cJSON *json)
+{
+	return json != NULL ? cJSON_PrintUnformatted(json) : strdup("");
+}
+
+/* An unknown member would be taken for nothing, in silence; so would a second one of a
+ * name. */
+static int check_members(const cJSON *arguments, const char *members, struct errmsg *msg)
+{
+	const cJSON *item;
+
+	cJSON_ArrayForEach (item, arguments) {
+		const char *name = item->string;
+		size_t len = strlen(name);
+		const char *at = strcmp(name, "reason") == 0 ? "reason" : members;
+
+		while (at != NULL &&
+			(strcspn(at, ",") != len || strncmp(at, name, len) != 0)) {
+			at = strchr(at, ',');
+			at = at != NULL ? at + 1 : NULL;
+		}
+		if (at == NULL || len == 0)
+			return err_set(msg, ERR_PARAM,
+				"there is no member `%.64s` here; there are: %s%sreason",
+				name, members, members[0] != '\0' ? "," : "");
+		if (cJSON_GetObjectItemCaseSensitive(arguments, name) != item)
+			return err_set(
+				msg, ERR_PARAM, "the member `%s` is there twice", name);
+	}
+	return 0;
+}
+
+/* An empty body is an object without members. The document is the caller's. */
+static int read_arguments(
+	const struct command_request *request, cJSON **ret_arguments, struct errmsg *msg)
+{
+	cJSON *arguments = NULL;
+	int code = request->len > 0 ? json_parse(request->body, request->len, &arguments)
+				    : json_parse("{}", 2, &arguments);
+
+	if (code != 0)
+		return err_set(msg, code, "%s", err_text(code));
+	if (!cJSON_IsObject(arguments))
+		code = err_set(msg, ERR_JSON, "the body is not a JSON object");
+	else
+		code = check_members(arguments, request->verb->members, msg);
+	if (code != 0)
+		cJSON_Delete(arguments);
+	else
+		*ret_arguments = arguments;
+	return code;
+}
+
+/* What the record tells of the arguments: all but a secret. */
+static char *print_arguments(cJSON *arguments)
+{
+	if (cJSON_HasObjectItem(arguments, "secret"))
+		(void)cJSON_ReplaceItemInObjectCaseSensitive(
+			arguments, "secret", cJSON_CreateString("***"));
+	return print(arguments);
+}
+
+static void act_done(struct act *act)
+{
+	cJSON_Delete(act->before);
+	cJSON_Delete(act->after);
+	cJSON_Delete(act->answer);
+	cJSON_Delete(act->answer_once);
+}
+
+/* The texts of the record, owned. */
+struct texts {
+	char *arguments, *before, *after, *answer;
+};
+
+static void texts_done(struct texts *texts)
+{
+	free(texts->arguments);
+	free(texts->before);
+	free(texts->after);
+	free(texts->answer);
+}
+
+static int write_and_apply(
+	struct commands *commands, struct command *command, struct origin *origin)
+{
+	struct record record = {.origin = *origin, .command = command};
+	int code = ledger_prepare_command(commands->parts.ledger, command);
+
+	if (code == 0)
+		code = journal_append(commands->parts.journal, &record);
+	if (code == 0)
+		ledger_apply_command(commands->parts.ledger, command, &record.origin);
+	else
+		ledger_forget_command(command);
+	*origin = record.origin;
+	return code;
+}
+
+static void log_done(const struct command *command, uint64_t seq)
+{
+	log_info("command", "verb=%s subject=%s actor=%s seq=%llu", command->verb,
+		LOG_QUOTE(command->subject), LOG_QUOTE(command->actor),
+		(unsigned long long)seq);
+}
+
+/* From checked effects to a record that is applied, and an answer that waits. */
+static int carry_out(struct commands *commands, const struct command_request *request,
+	struct act *act, cJSON *arguments, struct origin *origin, struct waiting *waiting)
+{
+	struct texts texts = {.before = print(act->before),
+		.after = print(act->after),
+		.answer = print(act->answer)};
+	struct command command = {.key = request->key,
+		.actor = request->actor,
+		.verb = request->verb->name,
+		.subject = act->subject_made[0] != '\0' ? act->subject_made
+							: request->subject,
+		.status = act->status,
+		.effects = act->effects,
+		.n_effects = act->n_effects};
+	int code = act_text(act, "reason", MAX_REASON_BYTES, &command.reason);
+
+	waiting->status = act->status;
+	waiting->json = print(act->answer_once != NULL ? act->answer_once : act->answer);
+	texts.arguments = print_arguments(arguments);
+	command.arguments = texts.arguments;
+	command.before = texts.before;
+	command.after = texts.after;
+	command.answer = texts.answer;
+	if (code == 0 &&
+		(texts.arguments == NULL || texts.before == NULL || texts.after == NULL ||
+			texts.answer == NULL || waiting->json == NULL))
+		code = ERR_NOMEM;
+	if (code == 0)
+		code = write_and_apply(commands, &command, origin);
+	if (code == 0)
+		log_done(&command, origin->seq);
+	texts_done(&texts);
+	return code;
+}
+
+static int check_and_carry_out(struct commands *commands,
+	const struct command_request *request, struct origin *origin,
+	struct waiting *waiting, struct errmsg *msg)
+{
+	cJSON *arguments = NULL;
+	struct act act = {.ledger = commands->parts.ledger,
+		.observer_host = commands->parts.observer_host,
+		.secret_grace_ms = commands->secret_grace_ms,
+		.now_ms = origin->time_ms,
+		.subject = request->subject,
+		.status = 200,
+		.msg = msg};
+	int code = read_arguments(request, &arguments, msg);
+
+	if (code != 0)
+		return code;
+	act.arguments = arguments;
+	code = request->verb->check(&act);
+	if (code == 0) {
+		(void)err_set(msg, 0, "%s", "");
+		code = carry_out(commands, request, &act, arguments, origin, waiting);
+		if (code != 0 && msg->text[0] == '\0')
+			(void)err_set(msg, code, "%s", err_text(code));
+	}
+	act_done(&act);
+	cJSON_Delete(arguments);
+	return code;
+}
+
+/* Of verb, subject and body: the same key may not ask for something else. */
+static void digest_of(const struct command_request *request, uint8_t *ret_digest)
+{
+	XXH3_state_t state;
+	XXH128_canonical_t canonical;
+
+	(void)XXH3_128bits_reset(&state); /* these fail only for NULL */
+	(void)XXH3_128bits_update(
+		&state, request->verb->name, strlen(request->verb->name) + 1);
+	(void)XXH3_128bits_update(&state, request->subject, strlen(request->subject) + 1);
+	(void)XXH3_128bits_update(&state, request->body, request->len);
+	XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(&state));
+	memcpy(ret_digest, &canonical, FINGERPRINT_BYTES);
+}
+
+static int check_key(const char *key, struct errmsg *msg)
+{
+	if (strlen(key) > COMMAND_KEY_MAX_BYTES || !text_is_clean(key, strlen(key)))
+		return err_set(msg, ERR_PARAM,
+			"Idempotency-Key is not 1 to %d bytes of UTF-8 without control "
+			"characters",
+			COMMAND_KEY_MAX_BYTES);
+	return 0;
+}
+
+/* It was done before: as the first was answered. */
+static int repeat(struct commands *commands, const struct done_command *done,
+	const struct origin *origin, struct waiting *waiting, struct errmsg *msg)
+{
+	if (memcmp(done->digest, origin->fingerprint, FINGERPRINT_BYTES) != 0)
+		return err_set(msg, ERR_KEY_REUSED,
+			"this Idempotency-Key was used for another request; take a new "
+			"one");
+	waiting->json = strdup(done->answer);
+	waiting->status = done->status;
+	if (waiting->json == NULL)
+		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
+	wait_for(commands, waiting, done->seq);
+	return 0;
+}
+
+int commands_submit(struct commands *commands, const struct command_request *request,
+	command_done_cb on_done, void *arg, struct errmsg *ret_msg)
+{
+	const struct done_command *done;
+	struct origin origin = {.time_ms = clock_wall_ms()};
+	struct waiting *waiting = calloc(1, sizeof(*waiting));
+	int code = waiting == NULL ? ERR_NOMEM : 0;
+
+	if (code == 0 && commands->is_stopping)
+		code = ERR_STOPPING;
+	if (code != 0) {
+		free(waiting);
+		return err_set(ret_msg, code, "%s", err_text(code));
+	}
+	waiting->on_done = on_done;
+	waiting->arg = arg;
+	digest_of(request, origin.fingerprint);
+	code = check_key(request->key, ret_msg);
+	done = code == 0 && request->key[0] != '\0'
+		? ledger_find_command(
+			  commands->parts.ledger, request->actor, request->key)
+		: NULL;
+	if (done != NULL) {
+		code = repeat(commands, done, &origin, waiting, ret_msg);
+	} else if (code == 0) {
+		code = check_and_carry_out(commands, request, &origin, waiting, ret_msg);
+		if (code == 0)
+			wait_for(commands, waiting, origin.seq);
+	}
+	if (code != 0)
+		waiting_free(waiting);
+	return code;
+}
+
+static void nobody_waits(void *arg, unsigned status, const char *json)
+{
+	(void)arg;
+	(void)status;
+	(void)json;
+}
+
+int commands_do(struct commands *commands, const struct verb *verb, const char *actor,
+	const char *subject, const char *body, struct errmsg *ret_msg)
+{
+	struct command_request request = {verb, actor, "", subject, body, strlen(body)};
+
+	return commands_submit(commands, &request, nobody_waits, NULL, ret_msg);
+}
+
+/* A deleted node has been kept for long enough. A slice at a time is not needed: there
+ * are few. */
+static void on_tick(uv_timer_t *timer)
+{
+	struct commands *commands = timer->data;
+	const struct ledger *ledger = commands->parts.ledger;
+	uint64_t now = clock_wall_ms();
+	const struct node *node = ledger_next_node(ledger, NULL);
+	struct errmsg msg;
+
+	for (; node != NULL; node = ledger_next_node(ledger, node))
+		if (node->kept.deleted_ms != 0 &&
+			node->kept.deleted_ms + NODE_KEPT_MS <= now &&
+			commands_do(commands, verb_find("node.forget"), "clock",
+				node->name, "", &msg) != 0)
+			log_limited(LOG_WARN, "a deleted node cannot be forgotten yet",
+				"node=%s reason=%s", LOG_QUOTE(node->name),
+				LOG_QUOTE(msg.text));
+}
+
+struct commands *commands_new(uv_loop_t *loop, const struct command_parts *parts)
+{
+	struct commands *commands = calloc(1, sizeof(*commands));
+
+	if (commands == NULL)
+		return NULL;
+	commands->parts = *parts;
+	TAILQ_INIT(&commands->queue);
+	/* None of these can fail: a start only for a NULL callback. */
+	(void)uv_prepare_init(loop, &commands->end_of_turn);
+	(void)uv_timer_init(loop, &commands->tick);
+	commands->end_of_turn.data = commands->tick.data = commands;
+	commands->n_open_handles = 2;
+	(void)uv_prepare_start(&commands->end_of_turn, on_end_of_turn);
+	(void)uv_timer_start(&commands->tick, on_tick, 0, TICK_MS);
+	return commands;
+}
+
+void commands_stop(struct commands *commands)
+{
+	commands->is_stopping = true;
+}
+
+static void forget_waiting(struct commands *commands)
+{
+	struct waiting *waiting;
+
+	while ((waiting = TAILQ_FIRST(&commands->queue)) != NULL) {
+		TAILQ_REMOVE(&commands->queue, waiting, link);
+		waiting_free(waiting);
+	}
+}
+
+static void finish_close(uv_handle_t *handle)
+{
+	struct commands *commands = handle->data;
+
+	commands->n_open_handles--;
+	if (commands->n_open_handles == 0)
+		commands->on_closed(commands->on_closed_arg);
+}
+
+void commands_close(struct commands *commands, void (*on_closed)(void *arg), void *arg)
+{
+	commands->on_closed = on_closed;
+	commands->on_closed_arg = arg;
+	forget_waiting(commands);
+	uv_close((uv_handle_t *)&commands->end_of_turn, finish_close);
+	uv_close((uv_handle_t *)&commands->tick, finish_close);
+}
+
+void commands_free(struct commands *commands)
+{
+	if (commands == NULL)
+		return;
+	forget_waiting(commands);
+	free(commands);
+}
