@@ -16,7 +16,7 @@ STATE=$ROOT/.tallyd
 		gcc=cmd:cc make=cmd:make pkg-config=cmd:pkg-config libc6-dev=header:stdlib.h
 		libuv1-dev=pc:libuv libmicrohttpd-dev=pc:libmicrohttpd libhiredis-dev=pc:hiredis
 		libsqlite3-dev=pc:sqlite3 libcjson-dev=pc:libcjson libinih-dev=pc:inih
-		uthash-dev=header:uthash.h libxxhash-dev=header:xxhash.h
+		libsodium-dev=pc:libsodium uthash-dev=header:uthash.h libxxhash-dev=header:xxhash.h
 	)
 	# redis-tools and not redis-server: it holds the same server, see find_redis_server().
 	NEEDS_RUN=(redis-tools=cmd:redis-cli curl=cmd:curl sqlite3=cmd:sqlite3)

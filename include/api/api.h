@@ -7,6 +7,7 @@
 
 #include "api/guesses.h"
 #include "api/rights.h"
+#include "command/command.h"
 #include "http/server.h"
 #include "pipeline/accept.h"
 
@@ -14,6 +15,7 @@
 
 struct api {
 	struct accept *accept;
+	struct commands *commands;
 	struct ledger *ledger;
 	struct journal *journal;
 	struct live *live;
@@ -41,5 +43,8 @@ void api_user_traffic(void *arg, struct http_request *request);
 void api_livez(void *arg, struct http_request *request);
 void api_readyz(void *arg, struct http_request *request);
 void api_version(void *arg, struct http_request *request);
+void api_nodes(void *arg, struct http_request *request);
+void api_node(void *arg, struct http_request *request);
+void api_command(void *arg, struct http_request *request);
 
 #endif

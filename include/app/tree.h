@@ -23,6 +23,8 @@ struct app {
 	struct live *live;
 	struct flush *flush;
 	struct accept *accept;
+	struct commands *commands;
+	char observer_host[300];
 	struct api api;
 	struct http_server *http;
 	uv_signal_t signals[3];

@@ -58,6 +58,17 @@ int commands_submit(struct commands *commands, const struct command_request *req
 int commands_do(struct commands *commands, const struct verb *verb, const char *actor,
 	const char *subject, const char *body, struct errmsg *ret_msg) MUST_CHECK;
 
+/* The first node of an empty directory, which is closed with it. */
+int commands_first_node(struct commands *commands, const char *name, const char *secret,
+	struct errmsg *ret_msg) MUST_CHECK;
+
+/*
+ * The same without a journal, for a ledger in which everything is folded and that nobody
+ * serves: the next checkpoint holds it. The sentence is in `ret_msg` if it is refused.
+ */
+int command_do_offline(struct ledger *ledger, const char *verb, const char *subject,
+	struct errmsg *ret_msg) MUST_CHECK;
+
 /* From now on every command is refused with ERR_STOPPING. */
 void commands_stop(struct commands *commands);
 

@@ -88,6 +88,8 @@ const char *http_param(
 	const struct http_request *request, const char *name); /* NULL: absent */
 const char *http_path_value(
 	const struct http_request *request); /* what `{}` stood for, or "" */
+const char *http_header(
+	const struct http_request *request, const char *name); /* NULL: absent */
 const struct http_identity *http_identity(const struct http_request *request);
 const void *http_route_data(const struct http_request *request);
 /* Counts up from http_config.first_connection. */

@@ -36,6 +36,11 @@ int recover(int dir_fd, struct store *store, struct ledger *ledger,
 	const struct recover_options *options, struct recovered *ret_recovered,
 	struct errmsg *ret_msg) MUST_CHECK;
 
+/* Has everything of the ledger in SQLite, with retries; blocks. 0 or ERR_STORE_*,
+ * ERR_NOMEM. */
+int recover_checkpoint(struct store *store, struct ledger *ledger,
+	const struct recover_options *options, struct errmsg *ret_msg) MUST_CHECK;
+
 /* Prints every readable record as a line of JSON; changes nothing. */
 int recover_dump(int dir_fd, FILE *out, struct errmsg *ret_msg) MUST_CHECK;
 

@@ -40,11 +40,6 @@ const char *store_instance_id(const struct store *store);
 int store_load(
 	struct store *store, struct ledger *ledger, struct errmsg *ret_msg) MUST_CHECK;
 
-/* Deletes the series and open reports of a node; *ret_rows: how many. 0 or ERR_STORE_*.
- */
-int store_forget_node(struct store *store, const char *node, unsigned *ret_rows,
-	struct errmsg *ret_msg) MUST_CHECK;
-
 struct store_result {
 	unsigned n_statements; /* that wrote users */
 	struct errmsg error;

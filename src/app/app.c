@@ -27,6 +27,7 @@ void app_free(struct app *app)
 {
 	http_free(app->http);
 	accept_free(app->accept);
+	commands_free(app->commands);
 	flush_free(app->flush);
 	live_free(app->live);
 	journal_free(app->journal);
@@ -152,23 +153,24 @@ int app_salvage(const struct config *config)
 	return offline_close(&offline, code);
 }
 
+/* node.delete, while no daemon runs. */
 int app_forget_node(const struct config *config)
 {
+	struct recover_options options = {.max_retries = (unsigned)config->max_retries,
+		.retry_delay_ms = config->retry_delay};
 	struct offline offline;
-	unsigned n_rows = 0;
 	int code = offline_open(&offline, config, false);
 
 	if (code == 0)
-		code = store_forget_node(
-			offline.store, config->forgotten_node, &n_rows, &offline.msg);
-	if (code == 0 && n_rows == 0)
-		code = err_set(&offline.msg, ERR_PARAM,
-			"node `%s` has no cumulative counters and no open reports",
-			config->forgotten_node);
+		code = command_do_offline(offline.ledger, "node.delete",
+			config->forgotten_node, &offline.msg);
 	if (code == 0)
-		log_info("node forgotten: its next counters count in full",
-			"node=%s series_and_open_reports=%u",
-			LOG_QUOTE(config->forgotten_node), n_rows);
+		code = recover_checkpoint(
+			offline.store, offline.ledger, &options, &offline.msg);
+	if (code == 0)
+		log_info("node deleted: its reports are refused, its counters kept for "
+			 "30 days",
+			"node=%s", LOG_QUOTE(config->forgotten_node));
 	return offline_close(&offline, code);
 }
 

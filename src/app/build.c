@@ -3,6 +3,7 @@
  * nothing is accepted yet.
  */
 #include "app/tree.h"
+#include "app/first_node.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/timer.h"
@@ -110,6 +111,46 @@ static int recover_state(struct app *app, struct errmsg *msg)
 		recovered.last_number, on_synced, app, &app->journal, msg);
 }
 
+/* Where a GOST on this machine reaches us: the first address that is no socket file. */
+static void find_observer_host(struct app *app)
+{
+	const char *at = app->config->listen;
+	size_t len = 0;
+
+	for (; *at != '\0'; at += len) {
+		at += strspn(at, ", ");
+		len = strcspn(at, ", ");
+		if (len > 0 && strncmp(at, "unix:", 5) != 0)
+			break;
+	}
+	if (strncmp(at, "0.0.0.0:", 8) == 0 || strncmp(at, "[::]:", 5) == 0) {
+		const char *colon = memrchr(at, ':', len);
+
+		(void)snprintf(app->observer_host, sizeof(app->observer_host),
+			"127.0.0.1%.*s", (int)(at + len - colon), colon);
+	} else {
+		(void)snprintf(app->observer_host, sizeof(app->observer_host), "%.*s",
+			(int)len, at);
+	}
+}
+
+/* Before anything else may be counted, or a Redis linked: a directory is new once. */
+static int open_commands(struct app *app, struct errmsg *msg)
+{
+	struct command_parts parts = {app->ledger, app->journal, app->observer_host};
+	const char *first_node = app->config->resolved.first_node_file;
+	bool is_new = ledger_is_new(app->ledger);
+
+	find_observer_host(app);
+	app->commands = commands_new(&app->loop, &parts);
+	if (app->commands == NULL)
+		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
+	commands_set_secret_grace(app->commands, app->config->node_secret_grace);
+	return is_new && first_node != NULL
+		? first_node_make(app->commands, first_node, msg)
+		: 0;
+}
+
 static int open_flush(struct app *app, struct errmsg *msg)
 {
 	struct flush_hooks hooks = {on_cut, on_committed, on_fatal, app};
@@ -205,6 +246,7 @@ static int open_pipeline(struct app *app, struct errmsg *msg)
 	if (app->accept == NULL)
 		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
 	app->api = (struct api){.accept = app->accept,
+		.commands = app->commands,
 		.ledger = app->ledger,
 		.journal = app->journal,
 		.live = app->live,
@@ -250,6 +292,8 @@ int app_build(struct app *app, struct errmsg *ret_msg)
 
 	if (code == 0)
 		code = recover_state(app, ret_msg);
+	if (code == 0)
+		code = open_commands(app, ret_msg);
 	if (code == 0)
 		code = open_flush(app, ret_msg);
 	if (code == 0)

@@ -28,7 +28,8 @@ const struct command_row *command_rows(void)
 			"take over what can be read of a corrupt journal and exit",
 			COMMAND_SALVAGE},
 		{"forget-node", "NAME",
-			"forget the counters of a node, not its totals, and exit",
+			"delete a node: refuse its reports, keep its counters for 30 "
+			"days, and exit",
 			COMMAND_FORGET_NODE},
 	};
 

@@ -25,6 +25,14 @@ static void close_live(struct app *app)
 		close_next(app);
 }
 
+static void close_commands(struct app *app)
+{
+	if (app->commands != NULL)
+		commands_close(app->commands, close_next, app);
+	else
+		close_next(app);
+}
+
 static void close_http(struct app *app)
 {
 	if (app->http != NULL)
@@ -67,7 +75,7 @@ static void close_signals(struct app *app)
 static void close_next(void *arg)
 {
 	static void (*const parts[])(struct app *) = {close_live, close_accept,
-		close_http, close_flush, close_journal, close_signals};
+		close_commands, close_http, close_flush, close_journal, close_signals};
 	struct app *app = arg;
 
 	if (app->closing < sizeof(parts) / sizeof(parts[0]))
@@ -96,6 +104,7 @@ static void on_drained(void *arg)
 	struct app *app = arg;
 
 	accept_stop(app->accept);
+	commands_stop(app->commands);
 	flush_stop(app->flush, app->config->stop_timeout, on_flushed, app);
 }
 
@@ -119,6 +128,7 @@ static void apply_reload(struct app *app)
 	config_to_flush(app->config, &flush);
 	flush_configure(app->flush, &flush);
 	app->api.flush_config = flush;
+	commands_set_secret_grace(app->commands, app->config->node_secret_grace);
 	app->api.counters = (enum counter_mode)app->config->counters;
 	app_configure_rights(app);
 	live_set_repair_rate(app->live, app->config->redis_repair_rate);

@@ -170,6 +170,15 @@ static void texts_done(struct texts *texts)
 	free(texts->answer);
 }
 
+/* Offline there is no journal: the sequence goes on all the same. */
+static int append(struct commands *commands, struct record *record)
+{
+	if (commands->parts.journal != NULL)
+		return journal_append(commands->parts.journal, record);
+	record->origin.seq = ledger_seq(commands->parts.ledger) + 1;
+	return 0;
+}
+
 static int write_and_apply(
 	struct commands *commands, struct command *command, struct origin *origin)
 {
@@ -177,7 +186,7 @@ static int write_and_apply(
 	int code = ledger_prepare_command(commands->parts.ledger, command);
 
 	if (code == 0)
-		code = journal_append(commands->parts.journal, &record);
+		code = append(commands, &record);
 	if (code == 0)
 		ledger_apply_command(commands->parts.ledger, command, &record.origin);
 	else
@@ -384,6 +393,44 @@ struct commands *commands_new(uv_loop_t *loop, const struct command_parts *parts
 	(void)uv_prepare_start(&commands->end_of_turn, on_end_of_turn);
 	(void)uv_timer_start(&commands->tick, on_tick, 0, TICK_MS);
 	return commands;
+}
+
+int commands_first_node(struct commands *commands, const char *name, const char *secret,
+	struct errmsg *ret_msg)
+{
+	cJSON *arguments = cJSON_CreateObject();
+	char *body = NULL;
+	int code = ERR_NOMEM;
+
+	if (cJSON_AddStringToObject(arguments, "name", name) != NULL &&
+		cJSON_AddStringToObject(arguments, "secret", secret) != NULL)
+		body = print(arguments);
+	if (body != NULL) {
+		code = commands_do(
+			commands, verb_find("node.first"), "start", "", body, ret_msg);
+		explicit_bzero(body, strlen(body));
+	}
+	free(body);
+	cJSON_Delete(arguments);
+	return body != NULL ? code : err_set(ret_msg, code, "%s", err_text(code));
+}
+
+int command_do_offline(struct ledger *ledger, const char *verb, const char *subject,
+	struct errmsg *ret_msg)
+{
+	struct commands commands = {.parts = {.ledger = ledger, .observer_host = ""}};
+	struct command_request request = {
+		verb_find(verb), "command line", "", subject, "", 0};
+	struct origin origin = {.time_ms = clock_wall_ms()};
+	struct waiting *waiting = calloc(1, sizeof(*waiting));
+	int code = ERR_NOMEM;
+
+	if (waiting == NULL)
+		return err_set(ret_msg, code, "%s", err_text(code));
+	digest_of(&request, origin.fingerprint);
+	code = check_and_carry_out(&commands, &request, &origin, waiting, ret_msg);
+	waiting_free(waiting);
+	return code;
 }
 
 void commands_stop(struct commands *commands)

@@ -241,6 +241,12 @@ const char *http_param(const struct http_request *request, const char *name)
 		request->connection->mhd, MHD_GET_ARGUMENT_KIND, name);
 }
 
+const char *http_header(const struct http_request *request, const char *name)
+{
+	return MHD_lookup_connection_value(
+		request->connection->mhd, MHD_HEADER_KIND, name);
+}
+
 const char *http_path_value(const struct http_request *request)
 {
 	return request->path_value;

@@ -58,8 +58,8 @@ static bool is_passing(int code)
 
 /* The cut stays the same over the retries, so a COMMIT of unknown outcome is found out.
  */
-static int checkpoint(struct store *store, struct ledger *ledger,
-	const struct recover_options *options, struct errmsg *msg)
+int recover_checkpoint(struct store *store, struct ledger *ledger,
+	const struct recover_options *options, struct errmsg *ret_msg)
 {
 	struct cut *cut = ledger_cut(ledger);
 	struct store_result result;
@@ -67,7 +67,7 @@ static int checkpoint(struct store *store, struct ledger *ledger,
 	int code;
 
 	if (cut == NULL)
-		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
+		return err_set(ret_msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
 	for (unsigned retry = 0;; retry++, delay *= 2) {
 		code = store_commit(store, cut, &result);
 		if (code == 0 || !is_passing(code) || retry == options->max_retries)
@@ -79,7 +79,7 @@ static int checkpoint(struct store *store, struct ledger *ledger,
 	}
 	if (code != 0) {
 		ledger_cut_failed(ledger, cut);
-		return err_set(msg, code,
+		return err_set(ret_msg, code,
 			"the journal cannot be written into the database: %s",
 			result.error.text);
 	}
@@ -163,7 +163,7 @@ int recover(int dir_fd, struct store *store, struct ledger *ledger,
 		return code;
 	report_fold(&result, fold.after_seq);
 	if (ledger_seq(ledger) != fold.after_seq)
-		code = checkpoint(store, ledger, options, ret_msg);
+		code = recover_checkpoint(store, ledger, options, ret_msg);
 	if (code == 0)
 		code = clear_segments(
 			dir_fd, result.is_cut || result.n_lost > 0, ret_msg);

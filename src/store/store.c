@@ -280,45 +280,6 @@ static int guard(
 	return 0;
 }
 
-/* *n_rows grows by the rows that were deleted. */
-static int delete_of_node(
-	struct store *store, const char *sql, const char *node, unsigned *n_rows)
-{
-	sqlite3_stmt *stmt = NULL;
-	int code = sql_prepare(store, sql, &stmt);
-
-	if (code == SQLITE_OK) {
-		sql_bind_text(stmt, 1, node);
-		code = sql_run(stmt);
-	}
-	(void)sqlite3_finalize(stmt); /* its code is the step's */
-	if (code == SQLITE_OK)
-		*n_rows += (unsigned)sqlite3_changes(store->db);
-	return code;
-}
-
-int store_forget_node(
-	struct store *store, const char *node, unsigned *ret_rows, struct errmsg *ret_msg)
-{
-	unsigned n_rows = 0;
-	int code = begin(store);
-
-	if (code == SQLITE_OK)
-		code = delete_of_node(
-			store, "DELETE FROM series WHERE node=?", node, &n_rows);
-	if (code == SQLITE_OK)
-		code = delete_of_node(
-			store, "DELETE FROM open_reports WHERE node=?", node, &n_rows);
-	if (code == SQLITE_OK)
-		code = sql_run(store->commit);
-	if (code != SQLITE_OK)
-		code = fail(store, code, "the node cannot be forgotten", ret_msg);
-	else
-		*ret_rows = n_rows;
-	roll_back(store);
-	return code;
-}
-
 /* What is committed to a file without a name would be gone with this process. */
 static bool has_moved(struct store *store)
 {
