@@ -10,6 +10,7 @@
 #define TALLYD_API_RIGHTS_H
 
 #include "account/ledger.h"
+#include "account/nodes.h"
 #include "http/facts.h"
 
 #define TOKEN_HASH_BYTES 32

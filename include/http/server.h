@@ -86,6 +86,8 @@ void http_free(struct http_server *server);
 const char *http_body(const struct http_request *request, size_t *ret_len);
 const char *http_param(
 	const struct http_request *request, const char *name); /* NULL: absent */
+const char *http_header(
+	const struct http_request *request, const char *name); /* NULL: absent */
 const char *http_path_value(
 	const struct http_request *request); /* what `{}` stood for, or "" */
 const char *http_header(

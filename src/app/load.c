@@ -411,67 +411,88 @@ static void check_take_over(struct loader *loader)
 			"redis_url is none: there is no Redis");
 }
 
-/* What `auto` and the files come to. */
+/* What `auto` and the files come to: paths are owned, NULL where there is none, and 0 or
+ * ERR_NOMEM is returned. */
 
-/* `name` in the directory of the configuration file; NULL if memory is short. */
-static char *beside(const char *file, const char *name)
+static int join(const char *folder, size_t len, const char *name, char **ret_path)
+{
+	size_t size = len + 1 + strlen(name) + 1;
+
+	*ret_path = malloc(size);
+	if (*ret_path == NULL)
+		return ERR_NOMEM;
+	(void)snprintf(*ret_path, size, "%.*s/%s", (int)len, folder, name);
+	return 0;
+}
+
+/* `name` in the directory of the configuration file. */
+static int beside(const char *file, const char *name, char **ret_path)
 {
 	const char *slash = strrchr(file, '/');
-	char *path;
 
-	return asprintf(&path, "%.*s%s", slash != NULL ? (int)(slash - file + 1) : 0,
-		       file, name) >= 0
-		? path
-		: NULL;
+	return slash != NULL ? join(file, (size_t)(slash - file), name, ret_path)
+			     : join(".", 1, name, ret_path);
 }
 
-/* A service manager may name several; the first is ours. */
-static char *in_runtime_directory(char *const *environment, const char *name)
+/* True if the option says it all. */
+static bool is_explicit(const char *option, char **ret_path, int *ret_code)
+{
+	*ret_path = NULL;
+	*ret_code = 0;
+	if (strcmp(option, "auto") == 0)
+		return false;
+	if (strcmp(option, "none") == 0)
+		return true;
+	*ret_path = strdup(option);
+	*ret_code = *ret_path != NULL ? 0 : ERR_NOMEM;
+	return true;
+}
+
+/* A service manager may name several directories; the first is ours. */
+static int resolve_socket(
+	const char *option, char *const *environment, const char *name, char **ret_path)
 {
 	const char *list = lookup(environment, "RUNTIME_DIRECTORY");
-	char *path;
+	int code;
 
+	if (is_explicit(option, ret_path, &code))
+		return code;
 	if (list == NULL || list[0] != '/')
-		return NULL;
-	return asprintf(&path, "%.*s/%s", (int)strcspn(list, ":"), list, name) >= 0
-		? path
-		: NULL;
+		return 0;
+	return join(list, strcspn(list, ":"), name, ret_path);
 }
 
-static char *resolve_socket(
-	const char *option, char *const *environment, const char *name)
-{
-	if (strcmp(option, "auto") == 0)
-		return in_runtime_directory(environment, name);
-	return strcmp(option, "none") != 0 ? strdup(option) : NULL;
-}
-
-static char *resolve_first_node(const char *option, const char *file)
+static int resolve_first_node(const char *option, const char *file, char **ret_path)
 {
 	char *path;
+	int code;
 
-	if (strcmp(option, "auto") != 0)
-		return strcmp(option, "none") != 0 ? strdup(option) : NULL;
-	path = beside(file, "first-node");
-	if (path != NULL && access(path, F_OK) == 0)
-		return path;
-	free(path);
-	return NULL;
+	if (is_explicit(option, ret_path, &code))
+		return code;
+	code = beside(file, "first-node", &path);
+	if (code != 0)
+		return code;
+	if (access(path, F_OK) == 0)
+		*ret_path = path;
+	else
+		free(path);
+	return 0;
 }
 
 static void resolve_token(struct loader *loader, const char *text, const char *option,
 	const char *name, char **ret_token)
 {
 	struct source source = {.where = "configuration"};
-	char *path = beside(loader->file, name), label[32];
-	struct errmsg msg;
+	struct errmsg msg = {""};
+	char *path = NULL;
+	int code = beside(loader->file, name, &path);
 
-	(void)snprintf(
-		label, sizeof(label), "%.*s_token_file", (int)strcspn(name, "-"), name);
-	if (path == NULL)
-		mistake(loader, &source, label, "%s", err_text(ERR_NOMEM));
-	else if (token_find(text, option, path, ret_token, &msg) != 0)
-		mistake(loader, &source, label, "%s", msg.text);
+	if (code != 0)
+		(void)err_set(&msg, code, "%s", err_text(code));
+	else
+		code = token_find(text, option, path, ret_token, &msg);
+	if (code != 0)
+		mistake(loader, &source, name, "%s", msg.text);
 	free(path);
 }
 
@@ -479,13 +500,18 @@ static void resolve(struct loader *loader, char *const *environment)
 {
 	struct config *config = loader->config;
 	struct resolved *resolved = &config->resolved;
+	int code = resolve_socket(
+		config->admin_socket, environment, "admin.sock", &resolved->admin_socket);
 
-	resolved->admin_socket =
-		resolve_socket(config->admin_socket, environment, "admin.sock");
-	resolved->read_socket =
-		resolve_socket(config->read_socket, environment, "read.sock");
-	resolved->first_node_file =
-		resolve_first_node(config->first_node_file, loader->file);
+	if (code == 0)
+		code = resolve_socket(config->read_socket, environment, "read.sock",
+			&resolved->read_socket);
+	if (code == 0)
+		code = resolve_first_node(config->first_node_file, loader->file,
+			&resolved->first_node_file);
+	if (code != 0)
+		mistake(loader, &(struct source){.where = "configuration"}, NULL, "%s",
+			err_text(code));
 	resolve_token(loader, config->api_token, config->api_token_file, "api-token",
 		&resolved->api_token);
 	resolve_token(loader, config->read_token, config->read_token_file, "read-token",

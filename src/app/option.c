@@ -152,7 +152,7 @@ static const struct option_row rows[] = {
 		false, true, SECRET_NOT, NULL,
 		"names by which tallyd is asked without a credential, beside its "
 		"addresses"},
-	{"node_secret_grace", NULL, TYPE_TIME, AT(node_secret_grace), "10m", 0,
+	{"node_secret_grace", NULL, TYPE_TIME, AT(node_secret_grace), "600s", 0,
 		7 * 86400000, NULL, false, true, SECRET_NOT, NULL,
 		"how long a node's old secret is good after it was changed"},
 	{"first_node_file", NULL, TYPE_TEXT, AT(first_node_file), "auto", 1, 180, NULL,

@@ -46,20 +46,11 @@ def sqlite_locked(world):
 
 @contextlib.contextmanager
 def disk_full(world):
-    fill(world.disk, world.rng.choice((0, 30000, 300000)))
+    world.disk.fill(world.rng.choice((0, 30000, 300000)))
     try:
         yield
     finally:
         world.disk.empty()
-
-
-def fill(disk, leave_bytes):
-    """Against a daemon that takes and gives back room meanwhile."""
-    for _ in range(100):
-        with contextlib.suppress(OSError):
-            disk.fill(leave_bytes)
-            return
-    raise AssertionError("the disk cannot be filled")
 
 
 # Events.
@@ -163,7 +154,7 @@ def hostile(world, may_fail):
         body = rng.choice(broken)[1]
         request = rng.choice((
             post_bytes("/observer", body), rng.randbytes(rng.randrange(1, 3000)),
-            b"POST /observer HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n",
+            b"POST /observer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n",
             post_bytes("/observer?node=direct", body)[:-1]))
         raw.send_whatever_it_takes(request)
         (held.append if rng.random() < 0.5 else RawClient.reset)(raw)

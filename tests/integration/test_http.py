@@ -2,6 +2,7 @@
 import contextlib
 import http.client
 import json
+import re
 import select
 import signal
 import socket
@@ -25,6 +26,7 @@ def is_error(answer):
     assert int(answer.headers["content-length"]) == len(answer.body)
     data = answer.json()
     assert data["ok"] is False and data["error"].strip(), answer
+    assert re.fullmatch("[a-z_]+", data["code"]), answer
     assert "\n" not in data["error"]
     return True
 
@@ -112,13 +114,14 @@ def test_bodies_that_are_no_report_are_400(tallyd):
 
 def test_query_parameters_are_read(tallyd):
     daemon = tallyd().start()
-    for query in ("?node=hk1", "?node=h%C3%BC%2F1&counters=delta", "?unknown=1", ""):
+    for query in ("?node=hk1", "?node=h%C3%BC%2F1&counters=delta", "?&", ""):
         assert daemon.post("/api/gost/observer" + query, ONE).body == OK
     for query in ("?counters=sideways", "?counters=", "?node=" + "x" * 256,
-                  "?node=a%01b", "?node=%ff"):
+                  "?node=a%01b", "?node=%ff", "?unknown=1", "?counter=cumulative",
+                  "?node=a&node=b", "?node=a&Node=a"):
         answer = daemon.post("/observer" + query, ONE)
         assert answer.status == 400 and is_error(answer), (query, answer)
-    assert daemon.status()["reports"]["refused"] == 5
+    assert daemon.status()["reports"]["refused"] == 9
     assert "report refused: status=400" in daemon.log()
     daemon.force_sync()
     assert daemon.sql("select node, input_bytes from services order by node") == [
@@ -127,7 +130,7 @@ def test_query_parameters_are_read(tallyd):
 
 
 @pytest.mark.parametrize("data", [
-    b"POST /observer HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{", b"POST /obs"])
+    b"POST /observer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{", b"POST /obs"])
 def test_half_a_request_whose_client_has_gone_holds_no_connection(data, tallyd):
     daemon = tallyd(request_timeout="1h", idle_timeout="1h").start()
     raw = sent(daemon.address, data)
@@ -149,7 +152,7 @@ def test_what_the_door_refuses_is_told_to_the_operator(tallyd):
 
 def test_a_body_too_large_is_413_before_it_is_sent(tallyd):
     daemon = tallyd(max_body_bytes=100000).start()
-    head = "POST /observer HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+    head = "POST /observer HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
     for size in (100001, 10**9, 2**62):
         raw = sent(daemon.address, (head % size).encode())
         answer = raw.read_answer()
@@ -165,7 +168,7 @@ def chunks(body, size):
     return b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
 
 
-CHUNKED = b"POST /observer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+CHUNKED = b"POST /observer HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def test_chunked_bodies_are_read_up_to_the_limit(tallyd):
@@ -185,7 +188,7 @@ def test_chunked_bodies_are_read_up_to_the_limit(tallyd):
 
 def test_expect_100_continue_is_answered(tallyd):
     daemon = tallyd(max_body_bytes=100000).start()
-    head = "POST /observer HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
+    head = "POST /observer HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n"
     raw = sent(daemon.address, (head % len(ONE)).encode())
     assert raw.read_answer().status == 100
     raw.send(ONE.encode())
@@ -283,50 +286,6 @@ def test_a_killed_daemons_unix_socket_does_not_stop_the_next(tallyd, tmp_path):
     assert daemon.traffic("alice")["usedTraffic"] == 3
 
 
-# Who may do what.
-
-def test_forwarded_requests_see_no_totals(tallyd):
-    daemon = tallyd().start()
-    daemon.report(stats("alice", 1, 2))
-    for name, value in (("X-Forwarded-For", "192.0.2.1"), ("Forwarded", "for=192.0.2.1"),
-                        ("x-forwarded-for", "127.0.0.1")):
-        for method, path in (("GET", "/throttle-sync-status"), ("POST", "/force-sync"),
-                             ("GET", "/users/alice/traffic"),
-                             ("GET", "/api/gost/users/alice/traffic")):
-            answer = daemon.request(method, path, headers={name: value})
-            assert answer.status == 403 and is_error(answer), (path, answer)
-        for path in ("/livez", "/healthz", "/readyz"):
-            assert daemon.get(path, **{name: value}).status == 200
-    assert daemon.status()["stats"]["totalSyncs"] == 0
-
-
-def own_address():
-    """An address of this machine that is not loopback, if it has one."""
-    with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.connect(("192.0.2.1", 9))
-        found = sock.getsockname()[0]
-        return None if found.startswith("127.") else found
-    return None
-
-
-def test_other_machines_may_report_but_see_no_totals(tallyd):
-    host = own_address()
-    if host is None:
-        pytest.skip("this machine has no address but loopback")
-    daemon = tallyd(allow_anonymous="yes")
-    daemon.options["listen"] = f"0.0.0.0:{daemon.port}"
-    daemon.start()
-    client = Client((host, daemon.port))
-    assert client.post("/observer", ONE).body == OK
-    assert client.get("/readyz").status == 200
-    for method, path in (("GET", "/throttle-sync-status"), ("POST", "/force-sync"),
-                         ("GET", "/users/alice/traffic")):
-        answer = client.request(method, path)
-        assert answer.status == 403 and is_error(answer), (path, answer)
-    client.close()
-    assert daemon.traffic("alice")["usedTraffic"] == 3
-
-
 # Requests that are none.
 
 def head_of(*lines):
@@ -336,11 +295,11 @@ def head_of(*lines):
 LENGTH = f"Content-Length: {len(ONE)}"
 REFUSED_HEADS = {
     "no Host": head_of(LENGTH),
-    "two lengths": head_of("Host: x", LENGTH, "Content-Length: 3"),
-    "the same length twice": head_of("Host: x", LENGTH, LENGTH),
-    "length and chunked": head_of("Host: x", LENGTH, "Transfer-Encoding: chunked"),
-    "chunked and length": head_of("Host: x", "Transfer-Encoding: chunked", LENGTH),
-    "a NUL in a name": head_of("Host: x", LENGTH, "X\0A: a"),
+    "two lengths": head_of("Host: localhost", LENGTH, "Content-Length: 3"),
+    "the same length twice": head_of("Host: localhost", LENGTH, LENGTH),
+    "length and chunked": head_of("Host: localhost", LENGTH, "Transfer-Encoding: chunked"),
+    "chunked and length": head_of("Host: localhost", "Transfer-Encoding: chunked", LENGTH),
+    "a NUL in a name": head_of("Host: localhost", LENGTH, "X\0A: a"),
 }
 
 
@@ -358,11 +317,11 @@ def test_ambiguous_requests_are_400_and_the_connection_is_closed(tallyd):
 
 def test_heads_that_cannot_be_read_end_the_connection(tallyd):
     daemon = tallyd(request_timeout="500ms").start()
-    for head in (head_of("Host: x", "Content-Length: -1"), head_of("Host: x", "Content-Length: 1x"),
-                 head_of("Host: x", "Content-Length: 99999999999999999999999"),
-                 head_of("Host: x", "X-Large: " + "x" * 300000),
-                 head_of("Host: x", *(f"X-{i}: y" for i in range(20000))),
-                 b"GET /" + b"x" * 300000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    for head in (head_of("Host: localhost", "Content-Length: -1"), head_of("Host: localhost", "Content-Length: 1x"),
+                 head_of("Host: localhost", "Content-Length: 99999999999999999999999"),
+                 head_of("Host: localhost", "X-Large: " + "x" * 300000),
+                 head_of("Host: localhost", *(f"X-{i}: y" for i in range(20000))),
+                 b"GET /" + b"x" * 300000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
                  b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 20 + b"\r\n\r\n",
                  b"HELLO\r\n\r\n", b"\0" * 5000 + b"\r\n\r\n"):
         raw = RawClient(daemon.address)
@@ -410,7 +369,7 @@ def test_silent_and_slow_clients_are_closed_while_others_are_served(tallyd):
     idle = sent(daemon.address, get_bytes("/livez"))
     assert idle.read_answer().status == 200
     slow_head = Drip(RawClient(daemon.address), get_bytes("/livez", "X-Long: " + "x" * 1000))
-    slow_body = Drip(sent(daemon.address, head_of("Host: x", "Content-Length: 2000")),
+    slow_body = Drip(sent(daemon.address, head_of("Host: localhost", "Content-Length: 2000")),
                      b'{"events":[' + b" " * 1989)
     drips = (slow_head, slow_body)
     for drip in drips:
@@ -521,7 +480,7 @@ def test_half_requests_that_take_every_place_give_way_to_whole_ones(tallyd):
     daemon = tallyd(max_connections=20, request_timeout="60s").start()
     half = []
     for _ in range(20):
-        half.append(sent(daemon.address, head_of("Host: x", LENGTH, "Expect: 100-continue")))
+        half.append(sent(daemon.address, head_of("Host: localhost", LENGTH, "Expect: 100-continue")))
         assert half[-1].read_answer().status == 100  # so it is not one that has sent nothing yet
     wait_for(lambda: is_accepted(daemon), "a whole request finds a place")
     for raw in half:
@@ -642,7 +601,7 @@ def test_ids_are_any_text(redis, tallyd):
         assert found["id"] == name
         assert expected[name] == (
             found["usedTraffic"], found["inputBytes"], found["outputBytes"])
-    assert redis.view() == expected
+    wait_for(lambda: redis.view() == expected, "Redis shows them")
     daemon.force_sync()
     assert daemon.users() == expected
 

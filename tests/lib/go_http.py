@@ -104,7 +104,7 @@ def has_ended(sock):
 
 
 def request_bytes(path, body, headers=()):
-    lines = [f"POST {path} HTTP/1.1", "Host: tallyd", "User-Agent: Go-http-client/1.1",
+    lines = [f"POST {path} HTTP/1.1", "Host: 127.0.0.1", "User-Agent: Go-http-client/1.1",
              f"Content-Length: {len(body)}", "Content-Type: application/json", *headers,
              "Accept-Encoding: gzip"]
     return "\r\n".join([*lines, "", ""]).encode() + body

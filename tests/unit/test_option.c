@@ -61,7 +61,8 @@ TEST(every_row_has_a_place_of_its_own_and_lies_within_the_config)
 		AT_ROW(i, row->help != NULL && row->help[0] != '\0');
 		AT_ROW(i, (row->type == TYPE_WORD) == (row->words != NULL));
 		AT_ROW(i, row->type == TYPE_TEXT || row->check == NULL);
-		AT_ROW(i, row->type != TYPE_TEXT || (!row->has_auto && !row->can_reload));
+		AT_ROW(i, row->type != TYPE_TEXT || !row->has_auto);
+		AT_ROW(i, row->type == TYPE_TEXT || row->secret == SECRET_NOT);
 		for (size_t j = 0; j < i; j++) {
 			AT_ROW(i, option_rows()[j].offset != row->offset);
 			AT_ROW(i, strcmp(option_rows()[j].name, row->name) != 0);
@@ -78,6 +79,9 @@ TEST(every_field_of_the_config_has_its_row)
 	/* No options: they are done once. */
 	has_row[offsetof(struct config, take_over) / sizeof(uint64_t)] = true;
 	has_row[offsetof(struct config, forgotten_node) / sizeof(uint64_t)] = true;
+	/* Made of options. */
+	for (size_t i = 0; i < sizeof(struct resolved) / sizeof(uint64_t); i++)
+		has_row[offsetof(struct config, resolved) / sizeof(uint64_t) + i] = true;
 	for (size_t i = 0; i < COUNT_OF(has_row); i++)
 		AT_ROW(i, has_row[i]);
 }
@@ -109,17 +113,26 @@ TEST(the_defaults_are_those_of_the_design)
 		{"idle_timeout", 120000},
 		{"request_timeout", 10000},
 		{"allow_anonymous", 0},
+		{"node_secret_grace", 600000},
 	};
 	struct config config;
 
 	set_defaults(&config);
 	for (size_t i = 0; i < COUNT_OF(rows); i++)
 		AT_ROW(i, *option_number(&config, row_of(rows[i].name)) == rows[i].value);
-	assert_int_equal(COUNT_OF(rows) + 4, OPTION_COUNT);
+	assert_int_equal(COUNT_OF(rows) + 12, OPTION_COUNT);
 	assert_string_equal(config.listen, "127.0.0.1:3000");
 	assert_string_equal(config.data_dir, "/var/lib/tallyd");
 	assert_string_equal(config.redis_url, "redis://127.0.0.1:6379/0");
 	assert_string_equal(config.redis_key_prefix, "user:");
+	assert_string_equal(config.admin_socket, "auto");
+	assert_string_equal(config.read_socket, "auto");
+	assert_string_equal(config.api_token, "");
+	assert_string_equal(config.api_token_file, "auto");
+	assert_string_equal(config.read_token, "");
+	assert_string_equal(config.read_token_file, "auto");
+	assert_string_equal(config.hostnames, "");
+	assert_string_equal(config.first_node_file, "auto");
 	config_done(&config);
 }
 
@@ -607,14 +620,39 @@ TEST(a_reload_takes_over_what_can_change_and_names_the_rest)
 	config_done(&fresh);
 }
 
+TEST(a_reload_takes_over_texts_and_what_files_say)
+{
+	struct config config, fresh;
+	struct errmsg restart;
+
+	set_defaults(&config);
+	set_defaults(&fresh);
+	set(&fresh, "hostnames", "tally.example.com");
+	set(&fresh, "api_token", "0123456789abcdef");
+	set(&fresh, "admin_socket", "/run/other.sock");
+	fresh.resolved.api_token = strdup("0123456789abcdef");
+	config.resolved.read_token = strdup("what was there before");
+	config_reload(&config, &fresh, &restart);
+	assert_string_equal(restart.text, "admin_socket");
+	assert_string_equal(config.hostnames, "tally.example.com");
+	assert_string_equal(config.api_token, "0123456789abcdef");
+	assert_string_equal(config.resolved.api_token, "0123456789abcdef");
+	assert_null(config.resolved.read_token);
+	config_done(&config);
+	config_done(&fresh);
+}
+
 /* A value other than the one it has. */
 static void change(struct config *config, const struct option_row *row)
 {
 	if (row->type == TYPE_TEXT)
 		set(config, row->name,
-			row->check == NULL       ? "/other"
-				: row->is_secret ? "none"
-						 : "unix:/other");
+			row->check == NULL                     ? "/other"
+				: row->secret == SECRET_IN_URL ? "none"
+				: row->secret == SECRET_WHOLE
+				? "another-token-that-is-long-enough"
+				: strcmp(row->name, "listen") == 0 ? "unix:/other"
+								   : "/other");
 	else
 		*option_number(config, row) += 1;
 }
@@ -671,6 +709,7 @@ int main(void)
 		cmocka_unit_test(every_default_is_written_as_the_help_shows_it),
 		cmocka_unit_test(a_dashed_name_has_dashes_and_fits),
 		cmocka_unit_test(a_reload_takes_over_what_can_change_and_names_the_rest),
+		cmocka_unit_test(a_reload_takes_over_texts_and_what_files_say),
 		cmocka_unit_test(
 			a_reload_that_changes_everything_names_all_that_needs_a_restart),
 	};
