@@ -159,7 +159,7 @@ lint: ## static checks of C, shell, includes, rules and options
 		--inline-suppr --error-exitcode=1 -Iinclude --include=$(QUEUE_H) --suppress=missingIncludeSystem --suppress=ctuuninitvar src
 	printf '%s\n' $(SOURCES) | xargs -P $(JOBS) -I{} \
 		$(CLANG_TIDY) --quiet --warnings-as-errors='*' {} -- $(filter-out -f%,$(ALL_CFLAGS))
-	shellcheck scripts/quickstart scripts/test scripts/lib.sh .ci/run config/tallyctl.bash
+	shellcheck scripts/quickstart scripts/tallyd-setup scripts/test scripts/lib.sh .ci/run config/tallyctl.bash
 	scripts/check-includes
 	scripts/check-rules
 	scripts/check-options $(abspath build/lint/tallyd)
@@ -171,10 +171,13 @@ format-check: ## fails if clang-format would change something
 	$(CLANG_FORMAT) --dry-run --Werror $(SOURCES) $(wildcard include/*/*.h tests/*/*.c tests/*/*.h)
 
 .PHONY: install uninstall clean help
-# The unit names the program's path; systemd looks into both /usr/lib and /usr/local/lib.
-install: $(PROGRAM) $(CTL) ## into DESTDIR/PREFIX: programs, samples, systemd unit and its user
+# The unit names the programs' paths; systemd looks into both /usr/lib and /usr/local/lib. It
+# starts nothing, not even tallyd-setup, before the unit's user and groups are there: so they are
+# made here, unless this is for a package, or by somebody who may not.
+install: $(PROGRAM) $(CTL) ## into DESTDIR/PREFIX: programs, samples, systemd unit, its user and groups
 	install -Dm755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/tallyd
 	install -Dm755 $(CTL) $(DESTDIR)$(PREFIX)/bin/tallyctl
+	install -Dm755 scripts/tallyd-setup $(DESTDIR)$(PREFIX)/sbin/tallyd-setup
 	install -Dm644 config/tallyctl.bash \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/tallyctl
 	install -Dm644 README.md $(DESTDIR)$(PREFIX)/share/doc/tallyd/README.md
@@ -182,11 +185,15 @@ install: $(PROGRAM) $(CTL) ## into DESTDIR/PREFIX: programs, samples, systemd un
 	install -m644 config/*.conf config/gost.yml $(DESTDIR)$(PREFIX)/share/tallyd
 	sed 's|/usr/local|$(PREFIX)|g' config/tallyd.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/tallyd.service
 	install -Dm644 config/tallyd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/tallyd.conf
+	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" -ne 0 ] || \
+		systemd-sysusers $(PREFIX)/lib/sysusers.d/tallyd.conf || \
+		echo "make the user and the groups of the unit: $(PREFIX)/sbin/tallyd-setup" >&2
 
-uninstall: ## what install put there
-	rm -f $(DESTDIR)$(PREFIX)/bin/tallyd $(DESTDIR)$(PREFIX)/lib/systemd/system/tallyd.service \
-		$(DESTDIR)$(PREFIX)/bin/tallyctl \
+uninstall: ## what install put there; /etc/tallyd, the data, the user and the groups stay
+	rm -f $(DESTDIR)$(PREFIX)/bin/tallyd $(DESTDIR)$(PREFIX)/bin/tallyctl \
+		$(DESTDIR)$(PREFIX)/sbin/tallyd-setup \
 		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/tallyctl \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/tallyd.service \
 		$(DESTDIR)$(PREFIX)/lib/sysusers.d/tallyd.conf
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/tallyd $(DESTDIR)$(PREFIX)/share/tallyd
 
