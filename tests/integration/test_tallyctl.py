@@ -1,4 +1,5 @@
 """tallyctl against a stand-in for the daemon, which keeps to the API's contract."""
+import base64
 import json
 import os
 import pathlib
@@ -16,7 +17,7 @@ from deadline import BIN, ROOT, seconds, wait_for
 from fake_tallyd import FakeTallyd, now_ms
 from ports import free_port
 from tallyctl import CTL, tallyctl
-from tallyd import environment, stats
+from tallyd import environment, report as report_body, stats
 
 TOKEN = "t0ken-of-an-operator"
 ZONE = {"TZ": "UTC"}
@@ -238,6 +239,47 @@ def test_the_rights_of_the_real_daemon(tallyd, tmp_path):
     assert wrong.returncode == 77, wrong
 
 
+@pytest.mark.smoke
+def test_nodes_of_the_real_daemon(tallyd, tmp_path):
+    daemon = tallyd(admin_socket=tmp_path / "admin.sock").start()
+
+    def ctl(*arguments, expect=0, stdin=""):
+        done = tallyctl("--socket", tmp_path / "admin.sock", "node", *arguments, stdin=stdin)
+        assert done.returncode == expect, done
+        return done.stdout + done.stderr
+
+    def report(node):
+        credential = base64.b64encode(node.encode()).decode()
+        return daemon.post("/observer", report_body(stats("alice", 1, 2)),
+                           Authorization=f"Basic {credential}").status
+
+    said = ctl("add", "hk 1", "--counters", "delta", "--note", "Hong Kong", "--reason", "new")
+    first = re.search("^    ([0-9a-f]{32})$", said, re.MULTILINE)[1]
+    assert f"http://hk%201:{first}@" in said
+    assert "exists already" in ctl("add", "hk 1", expect=1)
+    assert report(f"hk 1:{first}") == 200 and report("hk 1:wrong") == 401
+    assert re.search(r"^hk 1 +yes +enabled +delta +(now|\d+ s ago) +Hong Kong$", ctl("list"),
+                     re.MULTILINE)
+    said = ctl("secret", "hk 1")
+    assert "(in 10 min)" in said
+    second = re.search("^    ([0-9a-f]{32})$", said, re.MULTILINE)[1]
+    assert report(f"hk 1:{first}") == report(f"hk 1:{second}") == 200
+    ctl("secret", "hk 1", "--secret-stdin", stdin="as it sends\n")
+    assert report("hk 1:as it sends") == 200
+    assert re.search("^state +disabled$", ctl("set", "hk 1", "--disable"), re.MULTILINE)
+    assert report("hk 1:as it sends") == 503
+    said = ctl("set", "hk 1", "--enable", "--counters", "unset", "--note", "")
+    assert re.search("^counters +not set$", said, re.MULTILINE) and "note" not in said
+    assert re.search("^services +1$", ctl("show", "hk 1"), re.MULTILINE)
+    assert "only nodes with a secret" in ctl("close").lower()
+    assert daemon.post("/observer?node=x", report_body(stats("bob", 1))).status == 401
+    assert "may report" in ctl("open")
+    assert "(in 30 d)" in ctl("rm", "hk 1") and report("hk 1:as it sends") == 401
+    assert "hk 1" in ctl("list") and "deleted" in ctl("list")
+    ctl("add", "hk 1", "--fresh")
+    assert "not_found" in ctl("show", "nobody", expect=1)
+
+
 # What it sends.
 
 def test_commands_carry_a_fresh_key_and_reading_does_not(ctl, daemon):
@@ -364,7 +406,7 @@ def test_status(ctl, daemon):
     for words in ("9.8.7", "3 d", "12345", "17 users wait", "12 s ago, 12 users in 3 ms",
                   "down: refused", "5 users not sent", "1.23 MB in 99 records",
                   "123 accepted, 4 came again, 2 refused", "3 events",
-                  "open: names without a secret may report; 2 have a secret",
+                  "open: names without a secret may report; nodes with a secret: 2",
                   "\nwarning: Names without a secret may report.\n"):
         assert words in said, said
     daemon.api.is_open = False

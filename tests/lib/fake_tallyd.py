@@ -67,14 +67,14 @@ class Api:
 
     def change_secret(self, name, body):
         self.shown(name)
-        until = now_ms() + 600_000 + 900
+        until = now_ms() + 600_000
         self.nodes[name]["oldSecretUntil"] = until
         return {**self.with_secret(name, self.new_secret(body)), "oldSecretUntil": until}
 
     def remove(self, name):
         self.shown(name)
         at = self.nodes[name]["deletedAt"] = now_ms()
-        return {"name": name, "deletedAt": at, "keptUntil": at + 30 * 86_400_000 + 900}
+        return {"name": name, "deletedAt": at, "keptUntil": at + 30 * 86_400_000}
 
     def answer(self, method, path, body):
         parts = [urllib.parse.unquote(part) for part in path.split("/")[1:]]
