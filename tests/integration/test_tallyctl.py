@@ -7,6 +7,7 @@ import re
 import shlex
 import shutil
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -202,6 +203,23 @@ def test_proxies_of_the_environment_are_not_asked(remote):
     proxy = f"http://127.0.0.1:{free_port()}"
     env = {"http_proxy": proxy, "HTTP_PROXY": proxy, "ALL_PROXY": proxy, "TALLYD_TOKEN": TOKEN}
     assert tallyctl("status", "--url", remote.url, env=env).returncode == 0
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_a_server_that_nobody_vouches_for_gets_no_token(tmp_path):
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
+         "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", "key", "-out", "cert"],
+        cwd=tmp_path, check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "cert", tmp_path / "key")
+    server = FakeTallyd(token=TOKEN, tls=tls)
+    url = server.url.replace("http:", "https:")
+    done = tallyctl("status", "--url", url, env={"TALLYD_TOKEN": TOKEN})
+    assert done.returncode == 69 and "certificate" in done.stderr.lower(), done
+    assert server.seen == []
+    server.close()
 
 
 # The real daemon.
