@@ -219,6 +219,12 @@ def test_a_server_that_nobody_vouches_for_gets_no_token(tmp_path):
     done = tallyctl("status", "--url", url, env={"TALLYD_TOKEN": TOKEN})
     assert done.returncode == 69 and "certificate" in done.stderr.lower(), done
     assert server.seen == []
+    done = tallyctl("status", "--url", url, env={
+        "TALLYD_TOKEN": TOKEN, "SSL_CERT_FILE": str(tmp_path / "cert")})
+    assert done.returncode == 0, done
+    done = tallyctl("status", "--url", url.replace("127.0.0.1", "127.0.0.2"), env={
+        "TALLYD_TOKEN": TOKEN, "SSL_CERT_FILE": str(tmp_path / "cert")})
+    assert done.returncode == 69, done
     server.close()
 
 
