@@ -23,7 +23,8 @@ def make(target, **variables):
     """Without building anything: what is tested is there."""
     program = pathlib.Path(BIN).resolve()
     variant = program.parent.name if program.parent.parent.name == "build" else "release"
-    result = run("make", "-s", "-C", ROOT, "-o", program.relative_to(ROOT), target,
+    built = program.relative_to(ROOT)
+    result = run("make", "-s", "-C", ROOT, "-o", built, "-o", built.with_name("tallyctl"), target,
                  f"VARIANT={variant}", *(f"{name}={value}" for name, value in variables.items()))
     assert result.returncode == 0, result.stdout
 
@@ -44,7 +45,7 @@ def installed(tmp_path):
 
 def test_everything_is_installed_where_it_is_looked_for_and_nothing_stays(installed):
     found = files(installed)
-    for name in "bin/tallyd", "sbin/tallyd-setup":
+    for name in "bin/tallyd", "bin/tallyctl", "sbin/tallyd-setup":
         assert found[name] == 0o755
     for name in ("lib/systemd/system/tallyd.service", "lib/sysusers.d/tallyd.conf",
                  "share/doc/tallyd/README.md", "share/tallyd/tallyd.conf",
