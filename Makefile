@@ -1,4 +1,4 @@
-# make            the release program, build/tallyd
+# make            the release programs, build/tallyd and build/tallyctl
 # make help       every target
 #
 # Honours CC CFLAGS LDFLAGS PREFIX DESTDIR JOBS V. Objects live in build/<variant>/.
@@ -16,8 +16,10 @@ CLANG_FORMAT ?= clang-format
 CLANG_TIDY ?= clang-tidy
 
 PACKAGES := libuv libmicrohttpd hiredis sqlite3 libcjson inih libsodium
-PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES))
+CTL_PACKAGES := libcurl libcjson
+PKG_CFLAGS := $(shell pkg-config --cflags $(PACKAGES) $(CTL_PACKAGES))
 PKG_LIBS := $(shell pkg-config --libs $(PACKAGES)) -lm
+CTL_PKG_LIBS := $(shell pkg-config --libs $(CTL_PACKAGES))
 
 CFLAGS ?= -O2 -g
 WARNINGS := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -40,11 +42,18 @@ ALL_CFLAGS := -std=c11 -D_GNU_SOURCE -Iinclude $(WARNINGS) $(CFLAGS) \
 ALL_LDFLAGS := $(variant_ldflags_$(VARIANT)) $(LDFLAGS) -pthread
 
 B := build/$(VARIANT)
-PROGRAM := $(if $(filter release,$(VARIANT)),build/tallyd,$(B)/tallyd)
+PROGRAM_DIR := $(if $(filter release,$(VARIANT)),build,$(B))
+PROGRAM := $(PROGRAM_DIR)/tallyd
+CTL := $(PROGRAM_DIR)/tallyctl
 
 SOURCES := $(sort $(wildcard src/*.c src/*/*.c))
-OBJECTS := $(SOURCES:%.c=$(B)/%.o)
+ALL_OBJECTS := $(SOURCES:%.c=$(B)/%.o)
+# tallyctl is src/ctl and what it uses of src/base, without libuv; tallyd is all but src/ctl.
+CTL_OBJECTS := $(filter $(B)/src/ctl/%,$(ALL_OBJECTS))
+BASE_OBJECTS := $(filter $(B)/src/base/%,$(ALL_OBJECTS))
+OBJECTS := $(filter-out $(CTL_OBJECTS),$(ALL_OBJECTS))
 LIBRARY_OBJECTS := $(filter-out $(B)/src/main.o,$(OBJECTS))
+CTL_LIBRARY_OBJECTS := $(filter-out $(B)/src/ctl/main.o,$(CTL_OBJECTS))
 UNIT_SOURCES := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_TESTS := $(UNIT_SOURCES:%.c=$(B)/%)
 TEST_LIB_SOURCES := $(sort $(wildcard tests/lib/*.c))
@@ -69,11 +78,20 @@ endif
 
 .DEFAULT_GOAL := all
 .PHONY: all
-all: $(PROGRAM) ## the program, build/tallyd
+all: $(PROGRAM) $(CTL) ## the programs, build/tallyd and build/tallyctl
 
 $(PROGRAM): $(OBJECTS)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+# An archive, of which the linker takes only what is used.
+$(B)/base.a: $(BASE_OBJECTS)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(CTL): $(CTL_OBJECTS) $(B)/base.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(CTL_PKG_LIBS)
 
 # Objects depend on the flags they were made with, through a file that changes with them.
 $(B)/flags: FORCE
@@ -92,7 +110,12 @@ $(B)/tests/unit/test_%: $(B)/tests/unit/test_%.o $(TEST_LIB_OBJECTS) $(LIBRARY_O
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(ALL_LDFLAGS) $(WRAP_FLAGS) -o $@ $^ $(PKG_LIBS) -lcmocka
 
--include $(OBJECTS:.o=.d) $(UNIT_SOURCES:%.c=$(B)/%.d) $(TEST_LIB_OBJECTS:.o=.d)
+# Those of tallyctl, by the longer of the two patterns: tests/lib is the daemon's.
+$(B)/tests/unit/test_ctl_%: $(B)/tests/unit/test_ctl_%.o $(CTL_LIBRARY_OBJECTS) $(B)/base.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(CTL_PKG_LIBS) -lcmocka
+
+-include $(ALL_OBJECTS:.o=.d) $(UNIT_SOURCES:%.c=$(B)/%.d) $(TEST_LIB_OBJECTS:.o=.d)
 .SECONDARY:
 
 .PHONY: check check-unit check-integration
@@ -104,7 +127,7 @@ check-unit: $(UNIT_TESTS) ## unit tests (cmocka)
 		'said=$$($(UNIT_RUNNER) {} 2>&1); status=$$?; printf "%s\n" "$$said"; \
 		[ $$status -eq 0 ] || { echo "{} failed"; exit 255; }'
 
-check-integration: $(PROGRAM) ## the real program, a private Redis, real SQLite (pytest)
+check-integration: $(PROGRAM) $(CTL) ## the real programs, a private Redis, real SQLite (pytest)
 	TALLYD_BIN=$(abspath $(PROGRAM)) $(PYTEST) -q tests/integration $(PYTEST_ARGS)
 
 .PHONY: bench
@@ -120,7 +143,7 @@ crash: $(PROGRAM) ## CYCLES=20 kills, stops, losses under load, against books; S
 asan: ## all tests under AddressSanitizer and UBSan
 	$(MAKE) VARIANT=asan check
 
-valgrind: $(UNIT_TESTS) $(PROGRAM) ## unit tests and a smoke run under valgrind
+valgrind: $(UNIT_TESTS) $(PROGRAM) $(CTL) ## unit tests and a smoke run under valgrind
 	MODEL_SEEDS=200 $(MAKE) check-unit UNIT_RUNNER='valgrind -q --error-exitcode=9 --leak-check=full --show-leak-kinds=definite,indirect'
 	TALLYD_VALGRIND=1 TALLYD_BIN=$(abspath $(PROGRAM)) $(PYTEST) -q tests/integration -m smoke $(PYTEST_ARGS)
 
@@ -136,7 +159,7 @@ lint: ## static checks of C, shell, includes, rules and options
 		--inline-suppr --error-exitcode=1 -Iinclude --include=$(QUEUE_H) --suppress=missingIncludeSystem --suppress=ctuuninitvar src
 	printf '%s\n' $(SOURCES) | xargs -P $(JOBS) -I{} \
 		$(CLANG_TIDY) --quiet --warnings-as-errors='*' {} -- $(filter-out -f%,$(ALL_CFLAGS))
-	shellcheck scripts/quickstart scripts/test scripts/lib.sh .ci/run
+	shellcheck scripts/quickstart scripts/tallyd-setup scripts/test scripts/lib.sh .ci/run config/tallyctl.bash
 	scripts/check-includes
 	scripts/check-rules
 	scripts/check-options $(abspath build/lint/tallyd)
@@ -148,17 +171,29 @@ format-check: ## fails if clang-format would change something
 	$(CLANG_FORMAT) --dry-run --Werror $(SOURCES) $(wildcard include/*/*.h tests/*/*.c tests/*/*.h)
 
 .PHONY: install uninstall clean help
-# The unit names the program's path; systemd looks into both /usr/lib and /usr/local/lib.
-install: $(PROGRAM) ## into DESTDIR/PREFIX: program, samples, systemd unit and its user
+# The unit names the programs' paths; systemd looks into both /usr/lib and /usr/local/lib. It
+# starts nothing, not even tallyd-setup, before the unit's user and groups are there: so they are
+# made here, unless this is for a package, or by somebody who may not.
+install: $(PROGRAM) $(CTL) ## into DESTDIR/PREFIX: programs, samples, systemd unit, its user and groups
 	install -Dm755 $(PROGRAM) $(DESTDIR)$(PREFIX)/bin/tallyd
+	install -Dm755 $(CTL) $(DESTDIR)$(PREFIX)/bin/tallyctl
+	install -Dm755 scripts/tallyd-setup $(DESTDIR)$(PREFIX)/sbin/tallyd-setup
+	install -Dm644 config/tallyctl.bash \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/tallyctl
 	install -Dm644 README.md $(DESTDIR)$(PREFIX)/share/doc/tallyd/README.md
 	install -d $(DESTDIR)$(PREFIX)/share/tallyd $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -m644 config/*.conf config/gost.yml $(DESTDIR)$(PREFIX)/share/tallyd
 	sed 's|/usr/local|$(PREFIX)|g' config/tallyd.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/tallyd.service
 	install -Dm644 config/tallyd.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/tallyd.conf
+	@[ -n "$(DESTDIR)" ] || [ "$$(id -u)" -ne 0 ] || \
+		systemd-sysusers $(PREFIX)/lib/sysusers.d/tallyd.conf || \
+		echo "make the user and the groups of the unit: $(PREFIX)/sbin/tallyd-setup" >&2
 
-uninstall: ## what install put there
-	rm -f $(DESTDIR)$(PREFIX)/bin/tallyd $(DESTDIR)$(PREFIX)/lib/systemd/system/tallyd.service \
+uninstall: ## what install put there; /etc/tallyd, the data, the user and the groups stay
+	rm -f $(DESTDIR)$(PREFIX)/bin/tallyd $(DESTDIR)$(PREFIX)/bin/tallyctl \
+		$(DESTDIR)$(PREFIX)/sbin/tallyd-setup \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/tallyctl \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/tallyd.service \
 		$(DESTDIR)$(PREFIX)/lib/sysusers.d/tallyd.conf
 	rm -rf $(DESTDIR)$(PREFIX)/share/doc/tallyd $(DESTDIR)$(PREFIX)/share/tallyd
 

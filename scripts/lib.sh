@@ -17,6 +17,7 @@ STATE=$ROOT/.tallyd
 		libuv1-dev=pc:libuv libmicrohttpd-dev=pc:libmicrohttpd libhiredis-dev=pc:hiredis
 		libsqlite3-dev=pc:sqlite3 libcjson-dev=pc:libcjson libinih-dev=pc:inih
 		libsodium-dev=pc:libsodium uthash-dev=header:uthash.h libxxhash-dev=header:xxhash.h
+		libcurl4-openssl-dev=pc:libcurl
 	)
 	# redis-tools and not redis-server: it holds the same server, see find_redis_server().
 	NEEDS_RUN=(redis-tools=cmd:redis-cli curl=cmd:curl sqlite3=cmd:sqlite3)

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "command/verb.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -143,9 +144,11 @@ static int read_arguments(
 /* What the record tells of the arguments: all but a secret. */
 static char *print_arguments(cJSON *arguments)
 {
-	if (cJSON_HasObjectItem(arguments, "secret"))
-		(void)cJSON_ReplaceItemInObjectCaseSensitive(
-			arguments, "secret", cJSON_CreateString("***"));
+	if (cJSON_GetObjectItemCaseSensitive(arguments, "secret") != NULL) {
+		cJSON_DeleteItemFromObjectCaseSensitive(arguments, "secret");
+		if (cJSON_AddStringToObject(arguments, "secret", "***") == NULL)
+			return NULL;
+	}
 	return print(arguments);
 }
 
@@ -197,9 +200,8 @@ static int write_and_apply(
 
 static void log_done(const struct command *command, uint64_t seq)
 {
-	log_info("command", "verb=%s subject=%s actor=%s seq=%llu", command->verb,
-		LOG_QUOTE(command->subject), LOG_QUOTE(command->actor),
-		(unsigned long long)seq);
+	log_info("command", "verb=%s subject=%s actor=%s seq=%" PRIu64, command->verb,
+		LOG_QUOTE(command->subject), LOG_QUOTE(command->actor), seq);
 }
 
 /* From checked effects to a record that is applied, and an answer that waits. */
@@ -256,6 +258,8 @@ static int check_and_carry_out(struct commands *commands,
 		return code;
 	act.arguments = arguments;
 	code = request->verb->check(&act);
+	if (code == 0 && act.answer == NULL)
+		code = err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
 	if (code == 0) {
 		(void)err_set(msg, 0, "%s", "");
 		code = carry_out(commands, request, &act, arguments, origin, waiting);

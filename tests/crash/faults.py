@@ -46,20 +46,11 @@ def sqlite_locked(world):
 
 @contextlib.contextmanager
 def disk_full(world):
-    fill(world.disk, world.rng.choice((0, 30000, 300000)))
+    world.disk.fill(world.rng.choice((0, 30000, 300000)))
     try:
         yield
     finally:
         world.disk.empty()
-
-
-def fill(disk, leave_bytes):
-    """Against a daemon that takes and gives back room meanwhile."""
-    for _ in range(100):
-        with contextlib.suppress(OSError):
-            disk.fill(leave_bytes)
-            return
-    raise AssertionError("the disk cannot be filled")
 
 
 # Events.

@@ -259,15 +259,15 @@ def test_no_user_beyond_max_users_is_taken_and_those_known_go_on(tallyd):
 def test_totals_in_redis_are_three_fields_beside_those_of_others(redis, tallyd):
     daemon = tallyd(redis_url=redis.url).start()
     daemon.report(stats("alice", 1, 2))
-    assert redis.hash("user:alice") == {
-        "usedTraffic": "3", "inputBytes": "1", "outputBytes": "2"}
+    shown = {"usedTraffic": "3", "inputBytes": "1", "outputBytes": "2"}
+    wait_for(lambda: redis.hash("user:alice") == shown, "it is shown")
     redis.ask("HSET", "user:alice", "quota", "500")
     daemon.report(stats("alice", 10, 20))
     daemon.stop()
     daemon.start()
     daemon.report(stats("alice", 100, 200))
-    assert redis.hash("user:alice") == {
-        "usedTraffic": "333", "inputBytes": "111", "outputBytes": "222", "quota": "500"}
+    shown = {"usedTraffic": "333", "inputBytes": "111", "outputBytes": "222", "quota": "500"}
+    wait_for(lambda: redis.hash("user:alice") == shown, "it is shown")
 
 
 def test_the_originals_load_script_is_understood(tallyd):

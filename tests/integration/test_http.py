@@ -601,7 +601,7 @@ def test_ids_are_any_text(redis, tallyd):
         assert found["id"] == name
         assert expected[name] == (
             found["usedTraffic"], found["inputBytes"], found["outputBytes"])
-    assert redis.view() == expected
+    wait_for(lambda: redis.view() == expected, "Redis shows them")
     daemon.force_sync()
     assert daemon.users() == expected
 

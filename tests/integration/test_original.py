@@ -7,7 +7,7 @@ import pytest
 
 from deadline import seconds, wait_for
 from tallyd import report, stats
-from view import wait_for_state
+from view import start_linked
 
 CURL_LOOP = """
 for i in $(seq 1 100); do
@@ -46,7 +46,8 @@ def test_a_hundred_users_posted_at_once_are_counted_and_synced(redis, tallyd):
     daemon = tallyd(redis_url=redis.url, env={"DB_SYNC_INTERVAL": "2000"}).start()
     for round_ in (1, 2):
         assert post_by_hundred(daemon) == b'{"ok":true}' * 100
-        assert redis.ask("HGET", "user:7", "usedTraffic") == str(3072 * round_)
+        wait_for(lambda: redis.ask("HGET", "user:7", "usedTraffic") == str(3072 * round_),
+                 "Redis shows it")
         wait_for(lambda: count_and_sum(daemon) == (100, 307200 * round_),
                  "the interval's flush")
         wait_for(lambda: daemon.status()["stats"]["pendingUsers"] == 0, "nothing pending")
@@ -57,13 +58,13 @@ def test_a_hundred_users_posted_at_once_are_counted_and_synced(redis, tallyd):
     assert data["stats"]["successfulSyncs"] == data["stats"]["totalSyncs"] >= 2
     assert data["stats"]["avgSyncTime"] > 0
     assert data["stats"]["isSyncing"] is False
-    assert redis.view() == {str(i): (6144, 2048, 4096) for i in range(1, 101)}
+    expected = {str(i): (6144, 2048, 4096) for i in range(1, 101)}
+    wait_for(lambda: redis.view() == expected, "Redis shows the ledger")
     print(f"average flush of 100 users: {data['stats']['avgSyncTime']} ms")
 
 
 def test_a_hundred_users_are_one_sync(redis, tallyd):
-    daemon = tallyd(redis_url=redis.url).start()
-    wait_for_state(daemon, "up")
+    daemon = start_linked(tallyd(redis_url=redis.url))
     daemon.force_sync()  # of the link to Redis, which counts as none
     assert daemon.status()["stats"] == {
         "totalSyncs": 0, "successfulSyncs": 0, "failedSyncs": 0, "avgSyncTime": 0,
@@ -83,11 +84,13 @@ def test_a_hundred_users_are_one_sync(redis, tallyd):
 
 
 def test_the_status_has_its_members_beside_the_originals(redis, tallyd):
-    daemon = tallyd(redis_url=redis.url).start()
+    daemon = start_linked(tallyd(redis_url=redis.url))
+    daemon.force_sync()  # of the link to Redis
     for _ in range(10):
         daemon.report(stats("alice", 1, 2), stats("bob", 3, 4))
     daemon.post("/observer", report({"type": "stats", "client": "bad"}))
     daemon.force_sync()
+    wait_for(lambda: daemon.status()["redis"]["unsentUsers"] == 0, "nothing unsent")
     data = daemon.status()
     assert set(data["efficiency"]) >= {"avgBatchSize", "syncSuccessRate", "dbWriteReduction"}
     assert data["efficiency"]["avgBatchSize"] == 2

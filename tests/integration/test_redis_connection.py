@@ -8,7 +8,7 @@ from deadline import IS_RELEASE, ROOT, wait_for
 from fake_redis import FakeRedis, Free
 from ports import free_port
 from tallyd import stats
-from view import wait_for_state
+from view import wait_for_read, wait_for_state
 
 
 # Ways to connect.
@@ -16,16 +16,16 @@ from view import wait_for_state
 def test_a_unix_socket_and_a_database_number_are_used(redis, tallyd):
     daemon = tallyd(redis_url=f"unix://{redis.socket_path}?db=3").start()
     daemon.report(stats("alice", 1, 2))
-    assert redis.view() == {}
     client = redis.client()
     client("SELECT", 3)
-    assert client.view() == {"alice": (3, 1, 2)}
+    wait_for(lambda: client.view() == {"alice": (3, 1, 2)}, "it is shown")
+    assert redis.view() == {}
     client.close()
     other = tallyd(redis_url=f"redis://127.0.0.1:{redis.port}/5").start()
     other.report(stats("bob", 1, 2))
     client = redis.client()
     client("SELECT", 5)
-    assert client.view() == {"bob": (3, 1, 2)}
+    wait_for(lambda: client.view() == {"bob": (3, 1, 2)}, "it is shown")
     client.close()
 
 
@@ -37,7 +37,7 @@ def test_passwords_work_and_are_never_shown(make_redis, tallyd):
                     log_level="debug").start()
     wait_for_state(daemon, "up")
     daemon.report(stats("alice", 1, 2))
-    assert redis.view() == {"alice": (3, 1, 2)}
+    wait_for(lambda: redis.view() == {"alice": (3, 1, 2)}, "it is shown")
     redis.kill()
     wait_for(lambda: daemon.status()["redis"]["state"] != "up", "the loss is noticed")
     assert "hunter2" not in daemon.get("/throttle-sync-status").body.decode()
@@ -49,7 +49,7 @@ def test_a_user_of_an_acl_is_logged_in(redis, tallyd):
     redis.ask("ACL", "SETUSER", "tally", "on", ">p:w/d@%", "~*", "+@all")
     daemon = tallyd(redis_url=f"redis://tally:p%3Aw%2Fd%40%25@127.0.0.1:{redis.port}").start()
     daemon.report(stats("alice", 1, 2))
-    assert redis.view() == {"alice": (3, 1, 2)}
+    wait_for(lambda: redis.view() == {"alice": (3, 1, 2)}, "it is shown")
     assert "p:w/d@%" not in daemon.all_logs() and "p%3Aw" not in daemon.all_logs()
 
 
@@ -148,7 +148,7 @@ def test_the_rights_that_the_readme_gives_are_enough(redis, tallyd):
     wait_for_state(daemon, "up")
     for _ in range(3):
         daemon.report(stats("panel", 1, 2), stats("alice", 1, 2))
-        assert daemon.traffic("alice")["source"] == "redis"
+        wait_for_read(daemon, "alice")
         client("HSET", "user:alice", "usedTraffic", 1)
         redis.ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "no")
         client = redis.client()

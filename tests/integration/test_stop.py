@@ -13,6 +13,7 @@ from client import RawClient, get_bytes, post_bytes
 from deadline import IS_ASAN, VALGRIND, seconds, slowness, wait_for
 from oracle import Load
 from tallyd import report, stats
+from view import SHOWN_SECONDS, start_linked
 
 RECORDS = int(os.environ.get("RESTART_RECORDS", 100000 if slowness() == 1 else 20000))
 MUST_BE_FAST = os.environ.get("TALLYD_TIMING") == "1" and not IS_ASAN and not VALGRIND
@@ -21,14 +22,19 @@ MUST_BE_FAST = os.environ.get("TALLYD_TIMING") == "1" and not IS_ASAN and not VA
 @pytest.mark.smoke
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_under_load_leaves_in_sqlite_just_what_was_answered(redis, tallyd, number):
-    daemon = tallyd(redis_url=redis.url).start()
+    daemon = start_linked(tallyd(redis_url=redis.url, redis_timeout="20s"))
     load = Load(daemon.address, 20, repeats=False).start()
     wait_for(lambda: load.n_answered() > 500, "five hundred answers", limit=30)
     daemon.stop(number=number)
     load.finish()
     counted = daemon.users()
-    assert {user: total[1] for user, total in counted.items()} == load.acked()
-    assert load.check(counted) == 0
+    acked, cut = load.acked(), load.cut()
+    assert {user: total[1] for user, total in counted.items() if user not in cut} == {
+        user: size for user, size in acked.items() if user not in cut}
+    assert load.check(counted) <= len(cut)
+    if cut or load.slowest() >= SHOWN_SECONDS:  # that may have been on its way to Redis still
+        daemon.start()
+        wait_for(lambda: redis.view() == counted, "the next start shows it")
     assert redis.view() == counted
 
 

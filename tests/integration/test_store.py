@@ -142,7 +142,7 @@ def test_a_locked_database_delays_flushes_but_no_report(redis, tallyd):
     held = daemon.users()
     assert held.pop("early") == (3, 1, 2)
     assert load.check(held) == 0
-    assert redis.view() == daemon.users()
+    wait_for(lambda: redis.view() == daemon.users(), "Redis shows the ledger")
 
 
 def test_a_kill_under_a_locked_database_loses_nothing(tallyd):

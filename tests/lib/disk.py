@@ -1,7 +1,10 @@
 """A file system of a few megabytes, to be filled."""
+import errno
 import os
 import pathlib
 import subprocess
+
+from deadline import wait_for
 
 
 class SmallDisk:
@@ -40,10 +43,22 @@ class SmallDisk:
         return found.f_bavail * found.f_frsize
 
     def fill(self, leave_bytes=0):
-        """Takes all room but `leave_bytes`."""
+        """Takes all room but `leave_bytes`, whoever writes meanwhile."""
+        wait_for(lambda: self.takes_all_but(leave_bytes), "the disk is full")
+
+    def takes_all_but(self, leave_bytes):
+        """False: others took of it meanwhile, and what could be had is taken."""
+        room = part = self.free_bytes() - leave_bytes
         with open(self.outside / "ballast", "ab") as file:
-            os.posix_fallocate(file.fileno(), 0, max(
-                4096, file.tell() + self.free_bytes() - leave_bytes))
+            while part > 0:
+                try:
+                    os.posix_fallocate(file.fileno(), file.tell(), part)
+                    break
+                except OSError as reason:
+                    if reason.errno != errno.ENOSPC:
+                        raise
+                    part //= 2
+        return part == room
 
     def empty(self):
         (self.outside / "ballast").unlink()

@@ -8,13 +8,16 @@ import time
 from client import Client
 from tallyd import report, stats
 
+CUT_SECONDS = 1.5  # from then on the daemon may end a connection that it owes an answer
+
 
 class Sender(threading.Thread):
     """Sends one report after another, each with bytes and a user of its own.
 
     A report is repeated until it is answered ok, as GOST does; with `repeats=False` the first
     that is not answered ok ends the thread. `acked` is what was answered ok; `doubtful` is what
-    was sent and never answered, which may have been counted or not.
+    was sent and never answered, which may have been counted or not; `cut` are the users of those
+    whose answer took so long that the connection was ended instead.
     """
 
     def __init__(self, address, number, repeats=True):
@@ -24,6 +27,7 @@ class Sender(threading.Thread):
         self.repeats = repeats
         self.acked = collections.Counter()
         self.doubtful = collections.Counter()
+        self.cut = set()
         self.n_answered = 0
         self.slowest = 0.0
         self.failure = None
@@ -44,7 +48,10 @@ class Sender(threading.Thread):
         own, shared = f"s{self.number}-{n}", f"shared-{self.number}"
         body = report(stats(own, size, 2 * size), stats(shared, size, 2 * size))
         while True:
+            began = time.monotonic()
             outcome = self.attempt(body)
+            if outcome == "unanswered" and time.monotonic() - began >= CUT_SECONDS:
+                self.cut |= {own, shared}
             if outcome == "ok":
                 book = self.acked
                 self.n_answered += 1
@@ -95,6 +102,9 @@ class Load:
         for sender in self.senders:
             total.update(sender.acked.copy())
         return total
+
+    def cut(self):
+        return set().union(*(sender.cut for sender in self.senders))
 
     def finish(self, limit=120):
         for sender in self.senders:

@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 
 from client import Client
-from deadline import BIN, VALGRIND, seconds, wait_for
+from deadline import BIN, VALGRIND, seconds, slowness, wait_for
 from ports import free_port
 
 ERROR_LINE = re.compile(r"^(\S+Z |<3>)error ", re.MULTILINE)
@@ -66,7 +66,10 @@ class Daemon:
         self.wrapper = wrapper
         self.binary = binary
         self.options = {"listen": f"127.0.0.1:{self.port}", "data_dir": self.data_dir,
-                        "redis_url": redis_url, **options}
+                        "redis_url": redis_url}
+        if slowness() > 1:  # a Redis that keeps up is not to be taken for a silent one
+            self.options["redis_timeout"] = 500 * slowness()
+        self.options.update(options)
         self.process = None
         self.expects_errors = False
         directory.mkdir(parents=True, exist_ok=True)
