@@ -39,6 +39,10 @@ struct node {
 	char name[];
 };
 
+/* "delta", "cumulative", or "" for unset; and back, where any other word is unset. */
+const char *node_counters_name(enum node_counters counters);
+enum node_counters node_counters_of(const char *name);
+
 /* The hash of a node's secret: BLAKE2b of name, NUL, secret, so that equal secrets of two
  * nodes do not look alike. The secret itself is kept nowhere. */
 void node_hash_secret(const char *name, const char *secret, size_t len,

@@ -312,10 +312,22 @@ static int repeat(struct commands *commands, const struct done_command *done,
 	return 0;
 }
 
+/* NULL: it is new, has no key, or its key is too old to be remembered. */
+static const struct done_command *find_done(const struct commands *commands,
+	const struct command_request *request, uint64_t now_ms)
+{
+	const struct done_command *done = request->key[0] != '\0'
+		? ledger_find_command(
+			  commands->parts.ledger, request->actor, request->key)
+		: NULL;
+
+	return done != NULL && done->at_ms + COMMANDS_KEPT_MS >= now_ms ? done : NULL;
+}
+
 int commands_submit(struct commands *commands, const struct command_request *request,
 	command_done_cb on_done, void *arg, struct errmsg *ret_msg)
 {
-	const struct done_command *done;
+	const struct done_command *done = NULL;
 	struct origin origin = {.time_ms = clock_wall_ms()};
 	struct waiting *waiting = calloc(1, sizeof(*waiting));
 	int code = waiting == NULL ? ERR_NOMEM : 0;
@@ -330,10 +342,8 @@ int commands_submit(struct commands *commands, const struct command_request *req
 	waiting->arg = arg;
 	digest_of(request, origin.fingerprint);
 	code = check_key(request->key, ret_msg);
-	done = code == 0 && request->key[0] != '\0'
-		? ledger_find_command(
-			  commands->parts.ledger, request->actor, request->key)
-		: NULL;
+	if (code == 0)
+		done = find_done(commands, request, origin.time_ms);
 	if (done != NULL) {
 		code = repeat(commands, done, &origin, waiting, ret_msg);
 	} else if (code == 0) {

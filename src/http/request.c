@@ -93,9 +93,12 @@ static bool has_small_body(const struct headers *headers)
 static enum MHD_Result judge(struct http_request *request, const struct headers *headers)
 {
 	struct http_server *server = request->connection->server;
-	struct http_ruling ruling = {.identity = &request->identity};
+	struct http_ruling ruling;
 	struct http_facts facts;
 
+	ruling.identity = &request->identity;
+	ruling.msg.text[0] = '\0';
+	ruling.delay_ms = 0;
 	facts_gather(request, headers, &facts);
 	request->refusal = server->config.authorize(server->arg, &facts, &ruling);
 	if (request->refusal != 0)
