@@ -1,6 +1,6 @@
 /*
- * Nodes: the GOST processes that have a name and a secret here, see rule 10. A name that
- * was never made a node may report as long as the directory is open.
+ * Nodes: the GOST processes that have a name and a secret here (rule 28). A name
+ * that was never made a node may report as long as the directory is open.
  *
  * A node that is deleted stays for NODE_KEPT_MS, with its marks and open reports, so that
  * a GOST of that name, made again within it, goes on without counting twice.

@@ -1,7 +1,5 @@
 """Fixtures: daemons and redis-servers in directories of their own, ended with every test."""
-import os
 import pathlib
-import subprocess
 import sys
 
 import pytest
@@ -9,7 +7,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 sys.dont_write_bytecode = True
 
-from deadline import IS_ASAN, VALGRIND  # noqa: E402
+import preload  # noqa: E402
 from disk import SmallDisk  # noqa: E402
 from redis_server import RedisServer  # noqa: E402
 from seed import SEED  # noqa: E402
@@ -98,12 +96,9 @@ def small_disk(tmp_path):
 
 def build_preload(name, directory):
     """A library of tests/preload, for LD_PRELOAD."""
-    if IS_ASAN or VALGRIND:
+    if not preload.is_possible():
         pytest.skip("their own library has to be the first that is loaded")
-    source = pathlib.Path(__file__).resolve().parents[1] / "preload" / f"{name}.c"
-    subprocess.run([os.environ.get("CC", "cc"), "-shared", "-fPIC", "-O1", "-D_GNU_SOURCE",
-                    "-o", str(directory / f"{name}.so"), str(source), "-ldl"], check=True)
-    return directory / f"{name}.so"
+    return preload.build(name, directory)
 
 
 @pytest.fixture(scope="session")

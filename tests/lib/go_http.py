@@ -1,4 +1,5 @@
 """What Go's http.Transport does for GOST: keep-alive connections that all its senders share."""
+import collections
 import json
 import socket
 import threading
@@ -13,6 +14,7 @@ class Transport:
     address: (host, port). timeout: seconds for a whole exchange, after which its connection is
     closed. A connection serves one exchange at a time; there may be any number at once, but only
     two are kept when idle. One whose answer was broken or left unread is closed.
+    statuses: how many whole answers had which.
     """
 
     def __init__(self, address, timeout=5):
@@ -21,6 +23,7 @@ class Transport:
         self.idle = []
         self.in_use = set()
         self.is_dead = False
+        self.statuses = collections.Counter()
         self.lock = threading.Lock()
 
     def post(self, path, body, headers=()):
@@ -43,6 +46,8 @@ class Transport:
             return "unanswered"
         finally:
             self.give_back(sock, kept)
+        with self.lock:
+            self.statuses[status] += 1
         return "ok" if status == 200 and says_ok(answer) else "refused"
 
     def take(self, end):

@@ -167,12 +167,7 @@ class Gost:
         self.has_stats = has_stats
         self.period = period
         self.timeout = timeout
-        query = {"node": node} | ({"counters": counters} if names_counters else {})
-        self.path = "/observer?" + urllib.parse.urlencode(query)
-        self.headers = []
-        if userinfo:
-            token = base64.b64encode(userinfo.encode()).decode()
-            self.headers.append(f"Authorization: Basic {token}")
+        self.set_address(userinfo, names_counters=names_counters)
         self.load = load
         self.books = Books() if books is None else books
         self.gate = gate or contextlib.nullcontext()
@@ -191,8 +186,30 @@ class Gost:
                 streams.append(Stream(self, "service", service))
         return streams
 
+    def set_address(self, userinfo=None, *, names_node=True, names_counters=True):
+        """What the observer's address says besides where it is, from the next attempt on.
+
+        While it runs, too: as an operator does it, who tells GOST its secret.
+        """
+        query = {"node": self.node} if names_node else {}
+        if names_counters:
+            query["counters"] = "cumulative" if self.is_cumulative else "delta"
+        headers = []
+        if userinfo:
+            token = base64.b64encode(userinfo.encode()).decode()
+            headers.append(f"Authorization: Basic {token}")
+        path = "/observer?" + urllib.parse.urlencode(query) if query else "/observer"
+        self.where = path, headers  # in one go: streams post meanwhile
+
+    def reconnect(self):
+        """With other connections from now on, as when its observer is made anew."""
+        old, self.transport = self.transport, Transport(self.address, self.timeout)
+        old.close_idle()
+
     def post(self, body):
-        return self.transport.post(self.path, body, self.headers)
+        transport = self.transport
+        path, headers = self.where
+        return transport.post(path, body, headers)
 
     # Traffic.
 
