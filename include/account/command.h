@@ -1,6 +1,6 @@
 /*
- * A command: what changes a right or a number and is no report (rule 9). Pure data and
- * its application; who checks and answers it is src/command.
+ * A command: what changes a right or a number and is no report (rules 25 to 27). Pure
+ * data and its application; who checks and answers it is src/command.
  *
  * It holds results: its effects are absolute sets, in the order in which they apply. So a
  * fold gives the same whatever the options, the clock or the version are by then.

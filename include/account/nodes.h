@@ -1,6 +1,6 @@
 /*
- * Nodes: the GOST processes that have a name and a secret here, see rule 10. A name that
- * was never made a node may report as long as the directory is open.
+ * Nodes: the GOST processes that have a name and a secret here (rule 28). A name
+ * that was never made a node may report as long as the directory is open.
  *
  * A node that is deleted stays for NODE_KEPT_MS, with its marks and open reports, so that
  * a GOST of that name, made again within it, goes on without counting twice.
@@ -38,6 +38,10 @@ struct node {
 	UT_hash_handle hh;
 	char name[];
 };
+
+/* "delta", "cumulative", or "" for unset; and back, where any other word is unset. */
+const char *node_counters_name(enum node_counters counters);
+enum node_counters node_counters_of(const char *name);
 
 /* The hash of a node's secret: BLAKE2b of name, NUL, secret, so that equal secrets of two
  * nodes do not look alike. The secret itself is kept nowhere. */

@@ -7,11 +7,10 @@
 
 #include "api/guesses.h"
 #include "api/rights.h"
+#include "base/version.h"
 #include "command/command.h"
 #include "http/server.h"
 #include "pipeline/accept.h"
-
-#define TALLYD_VERSION "0.1.0"
 
 struct api {
 	struct accept *accept;

@@ -7,6 +7,7 @@
 
 #include "account/command.h"
 #include "account/ledger.h"
+#include "account/node_json.h"
 #include "base/json.h"
 #include "base/text.h"
 

@@ -2,9 +2,10 @@
  * One HTTP request to the daemon and its answer, by libcurl, which is seen nowhere else.
  *
  * Only what was asked for is contacted: no proxy of the environment, no redirect. TLS is
- * verified as curl does by default. What changes something carries an Idempotency-Key of
- * its own and is sent again with it, up to three times, if the connection breaks before
- * the answer: the daemon then does it once.
+ * verified by the system's authorities, or those in the file that SSL_CERT_FILE names.
+ * What changes something carries an Idempotency-Key of its own and is sent again with it,
+ * up to three times, if the connection breaks before the answer: the daemon then does it
+ * once.
  */
 #ifndef TALLYD_CTL_CALL_H
 #define TALLYD_CTL_CALL_H

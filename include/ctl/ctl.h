@@ -10,12 +10,10 @@
 #define TALLYD_CTL_CTL_H
 
 #include "base/err.h"
+#include "base/version.h"
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>
-
-/* Of the release; a test holds it to the daemon's. */
-#define TALLYCTL_VERSION "0.1.0"
 
 /* Beside those of base/err.h: EXIT_USAGE, EXIT_SOFTWARE (no memory), and EXIT_STORAGE
  * (what was printed did not arrive). */

@@ -63,9 +63,10 @@ struct http_request {
 	struct buf body;
 	size_t counted_bytes; /* of the server's body_bytes */
 	int refusal;          /* why it is answered without a handler, or 0 */
-	const char *sentence; /* of the refusal; NULL: err_text() */
+	char *sentence;       /* of the refusal; owned; NULL: err_text() */
 	char allow[64];       /* of a 405 */
 	bool is_suspended, is_handed;
+	bool can_wait; /* a refusal: for its body, which is small and on its way */
 	struct http_identity identity;
 	struct delay *delay; /* between its headers and what becomes of it, or NULL */
 	bool is_ok;          /* its answer is http_answer_ok() */
@@ -78,7 +79,7 @@ struct http_request {
 struct headers {
 	unsigned n_hosts, n_lengths, n_encodings, n_authorizations, n_origins;
 	const char *host, *length, *authorization, *origin, *fetch_site;
-	bool is_forwarded;
+	bool is_forwarded, does_expect; /* 100-continue */
 };
 
 #define MAX_LISTENERS 8       /* of config.listen */
@@ -144,10 +145,8 @@ void facts_gather(const struct http_request *request, const struct headers *head
 
 /* delay.c */
 
-/* Puts the connection to sleep, before its body; false if there are too many already.
- * `code` and the sentence become the refusal, if it is one. */
-bool delay_begin(struct http_request *request, int code,
-	const struct http_ruling *ruling) MUST_CHECK;
+/* Puts the connection to sleep, before its body; false if there are too many already. */
+bool delay_begin(struct http_request *request, unsigned delay_ms) MUST_CHECK;
 /* Wakes whose time has come, or all; their requests go on in request_on_access(). */
 void delay_wake_due(struct http_server *server, bool all);
 void delay_end(struct http_request *request); /* if there is one */

@@ -12,7 +12,7 @@
 
 #include "base/delivery.h"
 #include "base/err.h"
-#include "http/facts.h"
+#include "http/route.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -33,39 +33,13 @@ struct http_config {
 	void (*on_delivered)(void *arg, uint64_t connection);
 };
 
-struct http_request;
-typedef void (*http_handler)(void *arg, struct http_request *request);
-
-enum http_route_flags {
-	HTTP_MAY_WAIT = 1,     /* the answer may take longer than HTTP_ANSWER_MS */
-	HTTP_ANSWERS_LESS = 2, /* on loopback it answers less to who has no right */
-	HTTP_LIKE_READ = 4,    /* while reading needs no right, this needs none either */
-};
-
-/* Every complete request is answered within this time, or its connection closed. */
-#define HTTP_ANSWER_MS 2000
-
 /* Sockets that may be open beside those of connections, to see their peers' end. */
 #define HTTP_MAX_LEAVING 1024
 
-/* `path` may hold one `{}`, which stands for one or more characters. A table ends with
- * path NULL. `params`: those of the query that it takes, comma between; NULL: none.
- * `data` is the handler's own. */
-struct http_route {
-	const char *method, *path;
-	http_handler handler;
-	enum http_right right;
-	unsigned flags;
-	const char *params;
-	const void *data;
-};
-
 struct http_server;
 
-/* Checks `listen` alone: for --check-config. *ret_is_local: only loopback and unix
- * sockets. */
-int http_check_listen(
-	const char *listen, bool *ret_is_local, struct errmsg *ret_msg) MUST_CHECK;
+/* Checks `listen` alone: for --check-config. 0 or ERR_LISTEN, ERR_NOMEM. */
+int http_check_listen(const char *listen, struct errmsg *ret_msg) MUST_CHECK;
 
 /*
  * Binds every address and begins to serve `routes` with `arg`; all are borrowed until

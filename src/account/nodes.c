@@ -4,6 +4,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const counters_names[] = {"", "delta", "cumulative"};
+
+const char *node_counters_name(enum node_counters counters)
+{
+	return counters_names[counters];
+}
+
+enum node_counters node_counters_of(const char *name)
+{
+	if (strcmp(name, counters_names[NODE_COUNTERS_DELTA]) == 0)
+		return NODE_COUNTERS_DELTA;
+	return strcmp(name, counters_names[NODE_COUNTERS_CUMULATIVE]) == 0
+		? NODE_COUNTERS_CUMULATIVE
+		: NODE_COUNTERS_UNSET;
+}
+
 void nodes_init(struct nodes *nodes)
 {
 	dirty_init(&nodes->dirty);

@@ -12,7 +12,7 @@ static void make_key(const char *address, uint8_t ret_key[16])
 
 	memset(ret_key, 0, 16);
 	if (inet_pton(AF_INET, address, &in) == 1) {
-		memcpy(ret_key, "\0\0\0\0\0\0\0\0\0\0\xff\xff", 12);
+		memset(ret_key + 10, 0xff, 2); /* ::ffff:0:0/96 */
 		memcpy(ret_key + 12, &in, 4);
 	} else if (inet_pton(AF_INET6, address, &in6) == 1) {
 		memcpy(ret_key, &in6, 8);

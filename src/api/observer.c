@@ -18,11 +18,9 @@ static void refuse(struct http_request *request, int code, const char *sentence)
 	http_answer_error(request, code, sentence);
 }
 
-/* The query's; *ret_mode stays if it does not say. */
-static bool read_counters(const struct http_request *request, enum counter_mode *ret_mode)
+/* `word` is the query's, or NULL; then *ret_mode stays. */
+static bool read_counters(const char *word, enum counter_mode *ret_mode)
 {
-	const char *word = http_param(request, "counters");
-
 	if (word == NULL)
 		return true;
 	if (strcmp(word, "delta") == 0)
@@ -72,13 +70,14 @@ void api_observer(void *arg, struct http_request *request)
 {
 	struct api *api = arg;
 	const char *name = http_identity(request)->name;
+	const char *counters = http_param(request, "counters");
 	struct node *node = ledger_find_node(api->ledger, name);
 	struct incoming incoming = {.node = name,
 		.connection = http_connection_id(request),
 		.counters = api->counters};
 	int code = check_still(node);
 
-	if (code == 0 && !read_counters(request, &incoming.counters))
+	if (code == 0 && !read_counters(counters, &incoming.counters))
 		code = ERR_PARAM;
 	if (code != 0) {
 		accept_note_refused(api->accept);
@@ -88,8 +87,7 @@ void api_observer(void *arg, struct http_request *request)
 		return;
 	}
 	if (node != NULL)
-		prefer_own_counters(node, http_param(request, "counters") != NULL,
-			&incoming.counters);
+		prefer_own_counters(node, counters != NULL, &incoming.counters);
 	incoming.body = http_body(request, &incoming.len);
 	code = accept_report(api->accept, &incoming, on_accepted, request);
 	if (code != 0)

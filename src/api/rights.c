@@ -80,8 +80,11 @@ struct question {
 
 static void identify(const struct question *q, enum http_right right, const char *name)
 {
+	size_t len = strnlen(name, HTTP_NAME_BYTES - 1);
+
 	q->identity->right = right;
-	(void)snprintf(q->identity->name, HTTP_NAME_BYTES, "%s", name);
+	memcpy(q->identity->name, name, len);
+	q->identity->name[len] = '\0';
 }
 
 #define REFUSE(q, code, ...) err_set((q)->refusal->msg, (code), __VA_ARGS__)

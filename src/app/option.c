@@ -18,9 +18,7 @@
 
 static int check_listen(const char *text, struct errmsg *ret_msg)
 {
-	bool is_local;
-
-	return http_check_listen(text, &is_local, ret_msg);
+	return http_check_listen(text, ret_msg);
 }
 
 static int check_redis_url(const char *text, struct errmsg *ret_msg)

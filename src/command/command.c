@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "command/verb.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -143,9 +144,11 @@ static int read_arguments(
 /* What the record tells of the arguments: all but a secret. */
 static char *print_arguments(cJSON *arguments)
 {
-	if (cJSON_HasObjectItem(arguments, "secret"))
-		(void)cJSON_ReplaceItemInObjectCaseSensitive(
-			arguments, "secret", cJSON_CreateString("***"));
+	if (cJSON_GetObjectItemCaseSensitive(arguments, "secret") != NULL) {
+		cJSON_DeleteItemFromObjectCaseSensitive(arguments, "secret");
+		if (cJSON_AddStringToObject(arguments, "secret", "***") == NULL)
+			return NULL;
+	}
 	return print(arguments);
 }
 
@@ -197,9 +200,8 @@ static int write_and_apply(
 
 static void log_done(const struct command *command, uint64_t seq)
 {
-	log_info("command", "verb=%s subject=%s actor=%s seq=%llu", command->verb,
-		LOG_QUOTE(command->subject), LOG_QUOTE(command->actor),
-		(unsigned long long)seq);
+	log_info("command", "verb=%s subject=%s actor=%s seq=%" PRIu64, command->verb,
+		LOG_QUOTE(command->subject), LOG_QUOTE(command->actor), seq);
 }
 
 /* From checked effects to a record that is applied, and an answer that waits. */
@@ -256,6 +258,8 @@ static int check_and_carry_out(struct commands *commands,
 		return code;
 	act.arguments = arguments;
 	code = request->verb->check(&act);
+	if (code == 0 && act.answer == NULL)
+		code = err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
 	if (code == 0) {
 		(void)err_set(msg, 0, "%s", "");
 		code = carry_out(commands, request, &act, arguments, origin, waiting);
@@ -308,10 +312,22 @@ static int repeat(struct commands *commands, const struct done_command *done,
 	return 0;
 }
 
+/* NULL: it is new, has no key, or its key is too old to be remembered. */
+static const struct done_command *find_done(const struct commands *commands,
+	const struct command_request *request, uint64_t now_ms)
+{
+	const struct done_command *done = request->key[0] != '\0'
+		? ledger_find_command(
+			  commands->parts.ledger, request->actor, request->key)
+		: NULL;
+
+	return done != NULL && done->at_ms + COMMANDS_KEPT_MS >= now_ms ? done : NULL;
+}
+
 int commands_submit(struct commands *commands, const struct command_request *request,
 	command_done_cb on_done, void *arg, struct errmsg *ret_msg)
 {
-	const struct done_command *done;
+	const struct done_command *done = NULL;
 	struct origin origin = {.time_ms = clock_wall_ms()};
 	struct waiting *waiting = calloc(1, sizeof(*waiting));
 	int code = waiting == NULL ? ERR_NOMEM : 0;
@@ -326,10 +342,8 @@ int commands_submit(struct commands *commands, const struct command_request *req
 	waiting->arg = arg;
 	digest_of(request, origin.fingerprint);
 	code = check_key(request->key, ret_msg);
-	done = code == 0 && request->key[0] != '\0'
-		? ledger_find_command(
-			  commands->parts.ledger, request->actor, request->key)
-		: NULL;
+	if (code == 0)
+		done = find_done(commands, request, origin.time_ms);
 	if (done != NULL) {
 		code = repeat(commands, done, &origin, waiting, ret_msg);
 	} else if (code == 0) {

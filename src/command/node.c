@@ -10,31 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const counters_names[] = {NULL, "delta", "cumulative"};
-
-cJSON *node_to_json(const char *name, const struct node_kept *kept)
-{
-	cJSON *object = cJSON_CreateObject();
-
-	/* What memory was too short for is missing. */
-	(void)cJSON_AddStringToObject(object, "name", name);
-	(void)cJSON_AddBoolToObject(object, "hasSecret", kept->has_secret);
-	(void)cJSON_AddBoolToObject(object, "enabled", kept->is_enabled);
-	if (counters_names[kept->counters] != NULL)
-		(void)cJSON_AddStringToObject(
-			object, "counters", counters_names[kept->counters]);
-	if (kept->note[0] != '\0')
-		(void)cJSON_AddStringToObject(object, "note", kept->note);
-	json_add_u64(object, "createdAt", kept->created_ms);
-	if (kept->old_until_ms != 0)
-		json_add_u64(object, "oldSecretUntil", kept->old_until_ms);
-	if (kept->deleted_ms != 0) {
-		json_add_u64(object, "deletedAt", kept->deleted_ms);
-		json_add_u64(object, "keptUntil", kept->deleted_ms + NODE_KEPT_MS);
-	}
-	return object;
-}
-
 /* A name stands in a path, and before the colon of a credential. */
 static int check_name(struct act *act, const char *name)
 {
@@ -56,10 +31,7 @@ static int read_counters(struct act *act, enum node_counters *counters)
 		return code;
 	if (!act_has(act, "counters"))
 		return 0;
-	*counters = NODE_COUNTERS_UNSET;
-	for (int i = NODE_COUNTERS_DELTA; i <= NODE_COUNTERS_CUMULATIVE; i++)
-		if (strcmp(word, counters_names[i]) == 0)
-			*counters = (enum node_counters)i;
+	*counters = node_counters_of(word);
 	if (*counters == NODE_COUNTERS_UNSET && word[0] != '\0')
 		return err_set(act->msg, ERR_PARAM,
 			"counters is neither delta nor cumulative, nor null");

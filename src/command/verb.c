@@ -64,5 +64,5 @@ int act_bool(struct act *act, const char *name, bool *ret_value)
 
 bool act_has(const struct act *act, const char *name)
 {
-	return cJSON_HasObjectItem(act->arguments, name);
+	return cJSON_GetObjectItemCaseSensitive(act->arguments, name) != NULL;
 }

@@ -63,10 +63,13 @@ struct call *call_new(const struct target *target, unsigned timeout_ms)
 		exit(ctl_fail(EXIT_SOFTWARE, "libcurl cannot be started"));
 	if (target->socket != NULL)
 		SET(call, CURLOPT_UNIX_SOCKET_PATH, target->socket);
+	/* An authority of one's own, as curl and openssl read it too. */
+	if (getenv("SSL_CERT_FILE") != NULL)
+		SET(call, CURLOPT_CAINFO, getenv("SSL_CERT_FILE"));
 	SET(call, CURLOPT_PROXY, ""); /* not even from the environment */
 	/* `.` and `..` are names too, and not to be resolved. */
 	SET(call, CURLOPT_PATH_AS_IS, 1L);
-	SET(call, CURLOPT_USERAGENT, "tallyctl/" TALLYCTL_VERSION);
+	SET(call, CURLOPT_USERAGENT, "tallyctl/" TALLYD_VERSION);
 	SET(call, CURLOPT_CONNECTTIMEOUT_MS, (long)timeout_ms / 3);
 	SET(call, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
 	SET(call, CURLOPT_WRITEFUNCTION, on_body);

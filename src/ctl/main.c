@@ -42,7 +42,7 @@ static int execute(const struct args *args)
 	if (args_has(args, "help"))
 		help_print(args, stdout);
 	else if (args_has(args, "version"))
-		(void)puts("tallyctl " TALLYCTL_VERSION); /* see printed() */
+		(void)puts("tallyctl " TALLYD_VERSION); /* see printed() */
 	else
 		return run(args);
 	return 0;

@@ -48,9 +48,9 @@ const char *show_time(uint64_t at_ms, char buf[SHOW_BYTES])
 		len = strftime(buf, SHOW_BYTES, "%Y-%m-%d %H:%M:%S %z", &tm);
 	if (len == 0) /* a year that needs more than an int */
 		len = (size_t)snprintf(buf, SHOW_BYTES, "%" PRIu64 " ms", at_ms);
-	if (at_ms > now)
+	if (at_ms > now) /* to the next second: what was set a moment ago is in 10 min */
 		(void)snprintf(buf + len, SHOW_BYTES - len, " (in %s)",
-			show_duration(at_ms - now, relative));
+			show_duration((at_ms - now - 1) / 1000 * 1000 + 1000, relative));
 	else
 		(void)snprintf(
 			buf + len, SHOW_BYTES - len, " (%s)", show_ago(at_ms, relative));

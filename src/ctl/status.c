@@ -121,7 +121,7 @@ static void show_nodes(struct table *table, const cJSON *nodes)
 	if (!member_bool(nodes, "open", &is_open))
 		return;
 	table_cell(table, "nodes");
-	table_cellf(table, "%s; %" PRIu64 " have a secret",
+	table_cellf(table, "%s; nodes with a secret: %" PRIu64,
 		is_open ? "open: names without a secret may report"
 			: "closed: only nodes with a secret may report",
 		member_u64_or_0(nodes, "withSecret"));

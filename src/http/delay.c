@@ -16,11 +16,10 @@
 struct delay {
 	struct http_request *request;
 	uint64_t until_ms;
-	struct errmsg msg; /* request->sentence points to it */
 	TAILQ_ENTRY(delay) link;
 };
 
-bool delay_begin(struct http_request *request, int code, const struct http_ruling *ruling)
+bool delay_begin(struct http_request *request, unsigned delay_ms)
 {
 	struct http_server *server = request->connection->server;
 	struct delay *delay =
@@ -29,13 +28,10 @@ bool delay_begin(struct http_request *request, int code, const struct http_rulin
 	if (delay == NULL)
 		return false;
 	delay->request = request;
-	delay->until_ms = clock_ms() + ruling->delay_ms;
-	delay->msg = ruling->msg;
+	delay->until_ms = clock_ms() + delay_ms;
 	TAILQ_INSERT_TAIL(&server->delays, delay, link);
 	server->n_delays++;
 	request->delay = delay;
-	request->refusal = code;
-	request->sentence = delay->msg.text;
 	request->is_suspended = true;
 	connection_enter(request->connection, CONN_ANSWERING);
 	MHD_suspend_connection(request->connection->mhd);

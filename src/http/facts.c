@@ -55,6 +55,8 @@ static enum MHD_Result look_at_header(
 		note(&headers->n_origins, &headers->origin, value);
 	else if (is_named(name, "Sec-Fetch-Site"))
 		headers->fetch_site = value;
+	else if (is_named(name, MHD_HTTP_HEADER_EXPECT))
+		headers->does_expect = true;
 	else if (is_forwarding(name))
 		headers->is_forwarded = true;
 	return MHD_YES;

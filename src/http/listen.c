@@ -22,15 +22,6 @@ union address {
 	struct sockaddr_un un;
 };
 
-static bool is_loopback(const union address *address)
-{
-	if (address->any.sa_family == AF_INET)
-		return ntohl(address->in.sin_addr.s_addr) >> 24 == 127;
-	if (address->any.sa_family == AF_INET6)
-		return IN6_IS_ADDR_LOOPBACK(&address->in6.sin6_addr);
-	return true;
-}
-
 static int parse_unix(
 	const char *path, union address *address, socklen_t *ret_len, struct errmsg *msg)
 {
@@ -113,20 +104,16 @@ static int for_each(const char *list,
 
 static int check_one(void *arg, const char *text, struct errmsg *msg)
 {
-	bool *is_local = arg;
 	union address address;
 	socklen_t len = 0;
-	int code = parse(text, &address, &len, msg);
 
-	if (code == 0)
-		*is_local &= is_loopback(&address);
-	return code;
+	(void)arg;
+	return parse(text, &address, &len, msg);
 }
 
-int http_check_listen(const char *listen, bool *ret_is_local, struct errmsg *ret_msg)
+int http_check_listen(const char *listen, struct errmsg *ret_msg)
 {
-	*ret_is_local = true;
-	return for_each(listen, check_one, ret_is_local, ret_msg);
+	return for_each(listen, check_one, NULL, ret_msg);
 }
 
 /* A socket file that nobody answers on was left by a process that is gone. */

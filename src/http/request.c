@@ -6,7 +6,8 @@
  *
  * What must not be read (too long, malformed headers, not allowed) is answered in
  * begin(), where libmicrohttpd lets an answer overtake the body; that closes the
- * connection. A refusal may have to wait, see delay.c; then go_on() gives it.
+ * connection. A refusal may have to wait, see delay.c; then go_on() gives it. Where the
+ * body is small, it is read and thrown away first.
  */
 #include "http/internal.h"
 #include "base/log.h"
@@ -45,11 +46,10 @@ static void log_refusal(
 }
 
 /* The request is answered without a handler once it is whole; its body is thrown away. */
-static void refuse(struct http_request *request, int code, const char *sentence)
+static void refuse(struct http_request *request, int code)
 {
-	log_refusal(request, code, sentence);
+	log_refusal(request, code, NULL);
 	request->refusal = code;
-	request->sentence = sentence;
 	forget_body(request, request->connection->server);
 }
 
@@ -69,37 +69,55 @@ static bool find_route(struct http_request *request, const char *url, const char
 	request->route = route_find(request->connection->server->routes, method, url,
 		&request->path_value, request->allow);
 	if (request->route == NULL)
-		refuse(request, request->allow[0] != '\0' ? ERR_METHOD : ERR_NOT_FOUND,
-			NULL);
+		refuse(request, request->allow[0] != '\0' ? ERR_METHOD : ERR_NOT_FOUND);
 	return request->route != NULL;
+}
+
+/* A refusal from the headers. A small body that is on its way is thrown away first: a
+ * client that is answered and cut off in the middle of sending may never read why. */
+static enum MHD_Result refuse_stranger(struct http_request *request)
+{
+	return request->can_wait
+		? MHD_YES
+		: refuse_at_once(request, request->refusal, request->sentence);
+}
+
+static bool has_small_body(const struct headers *headers)
+{
+	return !headers->does_expect && headers->n_encodings == 0 &&
+		(headers->length == NULL ||
+			strtoull(headers->length, NULL, 10) <= SMALL_BODY_BYTES);
 }
 
 /* Asks whether it may go on. Whoever refuses has logged it. */
 static enum MHD_Result judge(struct http_request *request, const struct headers *headers)
 {
 	struct http_server *server = request->connection->server;
-	struct http_ruling ruling = {.identity = &request->identity};
+	struct http_ruling ruling;
 	struct http_facts facts;
-	int code;
 
+	ruling.identity = &request->identity;
+	ruling.msg.text[0] = '\0';
+	ruling.delay_ms = 0;
 	facts_gather(request, headers, &facts);
-	code = server->config.authorize(server->arg, &facts, &ruling);
-	if (ruling.delay_ms > 0 && delay_begin(request, code, &ruling))
-		return MHD_YES;
-	return code == 0 ? MHD_YES : refuse_at_once(request, code, ruling.msg.text);
+	request->refusal = server->config.authorize(server->arg, &facts, &ruling);
+	if (request->refusal != 0)
+		request->sentence = strdup(ruling.msg.text);
+	request->can_wait = has_small_body(headers);
+	if (ruling.delay_ms > 0) {
+		if (delay_begin(request, ruling.delay_ms))
+			return MHD_YES;
+		request->can_wait = false;
+	}
+	return request->refusal != 0 ? refuse_stranger(request) : MHD_YES;
 }
 
 /* The delay is over: the refusal, or on with the body. */
 static enum MHD_Result go_on(struct http_request *request)
 {
-	enum MHD_Result result = MHD_YES;
-
-	if (request->refusal != 0)
-		result = refuse_at_once(request, request->refusal, request->sentence);
-	else
-		connection_enter(request->connection, CONN_READING);
 	delay_end(request);
-	return result;
+	connection_enter(request->connection, CONN_READING);
+	return request->refusal != 0 ? refuse_stranger(request) : MHD_YES;
 }
 
 static enum MHD_Result begin(struct connection *connection, const char *url,
@@ -137,7 +155,7 @@ static void receive(struct http_request *request, const char *data, size_t len)
 	if (request->refusal != 0)
 		return;
 	if (request->body.len + len > server->config.max_body_bytes) {
-		refuse(request, ERR_TOO_LARGE, NULL);
+		refuse(request, ERR_TOO_LARGE);
 		return;
 	}
 	server->body_bytes += len;
@@ -147,7 +165,7 @@ static void receive(struct http_request *request, const char *data, size_t len)
 		(request->body.len > SMALL_BODY_BYTES &&
 			server->body_bytes >
 				TOTAL_BODIES_FACTOR * server->config.max_body_bytes))
-		refuse(request, ERR_NOMEM, NULL);
+		refuse(request, ERR_NOMEM);
 }
 
 static void call_handler(struct http_request *request)
@@ -226,6 +244,7 @@ void request_on_completed(void *server, struct MHD_Connection *mhd, void **conte
 	answer_drop(request);
 	forget_body(request, server);
 	free(request->path_value);
+	free(request->sentence);
 	free(request);
 }
 

@@ -1,4 +1,5 @@
 /* --dump-journal: each record as a line of JSON. */
+#include "account/node_json.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "journal/fold.h"
@@ -71,25 +72,6 @@ static void add_report(cJSON *line, const struct record *record)
 		add_booking(bookings, &record->bookings.list[i]);
 }
 
-/* Of secrets only that they are there. */
-static void add_node(cJSON *object, const struct node_kept *kept)
-{
-	static const char *const counters[] = {NULL, "delta", "cumulative"};
-
-	(void)cJSON_AddBoolToObject(object, "enabled", kept->is_enabled);
-	(void)cJSON_AddBoolToObject(object, "hasSecret", kept->has_secret);
-	if (counters[kept->counters] != NULL)
-		(void)cJSON_AddStringToObject(
-			object, "counters", counters[kept->counters]);
-	if (kept->note[0] != '\0')
-		(void)cJSON_AddStringToObject(object, "note", kept->note);
-	json_add_u64(object, "createdAt", kept->created_ms);
-	if (kept->old_until_ms != 0)
-		json_add_u64(object, "oldSecretUntil", kept->old_until_ms);
-	if (kept->deleted_ms != 0)
-		json_add_u64(object, "deletedAt", kept->deleted_ms);
-}
-
 static void add_effect(cJSON *array, const struct effect *effect)
 {
 	static const char *const names[] = {[EFFECT_NODE] = "node",
@@ -102,7 +84,8 @@ static void add_effect(cJSON *array, const struct effect *effect)
 	if (effect->node[0] != '\0')
 		(void)cJSON_AddStringToObject(object, "node", effect->node);
 	if (effect->kind == EFFECT_NODE)
-		add_node(object, &effect->kept);
+		(void)cJSON_AddItemToObject(
+			object, "sets", node_to_json(effect->node, &effect->kept));
 	else if (effect->kind == EFFECT_OPEN)
 		(void)cJSON_AddBoolToObject(object, "open", effect->is_open);
 	(void)cJSON_AddItemToArray(array, object);

@@ -230,7 +230,8 @@ static bool take_cut(struct flush *flush)
 	}
 	flush->n_users = flush->cut->n_users;
 	flush->is_sync =
-		flush->n_users + flush->cut->n_services + flush->cut->n_rejects > 0;
+		flush->n_users + flush->cut->n_services + flush->cut->n_rejects > 0 ||
+		!TAILQ_EMPTY(&flush->cut->audit);
 	return true;
 }
 

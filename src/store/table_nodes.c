@@ -4,17 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const counters_names[] = {"", "delta", "cumulative"};
-
-static enum node_counters counters_of(const char *name)
-{
-	if (strcmp(name, counters_names[NODE_COUNTERS_DELTA]) == 0)
-		return NODE_COUNTERS_DELTA;
-	return strcmp(name, counters_names[NODE_COUNTERS_CUMULATIVE]) == 0
-		? NODE_COUNTERS_CUMULATIVE
-		: NODE_COUNTERS_UNSET;
-}
-
 /* False where there is none. */
 static bool load_hash(sqlite3_stmt *row, int column, uint8_t hash[NODE_HASH_BYTES])
 {
@@ -27,7 +16,7 @@ static bool load_hash(sqlite3_stmt *row, int column, uint8_t hash[NODE_HASH_BYTE
 static int load(struct ledger *ledger, sqlite3_stmt *row)
 {
 	struct node_kept kept = {.is_enabled = sql_u64(row, 1) != 0,
-		.counters = counters_of(sql_text(row, 2)),
+		.counters = node_counters_of(sql_text(row, 2)),
 		.old_until_ms = sql_u64(row, 6),
 		.created_ms = sql_u64(row, 7),
 		.deleted_ms = sql_u64(row, 8)};
@@ -63,7 +52,7 @@ static void bind(sqlite3_stmt *stmt, const struct cut_node *row)
 
 	sql_bind_text(stmt, 1, row->node->name);
 	sql_bind_u64(stmt, 2, kept->is_enabled);
-	bind_text_or_null(stmt, 3, counters_names[kept->counters]);
+	bind_text_or_null(stmt, 3, node_counters_name(kept->counters));
 	bind_text_or_null(stmt, 4, kept->note);
 	bind_hash(stmt, 5, kept->has_secret, kept->secret);
 	bind_hash(stmt, 6, kept->old_until_ms != 0, kept->old_secret);

@@ -4,6 +4,7 @@ import pathlib
 import pty
 import re
 import shutil
+import socket
 import subprocess
 
 import pytest
@@ -19,7 +20,7 @@ GROUPS = ("tallyd-admin", "tallyd-read")
 FILES = {"api-token": "tallyd-admin", "read-token": "tallyd-read", "first-node": "tallyd"}
 HEX = "[0-9a-f]{32}"
 COMMANDS = ("cat", "chmod", "chown", "cp", "curl", "getent", "groupadd", "head", "install", "ln",
-            "mktemp", "mv", "od", "rm", "sed", "sync", "tr", "useradd")
+            "mktemp", "mv", "od", "rm", "sed", "sync", "tr", "useradd", "usermod")
 
 
 class Setup:
@@ -74,8 +75,8 @@ def test_an_empty_directory_gets_groups_tokens_and_a_first_node(setup):
     assert re.fullmatch(f"name = hk1\nsecret = {HEX}\n", setup.text("first-node"))
     assert len(set(setup.secrets())) == 3
     for name in GROUPS:
-        assert setup.etc.group(name)[1] == ""
-    assert setup.etc.must("id", "-ng", "tallyd") == "tallyd\n"
+        assert setup.etc.group(name)[1] == "tallyd"
+    assert setup.etc.must("id", "-nG", "tallyd").split() == ["tallyd", *GROUPS]
     assert setup.etc.must("stat", "-c", "%a", setup.config_dir) == "755\n"
 
 
@@ -241,6 +242,29 @@ def test_help_is_for_everybody():
                             stdout=subprocess.PIPE, text=True, check=False)
     assert result.returncode == 0
     assert "--at-start" in result.stdout
+
+
+def test_sockets_are_given_to_their_groups_by_who_could_give_nothing_else(setup):
+    """tallyd owns their directory, and may put a link to something else there."""
+    setup.run()
+    runtime = setup.etc.directory / "run"
+    setup.etc.must("install", "-d", "-m755", "-otallyd", "-gtallyd-read", runtime)
+    for name in "admin.sock", "read.sock":
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(setup.etc.outside(runtime / name)))
+        setup.etc.must("chown", "tallyd:tallyd-read", runtime / name)
+    env = {**environment(), "RUNTIME_DIRECTORY": str(runtime)}
+    assert setup.run("--started", env=env).returncode == 0
+    for name, group in ("admin.sock", "tallyd-admin"), ("read.sock", "tallyd-read"):
+        assert setup.etc.must("stat", "-c", "%a %U %G", runtime / name) == f"660 tallyd {group}\n"
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(setup.etc.outside(setup.etc.directory / "roots.sock")))
+    setup.etc.must("chmod", "600", setup.etc.directory / "roots.sock")
+    setup.etc.must("ln", "-sf", setup.etc.directory / "roots.sock", runtime / "admin.sock")
+    assert setup.run("--started", env=env).returncode != 0
+    assert setup.etc.must("stat", "-c", "%a %U %G", setup.etc.directory / "roots.sock") == (
+        "600 root root\n")
 
 
 READ = """

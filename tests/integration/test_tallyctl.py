@@ -1,10 +1,15 @@
 """tallyctl against a stand-in for the daemon, which keeps to the API's contract."""
+import base64
 import json
 import os
+import pathlib
 import re
 import shlex
+import shutil
 import socket
+import ssl
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -13,7 +18,7 @@ from deadline import BIN, ROOT, seconds, wait_for
 from fake_tallyd import FakeTallyd, now_ms
 from ports import free_port
 from tallyctl import CTL, tallyctl
-from tallyd import environment, stats
+from tallyd import environment, report as report_body, stats
 
 TOKEN = "t0ken-of-an-operator"
 ZONE = {"TZ": "UTC"}
@@ -133,15 +138,17 @@ def test_nobody_there_is_69(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody without rights")
-def test_a_socket_without_a_right_to_it_is_77(daemon):
-    daemon.path.chmod(0o600)
-    for directory in (daemon.path.parent, *daemon.path.parents):
-        if directory.owner() == "root" and directory != directory.parent:
-            directory.chmod(directory.stat().st_mode | 0o111)
-    done = subprocess.run(
-        ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", CTL, "status",
-         "--socket", str(daemon.path)], env=environment(), capture_output=True, text=True,
-        check=False)
+def test_a_socket_without_a_right_to_it_is_77():
+    with tempfile.TemporaryDirectory() as directory:  # which others may enter, unlike tmp_path
+        os.chmod(directory, 0o755)
+        program = shutil.copy(CTL, directory)
+        daemon = FakeTallyd(pathlib.Path(directory) / "admin.sock")
+        daemon.path.chmod(0o600)
+        done = subprocess.run(
+            ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", program,
+             "status", "--socket", str(daemon.path)], env=environment(), capture_output=True,
+            text=True, check=False)
+        daemon.close()
     assert done.returncode == 77 and "tallyd-admin" in done.stderr, done
 
 
@@ -198,6 +205,29 @@ def test_proxies_of_the_environment_are_not_asked(remote):
     assert tallyctl("status", "--url", remote.url, env=env).returncode == 0
 
 
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+def test_a_server_that_nobody_vouches_for_gets_no_token(tmp_path):
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+         "-nodes", "-days", "2", "-subj", "/CN=localhost", "-addext",
+         "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", "key", "-out", "cert"],
+        cwd=tmp_path, check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "cert", tmp_path / "key")
+    server = FakeTallyd(token=TOKEN, tls=tls)
+    url = server.url.replace("http:", "https:")
+    done = tallyctl("status", "--url", url, env={"TALLYD_TOKEN": TOKEN})
+    assert done.returncode == 69 and "certificate" in done.stderr.lower(), done
+    assert server.seen == []
+    done = tallyctl("status", "--url", url, env={
+        "TALLYD_TOKEN": TOKEN, "SSL_CERT_FILE": str(tmp_path / "cert")})
+    assert done.returncode == 0, done
+    done = tallyctl("status", "--url", url.replace("127.0.0.1", "127.0.0.2"), env={
+        "TALLYD_TOKEN": TOKEN, "SSL_CERT_FILE": str(tmp_path / "cert")})
+    assert done.returncode == 69, done
+    server.close()
+
+
 # The real daemon.
 
 @pytest.mark.smoke
@@ -231,6 +261,47 @@ def test_the_rights_of_the_real_daemon(tallyd, tmp_path):
     wrong = tallyctl("status", "--url", f"http://127.0.0.1:{daemon.port}",
                      env={"TALLYD_TOKEN": "wrong"})
     assert wrong.returncode == 77, wrong
+
+
+@pytest.mark.smoke
+def test_nodes_of_the_real_daemon(tallyd, tmp_path):
+    daemon = tallyd(admin_socket=tmp_path / "admin.sock").start()
+
+    def ctl(*arguments, expect=0, stdin=""):
+        done = tallyctl("--socket", tmp_path / "admin.sock", "node", *arguments, stdin=stdin)
+        assert done.returncode == expect, done
+        return done.stdout + done.stderr
+
+    def report(node):
+        credential = base64.b64encode(node.encode()).decode()
+        return daemon.post("/observer", report_body(stats("alice", 1, 2)),
+                           Authorization=f"Basic {credential}").status
+
+    said = ctl("add", "hk 1", "--counters", "delta", "--note", "Hong Kong", "--reason", "new")
+    first = re.search("^    ([0-9a-f]{32})$", said, re.MULTILINE)[1]
+    assert f"http://hk%201:{first}@" in said
+    assert "exists already" in ctl("add", "hk 1", expect=1)
+    assert report(f"hk 1:{first}") == 200 and report("hk 1:wrong") == 401
+    assert re.search(r"^hk 1 +yes +enabled +delta +(now|\d+ s ago) +Hong Kong$", ctl("list"),
+                     re.MULTILINE)
+    said = ctl("secret", "hk 1")
+    assert "(in 10 min)" in said
+    second = re.search("^    ([0-9a-f]{32})$", said, re.MULTILINE)[1]
+    assert report(f"hk 1:{first}") == report(f"hk 1:{second}") == 200
+    ctl("secret", "hk 1", "--secret-stdin", stdin="as it sends\n")
+    assert report("hk 1:as it sends") == 200
+    assert re.search("^state +disabled$", ctl("set", "hk 1", "--disable"), re.MULTILINE)
+    assert report("hk 1:as it sends") == 503
+    said = ctl("set", "hk 1", "--enable", "--counters", "unset", "--note", "")
+    assert re.search("^counters +not set$", said, re.MULTILINE) and "note" not in said
+    assert re.search("^services +1$", ctl("show", "hk 1"), re.MULTILINE)
+    assert "only nodes with a secret" in ctl("close").lower()
+    assert daemon.post("/observer?node=x", report_body(stats("bob", 1))).status == 401
+    assert "may report" in ctl("open")
+    assert "(in 30 d)" in ctl("rm", "hk 1") and report("hk 1:as it sends") == 401
+    assert "hk 1" in ctl("list") and "deleted" in ctl("list")
+    ctl("add", "hk 1", "--fresh")
+    assert "not_found" in ctl("show", "nobody", expect=1)
 
 
 # What it sends.
@@ -359,7 +430,7 @@ def test_status(ctl, daemon):
     for words in ("9.8.7", "3 d", "12345", "17 users wait", "12 s ago, 12 users in 3 ms",
                   "down: refused", "5 users not sent", "1.23 MB in 99 records",
                   "123 accepted, 4 came again, 2 refused", "3 events",
-                  "open: names without a secret may report; 2 have a secret",
+                  "open: names without a secret may report; nodes with a secret: 2",
                   "\nwarning: Names without a secret may report.\n"):
         assert words in said, said
     daemon.api.is_open = False

@@ -33,6 +33,8 @@ def connect(address, timeout=10):
 class _Connection(http.client.HTTPConnection):
     def __init__(self, address, timeout):
         host = address[0] if isinstance(address, tuple) else "localhost"
+        if ":" in host:
+            host = f"[{host}]"
         super().__init__(host, timeout=seconds(timeout))
         self.address = address
         self.limit = timeout

@@ -67,14 +67,14 @@ class Api:
 
     def change_secret(self, name, body):
         self.shown(name)
-        until = now_ms() + 600_000 + 900
+        until = now_ms() + 600_000
         self.nodes[name]["oldSecretUntil"] = until
         return {**self.with_secret(name, self.new_secret(body)), "oldSecretUntil": until}
 
     def remove(self, name):
         self.shown(name)
         at = self.nodes[name]["deletedAt"] = now_ms()
-        return {"name": name, "deletedAt": at, "keptUntil": at + 30 * 86_400_000 + 900}
+        return {"name": name, "deletedAt": at, "keptUntil": at + 30 * 86_400_000}
 
     def answer(self, method, path, body):
         parts = [urllib.parse.unquote(part) for part in path.split("/")[1:]]
@@ -133,7 +133,7 @@ class FakeTallyd:
     """`seen`: (method, path, headers, body) of each request. `break_next` answers are lost with
     their connection. `script`: (status, content type, bytes) to answer instead, each once."""
 
-    def __init__(self, path=None, token=None):
+    def __init__(self, path=None, token=None, tls=None):
         self.path = path
         self.token = token
         self.api = Api()
@@ -144,6 +144,8 @@ class FakeTallyd:
         self.lock = threading.Lock()
         self.server = UnixServer(str(path), Handler) if path else Server(("127.0.0.1", 0), Handler)
         self.server.owner = self
+        if tls:  # an ssl.SSLContext
+            self.server.socket = tls.wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     @property

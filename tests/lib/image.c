@@ -84,8 +84,10 @@ static void write_users(struct image *image, const struct cut *cut)
 		user->total.used += row->increment.used;
 		user->total.input += row->increment.input;
 		user->total.output += row->increment.output;
-		if (user->created_ms == 0)
+		if (user->created_ms == 0) {
 			user->created_ms = row->created_ms;
+			user->life = row->life;
+		}
 		user->last_seen_ms = row->last_seen_ms;
 	}
 }
@@ -220,8 +222,8 @@ int image_load(const struct image *image, struct ledger *ledger)
 	for (size_t i = 0; i < image->n_users && code == 0; i++) {
 		const struct image_user *row = &image->users[i];
 
-		code = ledger_load_user(
-			ledger, row->id, row->total, row->created_ms, row->last_seen_ms, 0);
+		code = ledger_load_user(ledger, row->id, row->total, row->created_ms,
+			row->last_seen_ms, row->life);
 	}
 	if (code == 0)
 		code = load_services(image, ledger);

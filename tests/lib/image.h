@@ -20,7 +20,7 @@ struct image_service_key {
 struct image_user {
 	char id[IMAGE_NAME_BYTES];
 	struct totals total;
-	uint64_t created_ms, last_seen_ms;
+	uint64_t created_ms, last_seen_ms, life;
 };
 
 struct image_service {

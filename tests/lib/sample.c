@@ -4,6 +4,7 @@
 
 #include <sqlite3.h>
 #include <stdio.h>
+#include <string.h>
 
 struct booking sample_traffic(
 	const char *service, const char *client, uint64_t input, uint64_t output)
@@ -26,6 +27,46 @@ void sample_book(
 		&(struct origin){.seq = ledger_seq(ledger) + 1,
 			.conn = ledger_seq(ledger) + 1,
 			.time_ms = 1000});
+}
+
+struct command sample_command(const char *verb, const char *key, const char *subject,
+	struct effect *effects, size_t n_effects)
+{
+	return (struct command){.key = key,
+		.actor = "uid:7",
+		.verb = verb,
+		.subject = subject,
+		.arguments = "{\"secret\":\"***\"}",
+		.before = "",
+		.after = "{\"a\":1}",
+		.reason = "because",
+		.status = 201,
+		.answer = "{\"ok\":true}",
+		.effects = effects,
+		.n_effects = n_effects};
+}
+
+void sample_do(struct ledger *ledger, struct command *command, uint64_t time_ms)
+{
+	struct origin origin = {.seq = ledger_seq(ledger) + 1, .time_ms = time_ms};
+
+	memset(origin.fingerprint, 'a' + (int)(origin.seq % 26), FINGERPRINT_BYTES);
+	assert_int_equal(ledger_prepare_command(ledger, command), 0);
+	ledger_apply_command(ledger, command, &origin);
+}
+
+struct node_kept sample_node(unsigned i)
+{
+	struct node_kept kept = {.is_enabled = i % 2 == 0,
+		.has_secret = true,
+		.counters = (enum node_counters)(i % 3),
+		.old_until_ms = 5000 + i,
+		.created_ms = 1000 + i};
+
+	memset(kept.secret, (int)(i + 1), NODE_HASH_BYTES);
+	memset(kept.old_secret, (int)(i + 101), NODE_HASH_BYTES);
+	(void)snprintf(kept.note, sizeof(kept.note), "note %u", i);
+	return kept;
 }
 
 const char *sample_name(unsigned i)

@@ -15,6 +15,16 @@ struct booking sample_traffic(
 void sample_book(
 	struct ledger *ledger, const char *client, uint64_t input, uint64_t output);
 
+/* A command of nobody's, about `subject`, with what every text may be. Borrows. */
+struct command sample_command(const char *verb, const char *key, const char *subject,
+	struct effect *effects, size_t n_effects);
+
+/* Prepares and applies it as the ledger's next sequence. */
+void sample_do(struct ledger *ledger, struct command *command, uint64_t time_ms);
+
+/* A node with every member set, told apart by `i`. */
+struct node_kept sample_node(unsigned i);
+
 /* A user name that is valid until eight calls later: "u00012". */
 const char *sample_name(unsigned i);
 

@@ -569,6 +569,60 @@ TEST(a_file_without_a_head_never_hangs_the_fold)
 	tempdir_remove(&dir);
 }
 
+/* The head of file 1, as another version would have written it. */
+static void make_version(struct sample_segment *segment, char digit)
+{
+	segment->buf.data[6] = (uint8_t)digit;
+	buf_set_u32(&segment->buf, 32, crc32c(0, segment->buf.data, 32));
+}
+
+TEST(a_journal_of_the_first_version_is_read_and_goes_on_in_this_one)
+{
+	struct sample_segment segment;
+	struct tempdir dir;
+	struct seen seen = {.code = 0};
+	struct fold_result result;
+	struct errmsg msg = {""};
+
+	tempdir_make(&dir);
+	sample_begin(&segment, 1, 0);
+	make_version(&segment, '1');
+	sample_add(&segment, 1, 0);
+	sample_add(&segment, 2, 1);
+	sample_write(&segment, &dir, 1);
+	sample_begin(&segment, 3, 2);
+	sample_add(&segment, 3, 2);
+	sample_write(&segment, &dir, 2);
+	assert_int_equal(fold(&dir, &seen, &result, &msg), 0);
+	assert_string_equal(seen.text, "1 2 3");
+	tempdir_remove(&dir);
+}
+
+TEST(a_journal_of_a_later_version_is_refused_in_a_sentence_even_by_salvage)
+{
+	for (int does_salvage = 0; does_salvage < 2; does_salvage++) {
+		struct fold_options options = {.does_salvage = does_salvage};
+		struct sample_segment segment;
+		struct tempdir dir;
+		struct seen seen = {.code = 0};
+		struct fold_result result;
+		struct errmsg msg = {""};
+
+		tempdir_make(&dir);
+		sample_begin(&segment, 1, 0);
+		make_version(&segment, '3');
+		sample_add(&segment, 1, 0);
+		sample_write(&segment, &dir, 1);
+		assert_int_equal(journal_fold(dir.fd, &options, on_record, &seen, &result,
+					 &msg),
+			ERR_JOURNAL_NEWER);
+		assert_string_equal(seen.text, "");
+		assert_non_null(strstr(msg.text, "journal/0000000001.seg"));
+		assert_non_null(strstr(msg.text, "newer tallyd"));
+		tempdir_remove(&dir);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -596,6 +650,10 @@ int main(void)
 		cmocka_unit_test(a_whole_record_that_says_nonsense_is_refused_by_name),
 		cmocka_unit_test(salvage_and_dump_pass_over_a_record_that_says_nonsense),
 		cmocka_unit_test(a_file_without_a_head_never_hangs_the_fold),
+		cmocka_unit_test(
+			a_journal_of_the_first_version_is_read_and_goes_on_in_this_one),
+		cmocka_unit_test(
+			a_journal_of_a_later_version_is_refused_in_a_sentence_even_by_salvage),
 	};
 
 	return RUN_TESTS(tests);

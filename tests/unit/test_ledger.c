@@ -558,7 +558,7 @@ TEST(short_memory_while_cutting_moves_nothing)
 		assert_int_equal(stats_of(ledger).dirty_users, 1);
 		assert_true(ledger_is_dirty(ledger));
 	}
-	assert_int_equal(n, 8);
+	assert_int_equal(n, 10);
 	assert_int_equal(cut->n_users, 1);
 	assert_int_equal(cut->n_services, 1);
 	assert_int_equal(cut->n_rejects, 1);
@@ -917,7 +917,7 @@ TEST(short_memory_while_cutting_leaves_the_link_unsaved)
 
 	adopt(ledger, adopted("a", 10, 0, 0));
 	set_link(ledger, 5000);
-	for (unsigned n = 1; n <= 4; n++) {
+	for (unsigned n = 1; n <= 9; n++) {
 		faults_fail_nth(FAULT_MEMORY, n, ENOMEM);
 		AT_ROW(n, ledger_cut(ledger) == NULL);
 		faults_reset();

@@ -1,4 +1,6 @@
 #include "lib/test.h"
+#include "base/buf.h"
+#include "base/crc32c.h"
 #include "journal/segment.h"
 #include "lib/faults.h"
 #include "lib/tempdir.h"
@@ -23,7 +25,7 @@ TEST(a_head_survives_its_bytes)
 		struct segment_head back;
 
 		segment_encode_head(&heads[i], bytes);
-		AT_ROW(i, memcmp(bytes, "TALLYJ1\n", 8) == 0);
+		AT_ROW(i, memcmp(bytes, "TALLYJ2\n", 8) == 0);
 		AT_ROW(i, segment_decode_head(bytes, sizeof(bytes), &back) == 0);
 		AT_ROW(i, memcmp(&back, &heads[i], sizeof(back)) == 0);
 	}
@@ -45,6 +47,51 @@ TEST(every_flipped_bit_up_to_the_checksum_and_every_truncation_is_noticed)
 		assert_int_equal(
 			segment_decode_head(bytes, len, &back), ERR_JOURNAL_CORRUPT);
 	memset(bytes, 0, sizeof(bytes));
+	assert_int_equal(
+		segment_decode_head(bytes, sizeof(bytes), &back), ERR_JOURNAL_CORRUPT);
+}
+
+/* The head of a segment as version `digit` would have written it. */
+static void encode_as(char digit, uint8_t bytes[SEGMENT_HEAD_BYTES])
+{
+	struct segment_head head = {17, 16, 1234};
+	uint32_t crc;
+
+	segment_encode_head(&head, bytes);
+	bytes[6] = (uint8_t)digit;
+	crc = crc32c(0, bytes, 32);
+	buf_store(bytes + 32, crc, 4);
+}
+
+TEST(the_first_version_is_read_a_later_one_is_newer_and_anything_else_is_corrupt)
+{
+	static const struct {
+		char digit;
+		int code;
+	} rows[] = {{'1', 0}, {'2', 0}, {'3', ERR_JOURNAL_NEWER},
+		{'9', ERR_JOURNAL_NEWER}, {'0', ERR_JOURNAL_CORRUPT},
+		{':', ERR_JOURNAL_CORRUPT}, {'\0', ERR_JOURNAL_CORRUPT},
+		{'a', ERR_JOURNAL_CORRUPT}};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		uint8_t bytes[SEGMENT_HEAD_BYTES];
+		struct segment_head back = {77, 0, 0};
+
+		encode_as(rows[i].digit, bytes);
+		AT_ROW(i,
+			segment_decode_head(bytes, sizeof(bytes), &back) == rows[i].code);
+		AT_ROW(i, back.first_seq == (rows[i].code == 0 ? 17 : 77));
+	}
+}
+
+/* Only a whole head can be believed to be of a later version. */
+TEST(a_flipped_bit_in_the_head_of_a_later_version_is_corrupt_not_newer)
+{
+	uint8_t bytes[SEGMENT_HEAD_BYTES];
+	struct segment_head back;
+
+	encode_as('3', bytes);
+	bytes[12] ^= 1;
 	assert_int_equal(
 		segment_decode_head(bytes, sizeof(bytes), &back), ERR_JOURNAL_CORRUPT);
 }
@@ -148,6 +195,10 @@ int main(void)
 		cmocka_unit_test(a_head_survives_its_bytes),
 		cmocka_unit_test(
 			every_flipped_bit_up_to_the_checksum_and_every_truncation_is_noticed),
+		cmocka_unit_test(
+			the_first_version_is_read_a_later_one_is_newer_and_anything_else_is_corrupt),
+		cmocka_unit_test(
+			a_flipped_bit_in_the_head_of_a_later_version_is_corrupt_not_newer),
 		cmocka_unit_test(names_are_numbers_of_ten_digits_or_more),
 		cmocka_unit_test(a_file_is_made_once_and_removed_as_often_as_one_likes),
 		cmocka_unit_test(

@@ -116,6 +116,10 @@ static const char everything[] =
 	"PRAGMA user_version; SELECT sql FROM sqlite_schema ORDER BY name;"
 	"SELECT * FROM users; SELECT * FROM services; SELECT * FROM series;"
 	"SELECT * FROM open_reports; SELECT * FROM rejects;"
+	"SELECT name, enabled, counters, note, hex(secret_hash), hex(old_secret_hash),"
+	"  old_secret_until, created_at, deleted_at FROM nodes;"
+	"SELECT * FROM audit; SELECT actor, key, hex(digest), status, answer, at, seq"
+	"  FROM commands;"
 	"SELECT * FROM meta WHERE key<>'instance_id'";
 
 static void expect_same_rows(const struct fixture *f)
@@ -159,6 +163,29 @@ static void adopt(struct ledger *ledger, uint64_t at_ms)
 	ledger_set_link(ledger, &link);
 }
 
+/* One node that stays, one that is new each time, one that goes, and the door. */
+static void command(struct ledger *ledger, unsigned round)
+{
+	char key[32], fresh[32];
+	struct effect effects[] = {
+		{.kind = EFFECT_NODE, .node = "node", .kept = sample_node(round)},
+		{.kind = EFFECT_NODE, .node = fresh, .kept = sample_node(round + 1)},
+		{.kind = EFFECT_NODE, .node = "going", .kept = sample_node(2)},
+		{.kind = EFFECT_FORGET_MARKS, .node = "node"},
+		{.kind = EFFECT_OPEN, .node = "", .is_open = round % 2 == 0}};
+	struct effect forget = {.kind = EFFECT_FORGET_NODE, .node = "going"};
+	struct command commands[2];
+
+	(void)snprintf(key, sizeof(key), "key %u", round);
+	(void)snprintf(fresh, sizeof(fresh), "fresh %u", round);
+	commands[0] = sample_command(
+		"node.set", key, "node", effects, COUNT_OF(effects) - round % 2);
+	commands[1] = sample_command("node.forget", "", "going", &forget, 1);
+	sample_do(ledger, &commands[0], 1000 + round);
+	if (round % 3 == 0)
+		sample_do(ledger, &commands[1], 2000 + round);
+}
+
 /* Something for each table; round 1, 2, .. adds to what was there. */
 static void book(struct ledger *ledger, unsigned round)
 {
@@ -176,6 +203,7 @@ static void book(struct ledger *ledger, unsigned round)
 			.state = "ready"});
 	ledger_keep_reject(ledger, "node", &reject, 1000 + round);
 	ledger_keep_reject(ledger, "node", &reject, 2000 + round);
+	command(ledger, round);
 	adopt(ledger, round);
 }
 
@@ -193,6 +221,8 @@ static struct cut *cut_of(const struct place *place)
 	assert_true(cut->n_users > 2 * BATCH_SIZE && cut->n_services > 0);
 	assert_true(cut->n_series > 0 && cut->n_open_reports > 0);
 	assert_true(cut->n_rejects > 0 && cut->has_link);
+	assert_true(cut->n_nodes >= 3 && !TAILQ_EMPTY(&cut->audit));
+	assert_true(cut->n_commands > 0);
 	return cut;
 }
 
@@ -298,6 +328,40 @@ TEST(a_commit_that_was_made_although_it_failed_is_made_once_with_and_without_rec
 	}
 }
 
+static void expect_same_nodes(const struct fixture *f)
+{
+	const struct node *node = NULL, *loaded;
+	size_t n = 0;
+
+	assert_int_equal(ledger_is_open(f->tried.ledger), ledger_is_open(f->twin.ledger));
+	assert_int_equal(ledger_n_nodes(f->tried.ledger), ledger_n_nodes(f->twin.ledger));
+	assert_int_equal(
+		ledger_n_secrets(f->tried.ledger), ledger_n_secrets(f->twin.ledger));
+	for (; (node = ledger_next_node(f->twin.ledger, node)) != NULL; n++) {
+		loaded = ledger_find_node(f->tried.ledger, node->name);
+		assert_non_null(loaded);
+		assert_memory_equal(&loaded->kept, &node->kept, sizeof(node->kept));
+	}
+	assert_int_equal(n, ledger_n_nodes(f->twin.ledger));
+	for (unsigned round = 1; round < 3; round++) {
+		char key[32];
+		const struct done_command *done[2];
+
+		(void)snprintf(key, sizeof(key), "key %u", round);
+		done[0] = ledger_find_command(f->tried.ledger, "uid:7", key);
+		done[1] = ledger_find_command(f->twin.ledger, "uid:7", key);
+		AT_ROW(round, (done[0] == NULL) == (done[1] == NULL));
+		if (done[0] == NULL)
+			continue;
+		AT_ROW(round, done[0]->seq == done[1]->seq);
+		AT_ROW(round, done[0]->at_ms == done[1]->at_ms);
+		AT_ROW(round, done[0]->status == done[1]->status);
+		AT_ROW(round, strcmp(done[0]->answer, done[1]->answer) == 0);
+		AT_ROW(round,
+			memcmp(done[0]->digest, done[1]->digest, FINGERPRINT_BYTES) == 0);
+	}
+}
+
 /* The tried one's ledger as the twin has it in memory; both go on from there. */
 static void expect_same_ledger(struct fixture *f, unsigned next_round)
 {
@@ -315,6 +379,7 @@ static void expect_same_ledger(struct fixture *f, unsigned next_round)
 		assert_non_null(loaded);
 		assert_memory_equal(&loaded->total, &user->total, sizeof(user->total));
 	}
+	expect_same_nodes(f);
 	book_both(f, next_round);
 	commit_both(f);
 	expect_same_rows(f);
@@ -392,7 +457,8 @@ TEST(a_new_file_whose_making_fails_at_any_step_is_made_by_the_next_open)
 	}
 }
 
-/* A file of user_version 1, as it was released, and what was in it. */
+/* Files of user_version 1 and 2, as they were released, and what was in them: these
+ * texts never change. */
 static const char old_file[] =
 	"PRAGMA synchronous=OFF; BEGIN;"
 	"CREATE TABLE users("
@@ -432,23 +498,68 @@ static const char old_file[] =
 	"  ('redis_link', '4 somebody');"
 	"PRAGMA user_version=1; COMMIT";
 
-static void make_old_file(const struct place *place)
+static const char second_file[] =
+	"BEGIN;"
+	"ALTER TABLE services ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE services ADD COLUMN last_epoch INTEGER NOT NULL DEFAULT 0;"
+	"ALTER TABLE services ADD COLUMN is_starting INTEGER NOT NULL DEFAULT 0;"
+	"CREATE TABLE series("
+	"  node TEXT NOT NULL,"
+	"  kind TEXT NOT NULL CHECK(kind IN ('handler', 'service')),"
+	"  service TEXT NOT NULL,"
+	"  client TEXT NOT NULL,"
+	"  input_bytes INTEGER NOT NULL,"
+	"  output_bytes INTEGER NOT NULL,"
+	"  total_conns INTEGER NOT NULL,"
+	"  epoch INTEGER NOT NULL,"
+	"  PRIMARY KEY(node, kind, service, client)"
+	") STRICT, WITHOUT ROWID;"
+	"CREATE TABLE open_reports("
+	"  node TEXT NOT NULL,"
+	"  kind TEXT NOT NULL CHECK(kind IN ('handler', 'service')),"
+	"  service TEXT NOT NULL,"
+	"  fingerprint BLOB NOT NULL,"
+	"  accepted_at INTEGER NOT NULL,"
+	"  seq INTEGER NOT NULL,"
+	"  connection INTEGER NOT NULL,"
+	"  PRIMARY KEY(node, kind, service, seq)"
+	") STRICT, WITHOUT ROWID;"
+	"UPDATE services SET epoch=3, last_epoch=4, is_starting=1;"
+	"INSERT INTO series VALUES('node', 'handler', 's', 'old', 70, 80, 9, 3);"
+	"INSERT INTO open_reports VALUES('node', 'handler', 's',"
+	"  x'000102030405060708090a0b0c0d0e0f', 300, 9, 42);"
+	"PRAGMA user_version=2; COMMIT";
+
+static void make_old_file(const struct place *place, int version)
 {
 	tempdir_write(&place->dir, "tally.db", "", 0);
 	sample_sql(place->path, old_file);
+	if (version == 2)
+		sample_sql(place->path, second_file);
 }
 
-/* What both versions have. */
-static char *old_rows(const struct place *place)
+/* What the old version has. */
+static char *old_rows(const struct place *place, int version)
 {
-	return sample_rows(place->path,
-		"SELECT * FROM users; SELECT * FROM rejects; SELECT * FROM meta;"
+	static const char first[] =
+		"SELECT id, used_traffic, input_bytes, output_bytes, created_at, "
+		"  last_seen_at FROM users;"
+		"SELECT * FROM rejects; SELECT * FROM meta;"
 		"SELECT node, kind, service, input_bytes, output_bytes, total_conns,"
-		"  current_conns, total_errs, state, updated_at FROM services");
+		"  current_conns, total_errs, state, updated_at FROM services";
+	static const char second[] =
+		"SELECT id, used_traffic, input_bytes, output_bytes, created_at, "
+		"  last_seen_at FROM users;"
+		"SELECT * FROM rejects; SELECT * FROM meta; SELECT * FROM services;"
+		"SELECT * FROM series; SELECT node, kind, service, hex(fingerprint),"
+		"  accepted_at, seq, connection FROM open_reports";
+
+	return sample_rows(place->path, version == 1 ? first : second);
 }
 
 /* It holds what it held, with the tables of before or the new ones. */
-static void expect_old_file(const struct place *place, bool *ret_is_migrated)
+static void expect_old_file(
+	const struct place *place, int version, bool *ret_is_migrated)
 {
 	static const char tables[] =
 		"PRAGMA user_version; SELECT sql FROM sqlite_schema ORDER BY name";
@@ -456,9 +567,9 @@ static void expect_old_file(const struct place *place, bool *ret_is_migrated)
 	char *rows[2], *schema[2];
 
 	make_place(&pristine);
-	make_old_file(&pristine);
-	rows[0] = old_rows(place);
-	rows[1] = old_rows(&pristine);
+	make_old_file(&pristine, version);
+	rows[0] = old_rows(place, version);
+	rows[1] = old_rows(&pristine, version);
 	schema[0] = sample_rows(place->path, tables);
 	schema[1] = sample_rows(pristine.path, tables);
 	assert_string_equal(rows[0], rows[1]);
@@ -494,97 +605,87 @@ static void load_both(struct fixture *f)
 	assert_string_equal(store_instance_id(f->tried.store), "the old one");
 }
 
-static void begin_old(struct fixture *f)
+static void begin_old(struct fixture *f, int version)
 {
 	faults_reset();
 	faults_watch_sqlite();
 	make_place(&f->twin);
-	make_old_file(&f->twin);
+	make_old_file(&f->twin, version);
 	open_store(&f->twin);
+}
+
+static void migrate_with_faults(const struct fault *fault, int version)
+{
+	unsigned n = 0, n_old = 0;
+	bool has_fired = true, is_migrated;
+	struct fixture f;
+
+	while (has_fired) {
+		begin_old(&f, version);
+		make_place(&f.tried);
+		make_old_file(&f.tried, version);
+		has_fired = open_with_fault(&f.tried, fault, ++n);
+		expect_old_file(&f.tried, version, &is_migrated);
+		n_old += !is_migrated;
+		if (has_fired)
+			open_store(&f.tried);
+		load_both(&f);
+		expect_same_ledger(&f, 1);
+		end(&f);
+	}
+	assert_true(n > 10);
+	assert_true(n_old > 5 && n_old < n);
 }
 
 TEST(a_migration_that_fails_at_any_step_leaves_the_old_file_whole_for_the_next_open)
 {
-	for (size_t i = 0; i < COUNT_OF(faults); i++) {
-		unsigned n = 0, n_old = 0;
-		bool has_fired = true, is_migrated;
-		struct fixture f;
+	for (int version = 1; version <= 2; version++)
+		for (size_t i = 0; i < COUNT_OF(faults); i++)
+			migrate_with_faults(&faults[i], version);
+}
 
-		while (has_fired) {
-			begin_old(&f);
-			make_place(&f.tried);
-			make_old_file(&f.tried);
-			has_fired = open_with_fault(&f.tried, &faults[i], ++n);
-			expect_old_file(&f.tried, &is_migrated);
-			n_old += !is_migrated;
-			if (has_fired)
-				open_store(&f.tried);
-			load_both(&f);
-			expect_same_ledger(&f, 1);
-			end(&f);
-		}
-		AT_ROW(i, n > 10);
-		AT_ROW(i, n_old > 8 && n_old < n);
+TEST(what_the_last_release_has_counted_comes_back_whole_and_as_a_life_before_all_lives)
+{
+	struct fixture f;
+	const struct service *service;
+	const struct open_report *report;
+
+	begin_old(&f, 2);
+	make_place(&f.tried);
+	make_old_file(&f.tried, 2);
+	open_store(&f.tried);
+	load_both(&f);
+	assert_int_equal(ledger_find_user(f.tried.ledger, "old")->life, 0);
+	assert_int_equal(ledger_find_user(f.tried.ledger, "old")->created_ms, 1);
+	service = ledger_next_service(f.tried.ledger, NULL);
+	assert_int_equal(service->epoch.number, 3);
+	assert_int_equal(service->epoch.last, 4);
+	assert_true(service->epoch.is_starting);
+	assert_int_equal(service->series->mark.input_bytes, 70);
+	assert_int_equal(service->series->mark.epoch, 3);
+	report = TAILQ_FIRST(&service->stream.open);
+	assert_non_null(report);
+	assert_int_equal(report->seq, 9);
+	assert_int_equal(report->conn, 42);
+	assert_true(ledger_is_open(f.tried.ledger));
+	assert_int_equal(ledger_n_nodes(f.tried.ledger), 0);
+	assert_false(ledger_is_new(f.tried.ledger));
+	sample_book(f.tried.ledger, "old", 1, 0);
+	sample_book(f.tried.ledger, "newcomer", 1, 0);
+	ledger_free(f.twin.ledger);
+	f.twin.ledger = new_ledger();
+	{
+		struct cut *cut = ledger_cut(f.tried.ledger);
+
+		assert_non_null(cut);
+		commit_cut(&f.tried, cut);
 	}
-}
-
-static int64_t rows_of(const struct fixture *f, const char *node)
-{
-	char query[200];
-
-	(void)snprintf(query, sizeof(query),
-		"SELECT (SELECT count(*) FROM series WHERE node='%s') + "
-		"(SELECT count(*) FROM open_reports WHERE node='%s')",
-		node, node);
-	return sample_number(f->tried.path, query);
-}
-
-static void add_node(const struct fixture *f)
-{
-	sample_sql(f->tried.path,
-		"PRAGMA synchronous=OFF;"
-		"INSERT INTO series VALUES('gone', 'handler', 's', 'a', 1, 2, 3, 0),"
-		"  ('gone', 'handler', 's', 'b', 1, 2, 3, 0);"
-		"INSERT INTO open_reports VALUES('gone', 'handler', 's', x'61', 1, 2, "
-		"3)");
-}
-
-/* Forgets a node with the nth step failing; true if that has fired. */
-static bool forget_with_fault(struct fixture *f, const struct fault *fault, unsigned n)
-{
-	struct errmsg msg = {""};
-	unsigned n_rows = 77;
-	bool has_fired;
-	int code;
-
-	add_node(f);
-	arm(fault, n);
-	code = store_forget_node(f->tried.store, "gone", &n_rows, &msg);
-	has_fired = disarm(fault);
-	assert_int_equal(code, has_fired ? ERR_STORE_IO : 0);
-	assert_int_equal(msg.text[0] != '\0', has_fired);
-	assert_int_equal(n_rows, has_fired ? 77 : 3);
-	assert_true(rows_of(f, "gone") == 3 || rows_of(f, "gone") == 0);
-	assert_int_equal(store_forget_node(f->tried.store, "gone", &n_rows, &msg), 0);
-	expect_same_rows(f);
-	return has_fired;
-}
-
-TEST(a_node_whose_forgetting_fails_at_any_step_is_whole_or_gone_and_can_be_forgotten)
-{
-	for (size_t i = 0; i < COUNT_OF(faults); i++) {
-		struct fixture f;
-		unsigned n = 1;
-
-		begin(&f);
-		book_both(&f, 1);
-		commit_both(&f);
-		while (forget_with_fault(&f, &faults[i], n))
-			n++;
-		AT_ROW(i, n == 5); /* BEGIN, two tables, COMMIT */
-		expect_same_ledger(&f, 2);
-		end(&f);
-	}
+	assert_int_equal(
+		sample_number(f.tried.path, "SELECT life FROM users WHERE id='old'"), 0);
+	assert_int_equal(
+		sample_number(f.tried.path, "SELECT life FROM users WHERE id='newcomer'"),
+		11);
+	end(&f);
 }
 
 int main(void)
@@ -601,7 +702,7 @@ int main(void)
 		cmocka_unit_test(
 			a_migration_that_fails_at_any_step_leaves_the_old_file_whole_for_the_next_open),
 		cmocka_unit_test(
-			a_node_whose_forgetting_fails_at_any_step_is_whole_or_gone_and_can_be_forgotten),
+			what_the_last_release_has_counted_comes_back_whole_and_as_a_life_before_all_lives),
 	};
 
 	return RUN_TESTS(tests);

@@ -1,0 +1,31 @@
+/* What is served: a table of paths, each with the right that it asks for. */
+#ifndef TALLYD_HTTP_ROUTE_H
+#define TALLYD_HTTP_ROUTE_H
+
+#include "http/facts.h"
+
+struct http_request;
+typedef void (*http_handler)(void *arg, struct http_request *request);
+
+enum http_route_flags {
+	HTTP_MAY_WAIT = 1,     /* the answer may take longer than HTTP_ANSWER_MS */
+	HTTP_ANSWERS_LESS = 2, /* on loopback it answers less to who has no right */
+	HTTP_LIKE_READ = 4,    /* while reading needs no right, this needs none either */
+};
+
+/* Every complete request is answered within this time, or its connection closed. */
+#define HTTP_ANSWER_MS 2000
+
+/* `path` may hold one `{}`, which stands for one or more characters. A table ends with
+ * path NULL. `params`: those of the query that it takes, comma between; NULL: none.
+ * `data` is the handler's own. */
+struct http_route {
+	const char *method, *path;
+	http_handler handler;
+	enum http_right right;
+	unsigned flags;
+	const char *params;
+	const void *data;
+};
+
+#endif
