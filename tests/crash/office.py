@@ -34,7 +34,6 @@ class Office:
         rng = random.Random(world.rng.random())
         self.grace = rng.choice(list(GRACES))
         self.acts = {}
-        self.told = world.told
         self.made_secrets = set()
         self.n_strangers = self.n_repeated = self.n_again = 0
         self.is_ending = False
@@ -443,7 +442,7 @@ class Operator:
                 {}, {"fresh": True}, {"enabled": False}, {"counters": "cumulative"})))
             return
         verb, arguments = self.rng.choice((
-            ("node.secret", {}), ("node.secret", {"secret": secrets.token_hex(4)}),
+            ("node.secret", {}), ("node.secret", {"secret": secrets.token_hex(8)}),
             ("node.set", {"enabled": self.rng.random() < 0.5}),
             ("node.set", {"counters": None, "note": "x" * self.rng.randrange(1, 200)}),
             ("node.delete", {"fresh": self.rng.random() < 0.5}), ("node.delete", {})))
