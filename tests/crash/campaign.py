@@ -40,10 +40,12 @@ def run(world, options):
         world.say(f"cycle {number}")
         world.n_cycles = number
         faults.cycle(world)
+        verdict.read_commands(world)
         if number % options.check_every == 0:
             world.say("check")
             verdict.check(world)
             world.keeper.forget()
+            world.office.go_on()
     verdict.final_check(world)
 
 
@@ -57,6 +59,7 @@ def summary(world, options, began, lost, twice):
         f"{world.n_starts} starts of tallyd; {world.n_repeats} repeats suppressed, as far as seen",
         f"power losses took {world.books.lost[0]} answered reports, which they may; a record "
         f"waited at most {world.oldest_unsynced_ms} ms for its sync",
+        world.office.summary(),
         f"{lost} bytes lost, {twice} bytes counted twice"]
     if world.books.doubtful:
         lines.append(f"{len(world.books.doubtful)} reports may have been counted or not")

@@ -57,6 +57,7 @@ def disk_full(world):
 
 
 def kill(world, may_fail):
+    world.office.choose_moment(world.rng)
     world.kill()
     world.start(may_fail)
 
@@ -91,7 +92,7 @@ def stop(world, may_fail):
 
 
 def power_loss(world, may_fail):
-    if world.daemon.options["journal_fsync"] == "no":
+    if world.daemon.options["journal_fsync"] == "no" and not world.synced.is_known:
         world.kill()
         world.start(may_fail)
         world.told["power losses that were kills only"] += 1
@@ -144,6 +145,11 @@ def reload_gost(world, may_fail):
     world.reload(gost)
 
 
+def replace_guest(world, may_fail):
+    with world.without_commands():
+        world.replace_guest()
+
+
 def hostile(world, may_fail):
     """Requests that no GOST would make."""
     rng = random.Random(world.rng.random())
@@ -173,7 +179,7 @@ EVENTS = {
     kill: (8, ()), kill_in_start: (4, ()), stop: (4, ()), power_loss: (6, ()), pause: (2, ()),
     reload_tallyd: (1, ()), hostile: (2, ()), take_snapshot: (1, (redis_paused, redis_dead)),
     wipe_redis: (2, (redis_paused, redis_dead)), restore_snapshot: (2, (redis_paused, redis_dead)),
-    restart_gost: (3, HINDERING), reload_gost: (3, HINDERING)}
+    replace_guest: (4, HINDERING), restart_gost: (3, HINDERING), reload_gost: (3, HINDERING)}
 
 
 def cycle(world):
@@ -185,7 +191,9 @@ def cycle(world):
                                k=world.rng.choice((1, 1, 2)))
     if state is not calm:
         world.tell(state.__name__)
-    with state(world):
+    # Each command has the journal synced, so power losses need times without.
+    peace = world.without_commands if world.rng.random() < 0.4 else contextlib.nullcontext
+    with peace(), state(world):
         for event in chosen:
             world.wait_a_moment(STATES[state][1])
             if not world.is_up() and not world.start(may_fail=state in HINDERING):

@@ -1,4 +1,7 @@
 """Compares what tallyd holds with the books, to the byte."""
+import contextlib
+import sqlite3
+
 from deadline import wait_for
 
 
@@ -23,6 +26,7 @@ def differences(world, where, what, found):
 def check(world):
     """At a quiet moment: SQLite, Redis and what tallyd answers; traffic goes on afterwards."""
     world.settle()
+    world.office.pause()
     world.drain(*world.gosts)
     for gost in world.gosts:
         world.touch(gost)
@@ -31,6 +35,7 @@ def check(world):
     users = in_sqlite(world)
     wait_for(lambda: world.redis.view() == users, "Redis shows what SQLite holds", limit=30)
     as_answered(world, users, world.rng.sample(sorted(users), 10))
+    check_commands(world)
     for gost in world.gosts:
         gost.load = gost.usual_load
 
@@ -48,6 +53,27 @@ def in_sqlite(world):
     for user, (used, input_bytes, output_bytes) in users.items():
         assert used == input_bytes + output_bytes, (user, used, input_bytes, output_bytes)
     return users
+
+
+def check_commands(world):
+    """All acts are answered. Every row that tells of them, from the first on."""
+    read_commands(world, world.office.begin_register())
+    reporting = {row[0] for row in world.daemon.sql("select distinct node from services")}
+    strange = reporting - world.nodes - {"default"}  # the node of hostile()
+    assert not strange, f"who may not has reported: {strange}"
+    found = world.daemon.get("/nodes")
+    assert found.status == 200, found
+    world.office.register.check_shown(found.json(), reporting)
+
+
+def read_commands(world, register=None):
+    """What has come to SQLite since the last time: with a start, all that was answered."""
+    register = register or world.office.register
+    with contextlib.closing(sqlite3.connect(
+            world.daemon.database, timeout=30, isolation_level=None)) as db:
+        register.read(db)
+    for act in world.office.safe:
+        assert register.has(act), f"it was answered and is gone: {act}"
 
 
 def as_answered(world, users, some):
@@ -73,4 +99,6 @@ def final_check(world):
     world.note_repeats()
     world.daemon.stop()
     assert in_sqlite(world) == users
+    world.office.note_start()
+    read_commands(world, world.office.begin_register())
     world.check_logs()

@@ -4,8 +4,11 @@ import contextlib
 import http.client
 import pathlib
 import random
+import re
+import secrets
 import shutil
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
@@ -13,10 +16,13 @@ sys.dont_write_bytecode = True
 
 from books import Books  # noqa: E402
 from deadline import wait_for  # noqa: E402
+from client import Client  # noqa: E402
 from disk import SmallDisk  # noqa: E402
 from gost import Gate, Gost  # noqa: E402
 from keeper import Keeper  # noqa: E402
+from office import STRANGER, Office  # noqa: E402
 from lossy import Lossy  # noqa: E402
+from power import Synced  # noqa: E402
 from redis_server import RedisServer  # noqa: E402
 from tallyd import CRASHES, Daemon  # noqa: E402
 
@@ -35,6 +41,11 @@ GOSTS = {
     "totals": ("cumulative", {"service-0": "socks5", "web": "http"}, {}, True, (12, 3)),
     "hurry": ("cumulative", {"service-0": "http"}, {"timeout": 0.4}, True, (15, 5)),
 }
+# Of these, those that have a secret from the beginning. The others but `direct` move to one.
+WITH_SECRET = ("auto", "totals")
+# They come and go, and each moves to a secret while it runs.
+GUEST = {"service-0": "socks5"}, {}
+GUEST_LOAD = (10, 3)
 
 
 def make_load(n_clients, n_busy):
@@ -54,6 +65,13 @@ def make_load(n_clients, n_busy):
                            connects)
 
     return load
+
+
+class Site(Daemon):
+    """tallyd with an admin socket, over which we ask it everything."""
+
+    def client(self, timeout=10):
+        return Client(self.admin_socket, timeout)
 
 
 class World:
@@ -78,8 +96,14 @@ class World:
         self.keeper = Keeper(self.daemon.data_dir)
         self.lossy = Lossy(self.daemon.address, self.rng.random(),
                            LOSSES if has_losses else {"pass": 1})
-        self.gosts = [self.make_gost(node) for node in GOSTS
+        self.office = Office(self, self.token)
+        self.daemon.options["node_secret_grace"] = self.office.grace
+        self.synced = Synced(directory)
+        self.nodes, self.cumulative_nodes = set(), set()
+        self.modes = ("delta", "cumulative") if has_cumulative else ("delta",)
+        self.gosts = [self.make_gost(node, *GOSTS[node]) for node in GOSTS
                       if has_cumulative or GOSTS[node][0] == "delta"]
+        self.guest = None
 
     def make_disk(self):
         try:
@@ -99,21 +123,52 @@ class World:
         if self.disk:
             wrapper, data_dir = self.disk.wrapper, self.disk.path / "data"
             options["data_dir"] = data_dir
-        daemon = Daemon(self.directory / "tallyd", redis_url=self.redis.url, wrapper=wrapper,
-                        **options)
+        self.sockets = pathlib.Path(tempfile.mkdtemp(prefix="tallyd-"))  # its name is short
+        self.token = secrets.token_hex(16)
+        (self.sockets / "token").write_text(self.token)
+        (self.sockets / "token").chmod(0o600)
+        daemon = Site(self.directory / "tallyd", redis_url=self.redis.url, wrapper=wrapper,
+                      admin_socket=self.sockets / "admin",
+                      api_token_file=self.sockets / "token", **options)
+        daemon.admin_socket = self.sockets / "admin"
         if self.disk:
             daemon.data_dir = self.disk.outside / "data"
         self.say(f"tallyd with {options}")
         return daemon
 
-    def make_gost(self, node):
-        counters, services, more, is_lossy, (n_clients, n_busy) = GOSTS[node]
+    def make_gost(self, node, counters, services, more, is_lossy, load):
+        self.nodes.add(node)
+        if counters == "cumulative":
+            self.cumulative_nodes.add(node)
         address = self.lossy.address if is_lossy else self.daemon.address
         gost = Gost(address, node, services, counters, books=self.books, gate=self.gate,
                     seed=self.rng.random(), **{"timeout": 3, "period": 0.01, **more})
-        gost.usual_load = make_load(n_clients, n_busy)
+        gost.usual_load = make_load(*load)
         gost.load = gost.usual_load
+        gost.secret = None
+        gost.is_guest = False
+        gost.names_counters = more.get("names_counters", True)
         return gost
+
+    @contextlib.contextmanager
+    def without_commands(self):
+        self.office.pause()
+        try:
+            yield
+        finally:
+            self.office.go_on()
+
+    def replace_guest(self):
+        """Who was a guest until now has reported all that it had."""
+        if self.guest is not None:
+            self.drain(self.guest)
+            self.guest.kill()
+            self.gosts.remove(self.guest)
+        self.guest = self.make_gost(f"guest-{len(self.nodes)}", self.rng.choice(self.modes),
+                                    *GUEST, self.rng.random() < 0.5, GUEST_LOAD)
+        self.guest.is_guest = True
+        self.gosts.append(self.guest)
+        self.guest.start()
 
     def say(self, what):
         self.log.write(f"{time.time():.3f} {what}\n")
@@ -145,9 +200,11 @@ class World:
     def spawn(self):
         self.n_starts += 1
         self.was_paused = False
+        self.office.note_start()
         own = {"journal_fsync": self.rng.choice(("always", "everysec", "everysec", "no")),
                "sync_interval": self.rng.choice((100, 300, 1000, 3000))}
         self.daemon.options |= own
+        self.daemon.env = self.synced.begin(self.rng)
         self.say(f"start with {own}")
         self.daemon.spawn()
 
@@ -179,8 +236,11 @@ class World:
     # The GOSTs.
 
     def start_gosts(self):
+        self.office.enrol_first([gost for gost in self.gosts if gost.node in WITH_SECRET])
         for gost in self.gosts:
             gost.start()
+        self.replace_guest()
+        self.office.start()
 
     def known_batches(self):
         """Those of which something may still be in the journal."""
@@ -194,6 +254,7 @@ class World:
 
         def waiting():
             assert self.daemon.process.poll() is None, "tallyd ended by itself"
+            self.office.raise_failure()
             return [stream.name for stream, n in before.items() if stream.n_answered == n]
 
         with self.showing(waiting):
@@ -214,6 +275,7 @@ class World:
             gost.load = None
 
         def waiting():
+            self.office.raise_failure()
             return [gost.node for gost in gosts if not gost.is_drained()]
 
         with self.showing(waiting):
@@ -277,6 +339,7 @@ class World:
         self.daemon.force_sync()
 
     def close(self):
+        self.office.close()
         for gost in self.gosts:
             gost.kill()
         self.lossy.close()
@@ -286,6 +349,7 @@ class World:
         self.redis.close()
         if self.disk:
             self.disk.close()
+        shutil.rmtree(self.sockets)
         self.log.close()
 
     def remove(self):
@@ -295,3 +359,6 @@ class World:
         text = self.daemon.all_logs()
         for sign in CRASHES:
             assert sign not in text, f"{sign} in {self.daemon.stderr_path}"
+        told = set(re.findall(r"[\w-]{8,}", text)) & {
+            self.token, STRANGER, *self.office.made_secrets}
+        assert not told, f"{told} in {self.daemon.stderr_path}"

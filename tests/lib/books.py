@@ -2,7 +2,7 @@
 import collections
 import threading
 
-N_RECENT = 5000  # some seconds of a busy campaign
+N_RECENT = 20000  # many seconds of a busy campaign
 
 
 class Batch:

@@ -4,6 +4,7 @@ import struct
 
 SEGMENT_HEAD = struct.Struct("<8sQQQII")
 RECORD_HEAD = struct.Struct("<IIQQQQ16s")
+IS_COMMAND = 1 << 31
 
 Record = collections.namedtuple("Record", "path offset size seq synced_seq time_ms")
 
@@ -32,7 +33,7 @@ def records(data_dir):
         at = SEGMENT_HEAD.size
         while at + RECORD_HEAD.size <= len(data):
             length, _, seq, synced_seq, _, time_ms, _ = RECORD_HEAD.unpack_from(data, at)
-            size = RECORD_HEAD.size + length
+            size = RECORD_HEAD.size + (length & ~IS_COMMAND)
             if seq == 0 or at + size > len(data):
                 break
             found.append(Record(path, at, size, seq, synced_seq, time_ms))
