@@ -232,7 +232,7 @@ TEST(a_service_saturates_too)
 	struct cut *cut;
 
 	assert_int_equal(ledger_load_service(ledger, "n", KIND_HANDLER, "s", &last,
-				 "ready", &(struct epoch){0}),
+				 "ready", &(struct epoch){0}, 1),
 		0);
 	apply_one(ledger, "n", sample_traffic("s", "", 5, 5));
 	cut = ledger_cut(ledger);

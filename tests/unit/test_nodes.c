@@ -320,7 +320,7 @@ TEST(marks_that_were_forgotten_stay_so_over_a_checkpoint)
 	forget(ledger, EFFECT_FORGET_MARKS, "n");
 	cut = cut_of(ledger);
 	assert_int_equal(ledger_load_service(loaded, "n", KIND_HANDLER, "s",
-				 &cut->services[0].last, "", &cut->services[0].epoch),
+				 &cut->services[0].last, "", &cut->services[0].epoch, 1),
 		0);
 	assert_int_equal(ledger_load_series(loaded, "n", KIND_HANDLER, "s", "u",
 				 &cut->series[0].mark),
