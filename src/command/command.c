@@ -140,12 +140,19 @@ static int read_arguments(
 	return code;
 }
 
-/* What the record tells of the arguments: all but a secret. */
+/* What the record tells of the arguments: all but a secret. NULL: memory is short. */
 static char *print_arguments(cJSON *arguments)
 {
-	if (cJSON_HasObjectItem(arguments, "secret"))
-		(void)cJSON_ReplaceItemInObjectCaseSensitive(
-			arguments, "secret", cJSON_CreateString("***"));
+	cJSON *masked;
+
+	if (cJSON_GetObjectItemCaseSensitive(arguments, "secret") == NULL)
+		return print(arguments);
+	masked = cJSON_CreateString("***");
+	if (masked == NULL ||
+		!cJSON_ReplaceItemInObjectCaseSensitive(arguments, "secret", masked)) {
+		cJSON_Delete(masked);
+		return NULL;
+	}
 	return print(arguments);
 }
 
@@ -256,6 +263,8 @@ static int check_and_carry_out(struct commands *commands,
 		return code;
 	act.arguments = arguments;
 	code = request->verb->check(&act);
+	if (code == 0 && act.is_short)
+		code = err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
 	if (code == 0) {
 		(void)err_set(msg, 0, "%s", "");
 		code = carry_out(commands, request, &act, arguments, origin, waiting);
@@ -292,6 +301,18 @@ static int check_key(const char *key, struct errmsg *msg)
 	return 0;
 }
 
+/* NULL: this key is a new one. What is only not trimmed yet is forgotten all the same. */
+static const struct done_command *find_done(const struct commands *commands,
+	const struct command_request *request, uint64_t now_ms)
+{
+	const struct done_command *done = request->key[0] != '\0'
+		? ledger_find_command(
+			  commands->parts.ledger, request->actor, request->key)
+		: NULL;
+
+	return done != NULL && done->at_ms + COMMANDS_KEPT_MS >= now_ms ? done : NULL;
+}
+
 /* It was done before: as the first was answered. */
 static int repeat(struct commands *commands, const struct done_command *done,
 	const struct origin *origin, struct waiting *waiting, struct errmsg *msg)
@@ -311,7 +332,7 @@ static int repeat(struct commands *commands, const struct done_command *done,
 int commands_submit(struct commands *commands, const struct command_request *request,
 	command_done_cb on_done, void *arg, struct errmsg *ret_msg)
 {
-	const struct done_command *done;
+	const struct done_command *done = NULL;
 	struct origin origin = {.time_ms = clock_wall_ms()};
 	struct waiting *waiting = calloc(1, sizeof(*waiting));
 	int code = waiting == NULL ? ERR_NOMEM : 0;
@@ -326,10 +347,8 @@ int commands_submit(struct commands *commands, const struct command_request *req
 	waiting->arg = arg;
 	digest_of(request, origin.fingerprint);
 	code = check_key(request->key, ret_msg);
-	done = code == 0 && request->key[0] != '\0'
-		? ledger_find_command(
-			  commands->parts.ledger, request->actor, request->key)
-		: NULL;
+	if (code == 0)
+		done = find_done(commands, request, origin.time_ms);
 	if (done != NULL) {
 		code = repeat(commands, done, &origin, waiting, ret_msg);
 	} else if (code == 0) {
