@@ -410,7 +410,7 @@ def test_another_first_node_file_and_none(tallyd):
 
 # What a journal that cannot be written means for a command.
 
-def test_a_full_disk_refuses_a_command_and_leaves_its_key_free(tallyd, small_disk):
+def test_a_full_disk_refuses_a_command_and_leaves_its_key_free(small_disk, tallyd):
     disk = small_disk(4 << 20)
     daemon = on_disk(tallyd, disk, min_free_bytes=200000)
     admin = with_socket(daemon)
