@@ -6,7 +6,7 @@
 #include "base/json.h"
 
 /* Without its secret, of which is only told that it is there. The caller's; NULL if
- * memory is short, and what that was too short for is missing. */
+ * memory is short. */
 cJSON *node_to_json(const char *name, const struct node_kept *kept);
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/err.h"
 
 #include <cjson/cJSON.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 /*
@@ -22,8 +23,8 @@ int json_parse(const char *body, size_t len, cJSON **ret_document) MUST_CHECK;
 /* A member that is absent or null reads as absent, as Go's decoder has it. */
 const cJSON *json_member(const cJSON *object, const char *name);
 
-/* All digits of an integer. Short of memory, the object lacks it. */
-void json_add_u64(cJSON *object, const char *name, uint64_t value);
+/* All digits of an integer. False: short of memory, the object lacks it. */
+bool json_add_u64(cJSON *object, const char *name, uint64_t value);
 
 /* Up to three decimals, none if there are none. */
 void json_add_decimal(cJSON *object, const char *name, double value);

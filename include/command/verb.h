@@ -31,6 +31,7 @@ struct act {
 	unsigned status;       /* 200 unless it says otherwise */
 	cJSON *answer;         /* kept with the key: it holds no secret */
 	cJSON *answer_once;    /* what is said this once instead, or NULL */
+	bool is_short;         /* memory was too short for one of these */
 };
 
 struct verb {
@@ -68,7 +69,8 @@ int node_forget(struct act *act);
 int node_close(struct act *act);
 int node_open(struct act *act);
 
-/* What is shown of a node: without its secret. The caller's; NULL if memory is short. */
+/* What is shown of a node, whole and without its secret. The caller's; NULL if memory is
+ * short. */
 cJSON *node_to_json(const char *name, const struct node_kept *kept);
 
 #endif

@@ -14,18 +14,20 @@
 
 struct found {
 	char name[256], secret[256];
-	bool has_unknown;
+	bool is_wrong; /* a line that is neither of the two, or one of them again */
 };
 
 static int on_key(void *arg, const char *section, const char *name, const char *value)
 {
 	struct found *found = arg;
 	bool is_name = strcmp(name, "name") == 0;
+	char *into = is_name ? found->name : found->secret;
 
-	if (section[0] != '\0' || (!is_name && strcmp(name, "secret") != 0))
-		found->has_unknown = true;
+	if (section[0] != '\0' || (!is_name && strcmp(name, "secret") != 0) ||
+		into[0] != '\0')
+		found->is_wrong = true;
 	else
-		(void)snprintf(is_name ? found->name : found->secret, 256, "%s", value);
+		(void)snprintf(into, sizeof(found->name), "%s", value);
 	return 1;
 }
 
@@ -39,7 +41,7 @@ static int read_file(const char *path, struct found *ret_found, struct errmsg *m
 			strerror(errno));
 	line = ini_parse_file(stream, on_key, ret_found);
 	(void)fclose(stream); /* only read from */
-	if (line != 0 || ret_found->has_unknown || ret_found->name[0] == '\0' ||
+	if (line != 0 || ret_found->is_wrong || ret_found->name[0] == '\0' ||
 		ret_found->secret[0] == '\0')
 		return err_set(msg, ERR_CONFIG,
 			"first_node_file: %s: two lines are expected, `name = NAME` and "
@@ -50,7 +52,7 @@ static int read_file(const char *path, struct found *ret_found, struct errmsg *m
 
 int first_node_make(struct commands *commands, const char *path, struct errmsg *ret_msg)
 {
-	struct found found = {.has_unknown = false};
+	struct found found = {.is_wrong = false};
 	struct errmsg msg = {""};
 	int code = read_file(path, &found, ret_msg);
 

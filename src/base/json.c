@@ -74,12 +74,12 @@ const cJSON *json_member(const cJSON *object, const char *name)
 	return cJSON_IsNull(item) ? NULL : item;
 }
 
-void json_add_u64(cJSON *object, const char *name, uint64_t value)
+bool json_add_u64(cJSON *object, const char *name, uint64_t value)
 {
 	char text[24];
 
 	(void)snprintf(text, sizeof(text), "%" PRIu64, value);
-	(void)cJSON_AddRawToObject(object, name, text);
+	return cJSON_AddRawToObject(object, name, text) != NULL;
 }
 
 void json_add_decimal(cJSON *object, const char *name, double value)

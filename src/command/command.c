@@ -141,13 +141,18 @@ static int read_arguments(
 	return code;
 }
 
-/* What the record tells of the arguments: all but a secret. */
+/* What the record tells of the arguments: all but a secret. NULL: memory is short. */
 static char *print_arguments(cJSON *arguments)
 {
-	if (cJSON_GetObjectItemCaseSensitive(arguments, "secret") != NULL) {
-		cJSON_DeleteItemFromObjectCaseSensitive(arguments, "secret");
-		if (cJSON_AddStringToObject(arguments, "secret", "***") == NULL)
-			return NULL;
+	cJSON *masked;
+
+	if (cJSON_GetObjectItemCaseSensitive(arguments, "secret") == NULL)
+		return print(arguments);
+	masked = cJSON_CreateString("***");
+	if (masked == NULL ||
+		!cJSON_ReplaceItemInObjectCaseSensitive(arguments, "secret", masked)) {
+		cJSON_Delete(masked);
+		return NULL;
 	}
 	return print(arguments);
 }
@@ -258,7 +263,7 @@ static int check_and_carry_out(struct commands *commands,
 		return code;
 	act.arguments = arguments;
 	code = request->verb->check(&act);
-	if (code == 0 && act.answer == NULL)
+	if (code == 0 && act.is_short)
 		code = err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
 	if (code == 0) {
 		(void)err_set(msg, 0, "%s", "");

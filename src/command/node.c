@@ -10,6 +10,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Takes it; NULL unless it is whole. */
+static cJSON *if_whole(cJSON *object, bool is_whole)
+{
+	if (is_whole)
+		return object;
+	cJSON_Delete(object);
+	return NULL;
+}
+
+/* Notes if memory was too short for it. */
+static cJSON *whole(struct act *act, cJSON *json)
+{
+	if (json == NULL)
+		act->is_short = true;
+	return json;
+}
+
 /* A name stands in a path, and before the colon of a credential. */
 static int check_name(struct act *act, const char *name)
 {
@@ -89,10 +106,12 @@ static void put_escaped(char **at, const char *text)
 	}
 }
 
-/* The lines of GOST's configuration; `secret` NULL: a place for it. */
-static void add_gost(cJSON *answer, const struct act *act, const char *name,
-	const struct node_kept *kept, const char *secret)
+/* The lines of GOST's configuration; `secret` NULL: a place for it. Whether GOST resets
+ * its counters has to be what the node's are taken for. */
+static bool add_gost(cJSON *answer, const struct act *act, const char *name,
+	enum node_counters counters, const char *secret)
 {
+	bool resets = counters != NODE_COUNTERS_CUMULATIVE;
 	char user[3 * (NAME_MAX_BYTES + NODE_MAX_SECRET_BYTES) + 8], *at = user;
 	char text[2048];
 
@@ -112,11 +131,9 @@ static void add_gost(cJSON *answer, const struct act *act, const char *name,
 		"    type: http\n"
 		"    addr: http://%s@%s/observer\n"
 		"    timeout: 2s\n",
-		kept->counters == NODE_COUNTERS_CUMULATIVE
-			? "no observer.resetTraffic"
-			: "observer.resetTraffic: true",
-		user, act->observer_host);
-	(void)cJSON_AddStringToObject(answer, "gost", text);
+		resets ? "observer.resetTraffic: true" : "no observer.resetTraffic", user,
+		act->observer_host);
+	return cJSON_AddStringToObject(answer, "gost", text) != NULL;
 }
 
 static cJSON *secret_answer(const struct act *act, const char *name,
@@ -124,22 +141,23 @@ static cJSON *secret_answer(const struct act *act, const char *name,
 {
 	cJSON *answer = cJSON_CreateObject();
 
-	(void)cJSON_AddStringToObject(answer, "name", name);
-	if (secret != NULL)
-		(void)cJSON_AddStringToObject(answer, "secret", secret);
-	else
-		(void)cJSON_AddNullToObject(answer, "secret");
-	add_gost(answer, act, name, kept, secret);
-	if (kept->old_until_ms != 0)
-		json_add_u64(answer, "oldSecretUntil", kept->old_until_ms);
-	return answer;
+	return if_whole(answer,
+		cJSON_AddStringToObject(answer, "name", name) != NULL &&
+			(secret != NULL ? cJSON_AddStringToObject(
+						  answer, "secret", secret)
+					: cJSON_AddNullToObject(answer, "secret")) !=
+				NULL &&
+			add_gost(answer, act, name, kept->counters, secret) &&
+			(kept->old_until_ms == 0 ||
+				json_add_u64(
+					answer, "oldSecretUntil", kept->old_until_ms)));
 }
 
 static void answer_with_secret(struct act *act, const char *name,
 	const struct node_kept *kept, const char *secret)
 {
-	act->answer = secret_answer(act, name, kept, NULL);
-	act->answer_once = secret_answer(act, name, kept, secret);
+	act->answer = whole(act, secret_answer(act, name, kept, NULL));
+	act->answer_once = whole(act, secret_answer(act, name, kept, secret));
 }
 
 /* The node as it is to be; the audit shows it before and after. */
@@ -148,8 +166,8 @@ static void set_node(struct act *act, const char *name, const struct node *befor
 {
 	act_effect(act, EFFECT_NODE, name)->kept = *kept;
 	if (before != NULL)
-		act->before = node_to_json(name, &before->kept);
-	act->after = node_to_json(name, kept);
+		act->before = whole(act, node_to_json(name, &before->kept));
+	act->after = whole(act, node_to_json(name, kept));
 }
 
 /* A deleted node that is made again goes on, with its marks and what they are of;
@@ -251,7 +269,7 @@ int node_set(struct act *act)
 			"nothing is to be changed: counters, enabled or note is "
 			"expected");
 	set_node(act, act->subject, before, &kept);
-	act->answer = node_to_json(act->subject, &kept);
+	act->answer = whole(act, node_to_json(act->subject, &kept));
 	return 0;
 }
 
@@ -294,12 +312,11 @@ int node_delete(struct act *act)
 		return err_set(act->msg, ERR_NOT_FOUND,
 			"there is no node %s, and none of that name has reported",
 			act->subject);
-	if (before != NULL) {
-		if (before->kept.deleted_ms != 0)
-			return err_set(act->msg, ERR_CONFLICT,
-				"the node %s is deleted already", act->subject);
+	if (before != NULL && before->kept.deleted_ms != 0)
+		return err_set(act->msg, ERR_CONFLICT, "the node %s is deleted already",
+			act->subject);
+	if (before != NULL && !is_fresh) /* else nothing is left of it */
 		kept = before->kept;
-	}
 	kept.deleted_ms = act->now_ms;
 	kept.has_secret = false;
 	kept.old_until_ms = 0;
@@ -308,7 +325,7 @@ int node_delete(struct act *act)
 	set_node(act, act->subject, before, &kept);
 	if (is_fresh)
 		(void)act_effect(act, EFFECT_FORGET_MARKS, act->subject);
-	act->answer = node_to_json(act->subject, &kept);
+	act->answer = whole(act, node_to_json(act->subject, &kept));
 	return 0;
 }
 
@@ -321,8 +338,8 @@ int node_forget(struct act *act)
 		return err_set(
 			act->msg, ERR_NOT_FOUND, "there is no node %s", act->subject);
 	(void)act_effect(act, EFFECT_FORGET_NODE, act->subject);
-	act->before = node_to_json(act->subject, &before->kept);
-	act->answer = cJSON_CreateObject();
+	act->before = whole(act, node_to_json(act->subject, &before->kept));
+	act->answer = whole(act, cJSON_CreateObject());
 	return 0;
 }
 
@@ -333,8 +350,9 @@ static int set_open(struct act *act, bool is_open)
 	act_effect(act, EFFECT_OPEN, "")->is_open = is_open;
 	for (size_t i = 0; i < 3; i++) {
 		*shown[i] = cJSON_CreateObject();
-		(void)cJSON_AddBoolToObject(*shown[i], "open",
-			i == 0 ? ledger_is_open(act->ledger) : is_open);
+		if (cJSON_AddBoolToObject(*shown[i], "open",
+			    i == 0 ? ledger_is_open(act->ledger) : is_open) == NULL)
+			act->is_short = true;
 	}
 	return 0;
 }

@@ -4,8 +4,10 @@ import os
 
 import pytest
 
+from admin import credential, with_socket
 from tallyd import report, run_tool
 from test_kill_points import LAST_POINT, die_at
+from test_repeats import lose_answer
 
 POINTS = int(os.environ.get("MARK_POINTS", 12))
 
@@ -201,19 +203,45 @@ def cumulative(i):
 
 # --forget-node
 
-def test_a_forgotten_node_counts_in_full_and_keeps_its_totals(tallyd):
-    daemon = tallyd().start()
-    send(daemon, stats("alice", 100), stats("bob", 1))
+def test_a_forgotten_node_is_refused_and_goes_on_when_it_is_made_again(tallyd):
+    daemon = tallyd()
+    admin = with_socket(daemon)
+    daemon.start()
+    kept = report(stats("bob", 7, total_conns=3))
+    send(daemon, stats("alice", 100))
     send(daemon, stats("alice", 100), node="other")
+    lose_answer(daemon, kept, "?node=n&counters=cumulative")
     daemon.kill()
     done = daemon.run("--forget-node", "n")
     assert done.returncode == 0, done
-    assert "node forgotten" in done.stderr
+    assert "node deleted" in done.stderr
+    assert daemon.sql("select actor, verb, subject from audit") == [
+        ("command line", "node.delete", "n")]
+    assert daemon.sql("select count(*) from open_reports where node = 'n'") == [(1,)]
     daemon.start()
-    send(daemon, stats("alice", 120))
+    for query in ("?node=n", "?node=n&counters=cumulative"):
+        assert daemon.post("/observer" + query, kept).status in (401, 403)
     send(daemon, stats("alice", 120), node="other")
-    assert booked(daemon) == (100 + 120 + 120, 0)
-    assert booked(daemon, "bob") == (1, 0)
+    admin.create("n", counters="cumulative", secret="s")
+    for body in (kept, report(stats("alice", 120))):
+        assert daemon.request("POST", "/observer", body, credential("n", "s")).status == 200
+    assert (admin.used("alice"), admin.used("bob")) == (120 + 120, 7)
+
+
+def test_a_forgotten_node_that_is_made_anew_counts_in_full(tallyd):
+    daemon = tallyd()
+    admin = with_socket(daemon)
+    daemon.start()
+    send(daemon, stats("alice", 100), stats("bob", 1))
+    daemon.kill()
+    assert daemon.run("--forget-node=n").returncode == 0
+    again = daemon.run("--forget-node=n")
+    assert again.returncode == 64 and "deleted already" in again.stderr, again
+    daemon.start()
+    admin.create("n", counters="cumulative", secret="s", fresh=True)
+    body = report(stats("alice", 120))
+    assert daemon.request("POST", "/observer", body, credential("n", "s")).status == 200
+    assert (admin.used("alice"), admin.used("bob")) == (100 + 120, 1)
 
 
 def test_a_node_that_nobody_knows_cannot_be_forgotten(tallyd, tmp_path):
@@ -222,7 +250,7 @@ def test_a_node_that_nobody_knows_cannot_be_forgotten(tallyd, tmp_path):
     assert daemon.run("--forget-node=n").returncode == 75  # it is running
     daemon.stop()
     done = daemon.run("--forget-node=m")
-    assert done.returncode == 64 and "`m`" in done.stderr, done
+    assert done.returncode == 64 and "no node m" in done.stderr, done
     assert run_tool("--forget-node").returncode == 64
     nowhere = run_tool("--forget-node=n", f"--data-dir={tmp_path / 'typo'}")
     assert nowhere.returncode == 74 and not (tmp_path / "typo").exists()

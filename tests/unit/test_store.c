@@ -1493,6 +1493,102 @@ TEST(of_rejects_the_newest_are_kept_and_never_more_than_the_bound)
 	end(&f);
 }
 
+static void do_key(struct fixture *f, const char *key, uint64_t time_ms)
+{
+	struct command command = sample_command("v", key, "n", NULL, 0);
+
+	sample_do(f->ledger, &command, time_ms);
+}
+
+TEST(of_commands_those_of_seven_days_are_kept_and_all_of_audit)
+{
+	struct fixture f;
+
+	begin(&f, 10);
+	do_key(&f, "old", 1000);
+	do_key(&f, "just", 2000);
+	commit(&f);
+	do_key(&f, "new", 2000 + COMMANDS_KEPT_MS);
+	commit(&f);
+	assert_int_equal(number(&f, "SELECT count(*) FROM commands"), 2);
+	assert_int_equal(number(&f, "SELECT count(*) FROM commands WHERE key='old'"), 0);
+	assert_int_equal(number(&f, "SELECT count(*) FROM audit"), 3);
+	reopen(&f);
+	assert_null(ledger_find_command(f.ledger, "uid:7", "old"));
+	assert_non_null(ledger_find_command(f.ledger, "uid:7", "just"));
+	assert_int_equal(ledger_find_command(f.ledger, "uid:7", "new")->seq, 3);
+	end(&f);
+}
+
+TEST(of_commands_the_last_hundred_thousand_are_kept)
+{
+	struct fixture f;
+
+	begin(&f, 10);
+	sql(&f,
+		"PRAGMA synchronous=OFF; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL "
+		"SELECT "
+		"i+1 FROM n WHERE i<100002) INSERT INTO commands SELECT 'uid:7', 'key "
+		"'||i, "
+		"x'000102030405060708090a0b0c0d0e0f', 200, '{}', 1000, i FROM n;"
+		"UPDATE meta SET value='100002' WHERE key='applied_seq'");
+	reopen(&f);
+	do_key(&f, "last", 1000);
+	commit(&f);
+	assert_int_equal(number(&f, "SELECT count(*) FROM commands"), COMMANDS_KEPT);
+	assert_int_equal(number(&f, "SELECT min(seq) FROM commands"), 4);
+	assert_int_equal(number(&f, "SELECT max(seq) FROM commands"), 100003);
+	/* And memory has the same. */
+	assert_null(ledger_find_command(f.ledger, "uid:7", "key 3"));
+	assert_non_null(ledger_find_command(f.ledger, "uid:7", "key 4"));
+	end(&f);
+}
+
+TEST(a_users_life_is_that_of_its_first_row_whatever_comes_later)
+{
+	struct fixture f;
+
+	begin(&f, 10);
+	do_key(&f, "k", 1000);
+	sample_book(f.ledger, "u", 1, 1);
+	commit(&f);
+	assert_int_equal(number(&f, "SELECT life FROM users"), 2);
+	sample_book(f.ledger, "u", 1, 1);
+	commit(&f);
+	sql(&f, "UPDATE users SET life=7");
+	reopen(&f);
+	assert_int_equal(ledger_find_user(f.ledger, "u")->life, 7);
+	sample_book(f.ledger, "u", 1, 1);
+	commit(&f);
+	assert_int_equal(number(&f, "SELECT life FROM users"), 7);
+	assert_int_equal(sum_of_used(&f), 6);
+	end(&f);
+}
+
+TEST(rows_of_nodes_and_commands_that_are_none_of_ours_do_no_harm)
+{
+	struct fixture f;
+
+	begin(&f, 10);
+	sql(&f,
+		"INSERT INTO nodes VALUES('a', 1, NULL, NULL, x'00', x'0011', 5, 1, 0),"
+		"  ('b', 7, 'delta', printf('%.*c', 400, 'n'), NULL, zeroblob(32), 9, "
+		"-1, 0);"
+		"INSERT INTO commands VALUES('u', 'k', x'00', 200, '{}', 1, 1);"
+		"INSERT INTO meta VALUES('nodes', 'ajar')");
+	reopen(&f);
+	assert_false(ledger_find_node(f.ledger, "a")->kept.has_secret);
+	assert_int_equal(ledger_find_node(f.ledger, "a")->kept.old_until_ms, 0);
+	assert_int_equal(
+		strlen(ledger_find_node(f.ledger, "b")->kept.note), NODE_NOTE_BYTES - 1);
+	assert_true(ledger_find_node(f.ledger, "b")->kept.is_enabled);
+	assert_int_equal(ledger_find_node(f.ledger, "b")->kept.created_ms, 0);
+	assert_int_equal(ledger_n_secrets(f.ledger), 0);
+	assert_null(ledger_find_command(f.ledger, "u", "k"));
+	assert_true(ledger_is_open(f.ledger));
+	end(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1551,6 +1647,13 @@ int main(void)
 		cmocka_unit_test(a_file_or_folder_that_cannot_be_written_is_refused),
 		cmocka_unit_test(
 			of_rejects_the_newest_are_kept_and_never_more_than_the_bound),
+		cmocka_unit_test(
+			of_commands_those_of_seven_days_are_kept_and_all_of_audit),
+		cmocka_unit_test(of_commands_the_last_hundred_thousand_are_kept),
+		cmocka_unit_test(
+			a_users_life_is_that_of_its_first_row_whatever_comes_later),
+		cmocka_unit_test(
+			rows_of_nodes_and_commands_that_are_none_of_ours_do_no_harm),
 	};
 
 	return RUN_TESTS(tests);
