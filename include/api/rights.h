@@ -21,6 +21,7 @@ struct rights_config {
 	const char *listen, *hostnames; /* comma lists */
 	const char *api_token, *read_token;
 	bool allow_anonymous;
+	bool is_redis_bare; /* it is reached by TCP and without a password */
 };
 
 struct token {
@@ -32,7 +33,7 @@ struct rights {
 	const struct ledger *ledger;
 	const char *listen, *hostnames;
 	struct token api, read;
-	bool allow_anonymous;
+	bool allow_anonymous, is_redis_bare;
 };
 
 /* Takes over options, at the start and when they change. */
@@ -62,7 +63,7 @@ int rights_decide(const struct rights *rights, const struct http_facts *facts,
 bool rights_is_free(const struct rights *rights);
 
 /* What an operator should know of it; the number of sentences, all constant. */
-#define RIGHTS_MAX_WARNINGS 2
+#define RIGHTS_MAX_WARNINGS 3
 size_t rights_warnings(
 	const struct rights *rights, const char *ret_warnings[RIGHTS_MAX_WARNINGS]);
 

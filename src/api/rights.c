@@ -33,7 +33,8 @@ void rights_configure(struct rights *rights, const struct ledger *ledger,
 	*rights = (struct rights){.ledger = ledger,
 		.listen = config->listen,
 		.hostnames = config->hostnames,
-		.allow_anonymous = config->allow_anonymous};
+		.allow_anonymous = config->allow_anonymous,
+		.is_redis_bare = config->is_redis_bare};
 	set_token(&rights->api, config->api_token);
 	set_token(&rights->read, config->read_token);
 }
@@ -49,8 +50,13 @@ size_t rights_warnings(
 {
 	size_t n = 0;
 
+	if (rights->is_redis_bare)
+		ret_warnings[n++] =
+			"Redis is reached without a password: a proxy's customers reach "
+			"it, too, and can read and change what panels see; set "
+			"requirepass in Redis and the password in redis_url";
 	if (!ledger_is_open(rights->ledger))
-		return 0;
+		return n;
 	if (ledger_n_secrets(rights->ledger) > 0)
 		ret_warnings[n++] =
 			"names without a secret may still report, and a proxy's "

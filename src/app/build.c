@@ -232,6 +232,7 @@ void app_configure_rights(struct app *app)
 		.hostnames = config->hostnames,
 		.api_token = config->resolved.api_token,
 		.read_token = config->resolved.read_token,
+		.is_redis_bare = app->redis.host != NULL && app->redis.password == NULL,
 		.allow_anonymous = config->allow_anonymous != 0};
 
 	rights_configure(&app->api.rights, app->ledger, &rights);

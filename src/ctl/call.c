@@ -178,8 +178,9 @@ static int explain_connect(const struct call *call, struct errmsg *ret_msg)
 			call->error);
 	if (number == EACCES || number == EPERM)
 		return err_set(ret_msg, EXIT_NO_RIGHT,
-			"you have no right to use %s; root and the group of that socket "
-			"have it, most likely tallyd-admin",
+			"you have no right to use %s: that is for root and the group "
+			"tallyd-admin; to look, members of tallyd-read use --socket "
+			"/run/tallyd/read.sock",
 			socket);
 	return err_set(ret_msg, EXIT_UNREACHABLE,
 		"cannot reach tallyd at %s: %s; is it running, and is this its "

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <termios.h>
 #include <unistd.h>
 
 #define SECRET_BYTES 1024
@@ -132,6 +133,27 @@ static void add_reason(cJSON *body, const struct ctl *ctl)
 	add_text(body, "reason", args_value(ctl->args, "reason"));
 }
 
+/* On a terminal it is asked for, and not shown while it is typed. */
+static void read_secret_line(char line[SECRET_BYTES])
+{
+	struct termios shown, hidden;
+	bool is_hidden = isatty(STDIN_FILENO) && tcgetattr(STDIN_FILENO, &shown) == 0;
+
+	if (isatty(STDIN_FILENO))
+		(void)fputs("The secret, then Enter: ", stderr);
+	if (is_hidden) {
+		hidden = shown;
+		hidden.c_lflag &= ~(tcflag_t)ECHO;
+		(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &hidden);
+	}
+	if (fgets(line, SECRET_BYTES, stdin) == NULL)
+		line[0] = '\0'; /* refused as empty */
+	if (is_hidden) {
+		(void)tcsetattr(STDIN_FILENO, TCSAFLUSH, &shown);
+		(void)fputc('\n', stderr);
+	}
+}
+
 /* 0 without --secret-stdin too. A command line would show it to others. */
 static int add_secret(cJSON *body, const struct ctl *ctl)
 {
@@ -139,10 +161,7 @@ static int add_secret(cJSON *body, const struct ctl *ctl)
 
 	if (!args_has(ctl->args, "secret-stdin"))
 		return 0;
-	if (isatty(STDIN_FILENO))
-		(void)fputs("The secret, then Enter: ", stderr);
-	if (fgets(line, sizeof(line), stdin) == NULL)
-		line[0] = '\0'; /* refused as empty */
+	read_secret_line(line);
 	if (strlen(line) == sizeof(line) - 1)
 		return ctl_fail(EXIT_USAGE, "the secret is too long");
 	line[strcspn(line, "\r\n")] = '\0';
