@@ -1525,8 +1525,11 @@ TEST(of_commands_the_last_hundred_thousand_are_kept)
 	struct fixture f;
 
 	begin(&f, 10);
-	sql(&f, "PRAGMA synchronous=OFF; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT "
-		"i+1 FROM n WHERE i<100002) INSERT INTO commands SELECT 'uid:7', 'key '||i, "
+	sql(&f,
+		"PRAGMA synchronous=OFF; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL "
+		"SELECT "
+		"i+1 FROM n WHERE i<100002) INSERT INTO commands SELECT 'uid:7', 'key "
+		"'||i, "
 		"x'000102030405060708090a0b0c0d0e0f', 200, '{}', 1000, i FROM n;"
 		"UPDATE meta SET value='100002' WHERE key='applied_seq'");
 	reopen(&f);
@@ -1550,9 +1553,9 @@ TEST(a_users_life_is_that_of_its_first_row_whatever_comes_later)
 	sample_book(f.ledger, "u", 1, 1);
 	commit(&f);
 	assert_int_equal(number(&f, "SELECT life FROM users"), 2);
+	sql(&f, "UPDATE users SET life=7"); /* so that it would be seen */
 	sample_book(f.ledger, "u", 1, 1);
 	commit(&f);
-	sql(&f, "UPDATE users SET life=7");
 	reopen(&f);
 	assert_int_equal(ledger_find_user(f.ledger, "u")->life, 7);
 	sample_book(f.ledger, "u", 1, 1);
@@ -1562,20 +1565,82 @@ TEST(a_users_life_is_that_of_its_first_row_whatever_comes_later)
 	end(&f);
 }
 
+static void expect_rows(const struct fixture *f, const char *query, const char *rows)
+{
+	char *found = sample_rows(f->path, query);
+
+	assert_string_equal(found, rows);
+	free(found);
+}
+
+static void do_effect(struct fixture *f, const char *key, struct effect effect)
+{
+	struct command command = sample_command("verb", key, "subject", &effect, 1);
+
+	sample_do(f->ledger, &command, 1234);
+	commit(f);
+}
+
+TEST(what_a_command_changed_is_written_replaced_removed_and_loaded)
+{
+	static const char nodes[] =
+		"SELECT name, enabled, counters, note, substr(hex(secret_hash), 1, 4), "
+		"substr(hex(old_secret_hash), 1, 4), old_secret_until, created_at, "
+		"deleted_at FROM nodes";
+	static const char open[] = "SELECT value FROM meta WHERE key='nodes'";
+	struct effect node = {.kind = EFFECT_NODE, .node = "n", .kept = sample_node(1)};
+	struct effect gate = {.kind = EFFECT_OPEN, .node = "", .is_open = false};
+	struct fixture f;
+
+	begin(&f, 10);
+	expect_rows(&f, open, "");
+	do_effect(&f, "k", node);
+	expect_rows(&f, nodes, "n|0|delta|note 1|0202|6666|5001|1001|0|\n");
+	expect_rows(&f, "SELECT * FROM audit",
+		"1|1234|uid:7|verb|subject|(null)|{\"a\":1}|because|k|\n");
+	expect_rows(&f,
+		"SELECT actor, key, hex(digest), status, answer, at, seq FROM commands",
+		"uid:7|k|62626262626262626262626262626262|201|{\"ok\":true}|1234|1|\n");
+	node.kept =
+		(struct node_kept){.is_enabled = true, .created_ms = 5, .deleted_ms = 6};
+	do_effect(&f, "", node);
+	expect_rows(&f, nodes, "n|1|(null)|(null)|||0|5|6|\n");
+	reopen(&f);
+	assert_int_equal(ledger_find_node(f.ledger, "n")->kept.deleted_ms, 6);
+	do_effect(&f, "", gate);
+	expect_rows(&f, open, "closed|\n");
+	reopen(&f);
+	assert_false(ledger_is_open(f.ledger));
+	gate.is_open = true;
+	do_effect(&f, "", gate);
+	expect_rows(&f, open, "open|\n");
+	do_effect(&f, "", (struct effect){.kind = EFFECT_FORGET_NODE, .node = "n"});
+	expect_rows(&f, nodes, "");
+	assert_int_equal(number(&f, "SELECT count(*) FROM audit"), 5);
+	assert_int_equal(number(&f, "SELECT count(*) FROM commands"), 1);
+	reopen(&f);
+	assert_null(ledger_find_node(f.ledger, "n"));
+	assert_true(ledger_is_open(f.ledger));
+	assert_int_equal(ledger_find_command(f.ledger, "uid:7", "k")->status, 201);
+	end(&f);
+}
+
 TEST(rows_of_nodes_and_commands_that_are_none_of_ours_do_no_harm)
 {
 	struct fixture f;
 
 	begin(&f, 10);
-	sql(&f, "INSERT INTO nodes VALUES('a', 1, NULL, NULL, x'00', x'0011', 5, 1, 0),"
-		"  ('b', 7, 'delta', printf('%.*c', 400, 'n'), NULL, zeroblob(32), 9, -1, 0);"
+	sql(&f,
+		"INSERT INTO nodes VALUES('a', 1, NULL, NULL, x'00', x'0011', 5, 1, 0),"
+		"  ('b', 7, 'delta', printf('%.*c', 400, 'n'), NULL, zeroblob(32), 9, "
+		"-1, 0);"
 		"INSERT INTO commands VALUES('u', 'k', x'00', 200, '{}', 1, 1);"
 		"INSERT INTO meta VALUES('nodes', 'ajar')");
 	reopen(&f);
 	assert_false(ledger_find_node(f.ledger, "a")->kept.has_secret);
 	assert_int_equal(ledger_find_node(f.ledger, "a")->kept.old_until_ms, 0);
-	assert_int_equal(strlen(ledger_find_node(f.ledger, "b")->kept.note),
-		NODE_NOTE_BYTES - 1);
+	assert_int_equal(
+		strlen(ledger_find_node(f.ledger, "b")->kept.note), NODE_NOTE_BYTES - 1);
 	assert_true(ledger_find_node(f.ledger, "b")->kept.is_enabled);
 	assert_int_equal(ledger_find_node(f.ledger, "b")->kept.created_ms, 0);
 	assert_int_equal(ledger_n_secrets(f.ledger), 0);
@@ -1642,6 +1707,8 @@ int main(void)
 		cmocka_unit_test(a_file_or_folder_that_cannot_be_written_is_refused),
 		cmocka_unit_test(
 			of_rejects_the_newest_are_kept_and_never_more_than_the_bound),
+		cmocka_unit_test(
+			what_a_command_changed_is_written_replaced_removed_and_loaded),
 		cmocka_unit_test(
 			of_commands_those_of_seven_days_are_kept_and_all_of_audit),
 		cmocka_unit_test(of_commands_the_last_hundred_thousand_are_kept),
