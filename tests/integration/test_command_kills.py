@@ -11,7 +11,7 @@ from seed import SEED
 from tallyd import report, stats
 from test_kill_points import start_or_die
 
-LAST_POINT = 120  # at the latest there, the commands below are all answered
+LAST_POINT = 160  # at the latest there, the commands below are all answered
 POINTS = int(os.environ.get("COMMAND_POINTS", 4))  # 0: all there are, see the last one
 
 # What is asked for, each with its own number as its key. A report counts 10 bytes, and is no

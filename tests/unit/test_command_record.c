@@ -232,6 +232,9 @@ TEST(what_no_tallyd_of_this_version_has_written_is_corrupt)
 	struct command command = sample_command("node.open", "", "", &effect, 1);
 	struct effect node = {.kind = EFFECT_NODE, .node = "n"};
 	struct command with_node = sample_command("node.set", "", "n", &node, 1);
+	struct effect two[] = {{.kind = EFFECT_FORGET_MARKS, .node = ""},
+		{.kind = EFFECT_NODE, .node = "n"}};
+	struct command with_two = sample_command("node.set", "", "n", two, 2);
 	struct buf buf = {0};
 	size_t at;
 
@@ -253,6 +256,16 @@ TEST(what_no_tallyd_of_this_version_has_written_is_corrupt)
 	assert_int_equal(decode_copy(buf.data, buf.len), ERR_JOURNAL_CORRUPT);
 	buf.data[at - 1] = 0x7f;
 	assert_int_equal(decode_copy(buf.data, buf.len), ERR_JOURNAL_CORRUPT);
+	buf_done(&buf);
+	/* One that is not known, in front of one that is. */
+	encode(&with_two, &buf);
+	at = buf.len - 13;
+	assert_int_equal(buf.data[at - 1], 2);
+	assert_int_equal(buf.data[at], EFFECT_FORGET_MARKS);
+	assert_int_equal(decode_copy(buf.data, buf.len), 0);
+	memmove(buf.data + at + 1, buf.data + at + 3, buf.len - at - 3);
+	buf.data[at] = 77;
+	assert_int_equal(decode_copy(buf.data, buf.len - 2), ERR_JOURNAL_CORRUPT);
 	buf_done(&buf);
 	encode(&with_node, &buf);
 	/* kind, name, flags, counters, created, deleted, note */

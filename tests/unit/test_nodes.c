@@ -104,6 +104,10 @@ TEST(a_node_is_as_the_last_command_says_and_nodes_and_secrets_are_counted)
 	assert_null(ledger_next_node(ledger, ledger_find_node(ledger, "m")));
 	set_node(ledger, "m", without);
 	assert_int_equal(ledger_n_secrets(ledger), 0);
+	set_node(ledger, "m", sample_node(2));
+	forget(ledger, EFFECT_FORGET_NODE, "m"); /* with its secret */
+	assert_int_equal(ledger_n_nodes(ledger), 0);
+	assert_int_equal(ledger_n_secrets(ledger), 0);
 	ledger_free(ledger);
 }
 
@@ -419,6 +423,20 @@ TEST(the_audit_of_a_failed_cut_goes_back_in_front_and_that_of_a_committed_one_ne
 	ledger_free(ledger);
 }
 
+TEST(a_command_that_changes_no_row_is_dirty_for_its_audit)
+{
+	struct ledger *ledger = new_ledger();
+	struct cut *cut;
+
+	forget(ledger, EFFECT_FORGET_MARKS, "never");
+	assert_true(ledger_is_dirty(ledger));
+	cut = cut_of(ledger);
+	expect_audit(cut, 1, 1);
+	ledger_cut_committed(ledger, cut);
+	assert_false(ledger_is_dirty(ledger));
+	ledger_free(ledger);
+}
+
 TEST(a_row_of_audit_has_every_text_and_outlives_the_command)
 {
 	struct ledger *ledger = new_ledger();
@@ -696,6 +714,7 @@ int main(void)
 			a_node_that_is_made_again_before_its_going_was_written_does_not_go),
 		cmocka_unit_test(
 			the_audit_of_a_failed_cut_goes_back_in_front_and_that_of_a_committed_one_never),
+		cmocka_unit_test(a_command_that_changes_no_row_is_dirty_for_its_audit),
 		cmocka_unit_test(a_row_of_audit_has_every_text_and_outlives_the_command),
 		cmocka_unit_test(
 			short_memory_while_cutting_moves_nothing_of_nodes_and_commands),

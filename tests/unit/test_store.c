@@ -1553,15 +1553,75 @@ TEST(a_users_life_is_that_of_its_first_row_whatever_comes_later)
 	sample_book(f.ledger, "u", 1, 1);
 	commit(&f);
 	assert_int_equal(number(&f, "SELECT life FROM users"), 2);
+	sql(&f, "UPDATE users SET life=7"); /* so that it would be seen */
 	sample_book(f.ledger, "u", 1, 1);
 	commit(&f);
-	sql(&f, "UPDATE users SET life=7");
 	reopen(&f);
 	assert_int_equal(ledger_find_user(f.ledger, "u")->life, 7);
 	sample_book(f.ledger, "u", 1, 1);
 	commit(&f);
 	assert_int_equal(number(&f, "SELECT life FROM users"), 7);
 	assert_int_equal(sum_of_used(&f), 6);
+	end(&f);
+}
+
+static void expect_rows(const struct fixture *f, const char *query, const char *rows)
+{
+	char *found = sample_rows(f->path, query);
+
+	assert_string_equal(found, rows);
+	free(found);
+}
+
+static void do_effect(struct fixture *f, const char *key, struct effect effect)
+{
+	struct command command = sample_command("verb", key, "subject", &effect, 1);
+
+	sample_do(f->ledger, &command, 1234);
+	commit(f);
+}
+
+TEST(what_a_command_changed_is_written_replaced_removed_and_loaded)
+{
+	static const char nodes[] =
+		"SELECT name, enabled, counters, note, substr(hex(secret_hash), 1, 4), "
+		"substr(hex(old_secret_hash), 1, 4), old_secret_until, created_at, "
+		"deleted_at FROM nodes";
+	static const char open[] = "SELECT value FROM meta WHERE key='nodes'";
+	struct effect node = {.kind = EFFECT_NODE, .node = "n", .kept = sample_node(1)};
+	struct effect gate = {.kind = EFFECT_OPEN, .node = "", .is_open = false};
+	struct fixture f;
+
+	begin(&f, 10);
+	expect_rows(&f, open, "");
+	do_effect(&f, "k", node);
+	expect_rows(&f, nodes, "n|0|delta|note 1|0202|6666|5001|1001|0|\n");
+	expect_rows(&f, "SELECT * FROM audit",
+		"1|1234|uid:7|verb|subject|(null)|{\"a\":1}|because|k|\n");
+	expect_rows(&f,
+		"SELECT actor, key, hex(digest), status, answer, at, seq FROM commands",
+		"uid:7|k|62626262626262626262626262626262|201|{\"ok\":true}|1234|1|\n");
+	node.kept =
+		(struct node_kept){.is_enabled = true, .created_ms = 5, .deleted_ms = 6};
+	do_effect(&f, "", node);
+	expect_rows(&f, nodes, "n|1|(null)|(null)|||0|5|6|\n");
+	reopen(&f);
+	assert_int_equal(ledger_find_node(f.ledger, "n")->kept.deleted_ms, 6);
+	do_effect(&f, "", gate);
+	expect_rows(&f, open, "closed|\n");
+	reopen(&f);
+	assert_false(ledger_is_open(f.ledger));
+	gate.is_open = true;
+	do_effect(&f, "", gate);
+	expect_rows(&f, open, "open|\n");
+	do_effect(&f, "", (struct effect){.kind = EFFECT_FORGET_NODE, .node = "n"});
+	expect_rows(&f, nodes, "");
+	assert_int_equal(number(&f, "SELECT count(*) FROM audit"), 5);
+	assert_int_equal(number(&f, "SELECT count(*) FROM commands"), 1);
+	reopen(&f);
+	assert_null(ledger_find_node(f.ledger, "n"));
+	assert_true(ledger_is_open(f.ledger));
+	assert_int_equal(ledger_find_command(f.ledger, "uid:7", "k")->status, 201);
 	end(&f);
 }
 
@@ -1647,6 +1707,8 @@ int main(void)
 		cmocka_unit_test(a_file_or_folder_that_cannot_be_written_is_refused),
 		cmocka_unit_test(
 			of_rejects_the_newest_are_kept_and_never_more_than_the_bound),
+		cmocka_unit_test(
+			what_a_command_changed_is_written_replaced_removed_and_loaded),
 		cmocka_unit_test(
 			of_commands_those_of_seven_days_are_kept_and_all_of_audit),
 		cmocka_unit_test(of_commands_the_last_hundred_thousand_are_kept),
