@@ -104,7 +104,7 @@ int ledger_load_user(struct ledger *ledger, const char *id, struct totals total,
 	uint64_t created_ms, uint64_t last_seen_ms, uint64_t life) MUST_CHECK;
 int ledger_load_service(struct ledger *ledger, const char *node, enum event_kind kind,
 	const char *name, const struct counters *last, const char *state,
-	const struct epoch *epoch) MUST_CHECK;
+	const struct epoch *epoch, uint64_t updated_ms) MUST_CHECK;
 int ledger_load_series(struct ledger *ledger, const char *node, enum event_kind kind,
 	const char *name, const char *client, const struct mark *mark) MUST_CHECK;
 int ledger_load_open_report(struct ledger *ledger, const char *node, enum event_kind kind,

@@ -122,7 +122,8 @@ void services_make_real(
 	struct services *services, struct service *service, uint64_t now_ms)
 {
 	services->n += service->updated_ms == 0;
-	service->updated_ms = now_ms;
+	if (now_ms > service->updated_ms)
+		service->updated_ms = now_ms;
 }
 
 void series_set_mark(
@@ -215,13 +216,13 @@ void services_lapse(struct ledger *ledger, const char *node)
 
 int ledger_load_service(struct ledger *ledger, const char *node, enum event_kind kind,
 	const char *name, const struct counters *last, const char *state,
-	const struct epoch *epoch)
+	const struct epoch *epoch, uint64_t updated_ms)
 {
 	struct service *service = services_get(&ledger->services, node, kind, name);
 
 	if (service == NULL)
 		return ERR_NOMEM;
-	services_make_real(&ledger->services, service, 1);
+	services_make_real(&ledger->services, service, updated_ms > 0 ? updated_ms : 1);
 	service->last = *last;
 	service->epoch = *epoch;
 	strncpy(service->state, state, sizeof(service->state) - 1);

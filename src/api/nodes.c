@@ -69,7 +69,7 @@ static cJSON *show(const struct node *node, const struct seen *seen)
 		(void)cJSON_AddFalseToObject(object, "hasSecret");
 		(void)cJSON_AddTrueToObject(object, "enabled");
 	}
-	/* 1: it was loaded, and has not reported since the start. */
+	/* 1: only known from what belongs to it. */
 	if (seen != NULL && seen->last_report_ms > 1)
 		json_add_u64(object, "lastReportAt", seen->last_report_ms);
 	json_add_u64(object, "services", seen != NULL ? seen->n_services : 0);

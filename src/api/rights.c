@@ -137,8 +137,14 @@ static int accept_node(
 static int refuse_deleted(const struct question *q, const struct node *node)
 {
 	return REFUSE(q, ERR_UNAUTHORIZED,
-		"the node was deleted: `tallyctl node add %s` brings it back",
+		"the node was deleted: `tallyctl node add %s --secret-stdin` brings it "
+		"back, with the secret that its GOST sends",
 		node->name);
+}
+
+static bool is_over(uint64_t until_ms, uint64_t now_ms)
+{
+	return until_ms != 0 && until_ms <= now_ms;
 }
 
 static int refuse_credential(const struct question *q, const struct node *node)
@@ -152,8 +158,11 @@ static int refuse_credential(const struct question *q, const struct node *node)
 	if (node->kept.deleted_ms != 0)
 		return refuse_deleted(q, node);
 	return REFUSE(q, ERR_UNAUTHORIZED,
-		"its secret is wrong: make GOST send this node's secret, or tell tallyd "
-		"the one it sends: `tallyctl node secret %s`",
+		"its secret is wrong%s: make GOST send this node's secret, or tell "
+		"tallyd the one it sends: `tallyctl node secret %s --secret-stdin`",
+		is_over(node->kept.old_until_ms, q->now_ms)
+			? ", or it is the old one, whose time is over"
+			: "",
 		node->name);
 }
 

@@ -90,8 +90,8 @@ static void put_escaped(char **at, const char *text)
 }
 
 /* The lines of GOST's configuration; `secret` NULL: a place for it. */
-static void add_gost(
-	cJSON *answer, const struct act *act, const char *name, const char *secret)
+static void add_gost(cJSON *answer, const struct act *act, const char *name,
+	const struct node_kept *kept, const char *secret)
 {
 	char user[3 * (NAME_MAX_BYTES + NODE_MAX_SECRET_BYTES) + 8], *at = user;
 	char text[2048];
@@ -105,14 +105,16 @@ static void add_gost(
 		(void)strcpy(at, "SECRET");
 	(void)snprintf(text, sizeof(text),
 		"# beside the service's handler, and in it:   observer: tally\n"
-		"# in the handler's metadata:                 observer.resetTraffic: "
-		"true\n"
+		"# in the handler's metadata:                 %s\n"
 		"observers:\n"
 		"- name: tally\n"
 		"  plugin:\n"
 		"    type: http\n"
 		"    addr: http://%s@%s/observer\n"
 		"    timeout: 2s\n",
+		kept->counters == NODE_COUNTERS_CUMULATIVE
+			? "no observer.resetTraffic"
+			: "observer.resetTraffic: true",
 		user, act->observer_host);
 	(void)cJSON_AddStringToObject(answer, "gost", text);
 }
@@ -127,7 +129,7 @@ static cJSON *secret_answer(const struct act *act, const char *name,
 		(void)cJSON_AddStringToObject(answer, "secret", secret);
 	else
 		(void)cJSON_AddNullToObject(answer, "secret");
-	add_gost(answer, act, name, secret);
+	add_gost(answer, act, name, kept, secret);
 	if (kept->old_until_ms != 0)
 		json_add_u64(answer, "oldSecretUntil", kept->old_until_ms);
 	return answer;
@@ -150,7 +152,14 @@ static void set_node(struct act *act, const char *name, const struct node *befor
 	act->after = node_to_json(name, kept);
 }
 
-/* A deleted node that is made again goes on, with its marks: `fresh` forgets them. */
+/* A deleted node that is made again goes on, with its marks and what they are of;
+ * `fresh`: it is another GOST, and nothing is left of the old one. */
+static void go_on(struct node_kept *kept, const struct node_kept *before)
+{
+	kept->counters = before->counters;
+	memcpy(kept->note, before->note, sizeof(kept->note));
+}
+
 static int create(struct act *act, const char *name)
 {
 	const struct node *before = ledger_find_node(act->ledger, name);
@@ -158,10 +167,12 @@ static int create(struct act *act, const char *name)
 	char made[SECRET_BYTES];
 	const char *secret;
 	bool is_fresh = false;
-	int code = read_settings(act, &kept);
+	int code = act_bool(act, "fresh", &is_fresh);
 
+	if (before != NULL && !is_fresh)
+		go_on(&kept, &before->kept);
 	if (code == 0)
-		code = act_bool(act, "fresh", &is_fresh);
+		code = read_settings(act, &kept);
 	if (code == 0)
 		code = read_secret(act, made, &secret);
 	if (code != 0)

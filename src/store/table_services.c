@@ -13,7 +13,7 @@ static int load_service(struct ledger *ledger, sqlite3_stmt *row)
 	struct epoch epoch = {sql_u64(row, 10), sql_u64(row, 11), sql_u64(row, 12) != 0};
 
 	return ledger_load_service(ledger, sql_text(row, 0), sql_kind(row, 1),
-		sql_text(row, 2), &last, sql_text(row, 8), &epoch);
+		sql_text(row, 2), &last, sql_text(row, 8), &epoch, sql_u64(row, 9));
 }
 
 static int write_services(

@@ -29,8 +29,20 @@ def require(*tools):
             give_up(f"{tool} is not installed")
 
 
+READ_TOKEN = "read-token-of-the-bench"
+
+
+def give_secrets(daemon):
+    """The node that reports, where there is AUTH=NODE:SECRET; an old program looks at none."""
+    node, colon, secret = os.environ.get("AUTH", "").partition(":")
+    if colon:
+        (daemon.directory / "first-node").write_text(f"name = {node}\nsecret = {secret}\n")
+        (daemon.directory / "read-token").write_text(READ_TOKEN)
+
+
 def redis_is_up(daemon):
-    return daemon.get("/readyz").json()["redis"] == "up"
+    headers = {"Authorization": f"Bearer {READ_TOKEN}"} if os.environ.get("AUTH") else {}
+    return daemon.get("/readyz", **headers).json()["redis"] == "up"
 
 
 @contextlib.contextmanager
@@ -44,7 +56,9 @@ def running(binary=BIN, redis=False, **options):
             server = RedisServer(directory).start()
             stack.callback(server.close)
             options["redis_url"] = server.url
-        daemon = Daemon(directory / "tallyd", binary=binary, log_level="warn", **options).start()
+        daemon = Daemon(directory / "tallyd", binary=binary, log_level="warn", **options)
+        give_secrets(daemon)
+        daemon.start()
         stack.callback(daemon.stop)
         if redis:
             wait_for(lambda: redis_is_up(daemon), "tallyd takes the Redis for its own")

@@ -573,11 +573,19 @@ def test_every_invalid_body_gets_its_answer_and_the_next_report_is_right(tallyd)
     assert all(node == "default" and reason for node, reason in rows)
 
 
+def post_or_none(daemon, body):
+    try:
+        return daemon.post("/observer", body).body
+    except (OSError, http.client.HTTPException):
+        return None
+
+
 def test_ten_thousand_events_in_one_report_and_one_event_are_right(redis, tallyd):
     daemon = tallyd(redis_url=redis.url).start()
     many = report(*(stats(f"user-with-a-long-name-{i:05}", i, 2 * i) for i in range(10000)))
     assert len(many) > 1.8e6
-    assert daemon.post("/observer", many).body == OK
+    # As GOST does: the door ends a connection whose answer takes too long on a slow machine.
+    wait_for(lambda: post_or_none(daemon, many) == OK, "it is answered")
     daemon.report(stats("user-with-a-long-name-00007", 1, 1))
     daemon.force_sync()
     expected = {f"user-with-a-long-name-{i:05}": (3 * i, i, 2 * i) for i in range(10000)}

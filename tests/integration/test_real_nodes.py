@@ -3,6 +3,7 @@
 Each fetch moves the same bytes, and GOST's own counters tell the same for each. So what carol's
 one fetch has cost, alice's n fetches must have cost n times: no byte missing, none twice.
 """
+import re
 import threading
 import time
 
@@ -12,6 +13,7 @@ import real_gost
 from client import Client
 from deadline import wait_for
 from real_gost import GOST, PAYLOAD, RealGost, Target, plugin
+from tallyctl import tallyctl
 
 pytestmark = pytest.mark.skipif(GOST is None, reason="no gost in PATH or GOST_BIN")
 PERIOD = 1.0
@@ -45,9 +47,9 @@ class Operator:
     """Of a tallyd, by its admin socket."""
 
     def __init__(self, tallyd, tmp_path, **options):
-        socket_path = tmp_path / "admin.sock"
-        self.daemon = tallyd(admin_socket=socket_path, sync_interval=500, **options).start()
-        self.admin = Client(socket_path)
+        self.socket_path = tmp_path / "admin.sock"
+        self.daemon = tallyd(admin_socket=self.socket_path, sync_interval=500, **options).start()
+        self.admin = Client(self.socket_path)
 
     def ask(self, method, path, body=None, status=200):
         answer = self.admin.request(method, path, body)
@@ -65,6 +67,12 @@ class Operator:
         if is_token is None:
             is_token = real_gost.version() >= (3, 3)
         return plugin(self.daemon.address, name, secret, is_token=is_token)
+
+    def follow_the_log(self, secret):
+        """Does what the last refusal says, with the secret that GOST sends."""
+        words = re.findall("`tallyctl (node [^`]*)`", self.daemon.log())[-1].split()
+        done = tallyctl("--socket", self.socket_path, *words, stdin=secret + "\n")
+        assert done.returncode == 0, done
 
     def bytes(self, user):
         self.ask("POST", "/force-sync")
@@ -89,7 +97,7 @@ class Operator:
         assert unit[1] < 2 * len(PAYLOAD) + 2000
         assert self.bytes("alice") == (n * unit[0], n * unit[1])
 
-    def connections(self):
+    def service_bytes(self):
         return dict(self.daemon.sql(
             "select node || '/' || service, output_bytes from services where kind='handler'"))
 
@@ -120,7 +128,7 @@ def test_a_wrong_secret_is_mended_on_our_side(mode, operator, gosts, target):
     gost.fetch("alice", target.url)
     time.sleep(2 * PERIOD)
     assert operator.bytes("alice") == (0, 0)
-    operator.ask("POST", "/nodes/hk1/secret", f'{{"secret":"{OTHER_SECRET}"}}')
+    operator.follow_the_log(OTHER_SECRET)
     operator.await_payload("alice", 2)
     gost.fetch("alice", target.url)
     operator.check(gost, target, 3)
@@ -170,7 +178,7 @@ def test_a_node_that_was_deleted_goes_on_when_it_is_back(mode, operator, gosts, 
     operator.admin.close()
     time.sleep(2 * PERIOD)
     assert operator.bytes("alice") == before
-    operator.create(secret=secret, mode=mode)
+    operator.follow_the_log(secret)
     operator.check(gost, target, 3)
 
 
@@ -222,6 +230,7 @@ def test_a_changed_secret_leaves_the_old_one_valid_for_a_while(mode, tallyd, tmp
     traffic.go_on()
     assert "refused" not in operator.daemon.log()
     operator.await_refused(401)
+    assert "the old one, whose time is over" in operator.daemon.log()
     traffic.go_on()
     # The report that is refused now stays with GOST, so its API can be told at any time.
     gost.change_plugin(operator.plugin(secret))
@@ -266,7 +275,7 @@ def test_two_nodes_with_equal_services(mode, operator, gosts, target):
     operator.await_payload("alice", 3)
     pair[0].fetch("alice", target.url)
     operator.check(pair[1], target, 4)
-    found = operator.connections()
+    found = operator.service_bytes()
     assert set(found) == {f"{node}/{kind}" for node in ("hk1", "hk2")
                           for kind in ("socks5", "http")}
     # hk1 has had alice twice; hk2 her twice and carol once.

@@ -197,12 +197,28 @@ def test_a_disabled_node_waits_and_a_deleted_one_is_nobody(make):
     answer = daemon.post("/observer", ONE, **right)
     assert (answer.status, answer.body) == (503, b"")
     assert daemon.post("/observer", ONE, **bearer("hk1:wrong")).status == 401
+    assert "tallyctl node secret hk1 --secret-stdin" in daemon.log()
     command(daemon, "PATCH", "/nodes/hk1", '{"enabled":true}')
     assert daemon.post("/observer", ONE, **right).body == OK
     command(daemon, "DELETE", "/nodes/hk1", body=None)
     assert daemon.post("/observer", ONE, **right).status == 401
     assert daemon.post("/observer?node=hk1", ONE).status == 401
-    assert "tallyctl node add hk1" in daemon.log()
+    assert "tallyctl node add hk1 --secret-stdin" in daemon.log()
+
+
+def test_a_deleted_node_that_is_made_again_has_its_counters_and_note(make):
+    """Counters that were cumulative, taken for deltas, would be counted over and over."""
+    daemon = make().start()
+    command(daemon, "POST", "/nodes", '{"name":"hk1","counters":"cumulative","note":"old"}', 201)
+    for given, counters, note in (("", "cumulative", "old"),
+                                  (',"counters":"delta"', "delta", "old"),
+                                  (',"counters":"cumulative","note":"new"', "cumulative", "new"),
+                                  (',"fresh":true', None, None)):
+        command(daemon, "DELETE", "/nodes/hk1", body=None)
+        made = command(daemon, "POST", "/nodes", '{"name":"hk1"%s}' % given, 201)
+        assert ("observer.resetTraffic: true" in made["gost"]) == (counters != "cumulative")
+        node = command(daemon, "GET", "/nodes/hk1", body=None)
+        assert (node.get("counters"), node.get("note")) == (counters, note)
 
 
 def test_a_changed_secret_leaves_the_old_one_for_its_grace(make):
@@ -336,7 +352,7 @@ def test_the_actor_is_the_peers_uid_also_from_a_namespace_of_users(wrapper, make
     if os.getuid() != 0 or subprocess.run(["unshare", "-U", "true"], check=False).returncode:
         pytest.skip("needs root, and namespaces of users")
     daemon = make().start()
-    for path in (daemon.directory, *daemon.directory.parents[:3]):
+    for path in (daemon.directory, *daemon.directory.parents[:-2]):
         path.chmod(path.stat().st_mode | 0o011)
     daemon.admin.chmod(0o666)
     done = subprocess.run(

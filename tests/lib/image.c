@@ -173,7 +173,7 @@ static int load_services(const struct image *image, struct ledger *ledger)
 		const struct image_service *row = &image->services[i];
 
 		code = ledger_load_service(ledger, row->key.node, row->key.kind,
-			row->key.name, &row->last, row->state, &row->epoch);
+			row->key.name, &row->last, row->state, &row->epoch, 1);
 	}
 	return code;
 }

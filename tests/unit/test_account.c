@@ -162,7 +162,7 @@ TEST(services_are_bounded_too_and_known_ones_go_on)
 
 		(void)snprintf(name, sizeof(name), "s%u", i);
 		assert_int_equal(ledger_load_service(ledger, "n", KIND_HANDLER, name,
-					 &none, "", &(struct epoch){0}),
+					 &none, "", &(struct epoch){0}, 1),
 			0);
 	}
 	assert_true(ledger_has_room_for_services(ledger, 1));

@@ -40,9 +40,8 @@ static void assert_same_command(const struct command *a, const struct command *b
 
 static struct record record_of(struct command *command)
 {
-	return (struct record){.origin = {.seq = 9,
-				       .time_ms = 1234567,
-				       .fingerprint = {1, 2, 3, 255}},
+	return (struct record){
+		.origin = {.seq = 9, .time_ms = 1234567, .fingerprint = {1, 2, 3, 255}},
 		.synced_seq = 8,
 		.command = command};
 }
@@ -220,8 +219,7 @@ TEST(a_payload_that_ends_early_or_goes_on_is_corrupt)
 		encode(&command, &buf);
 		assert_int_equal(decode_copy(buf.data, buf.len), 0);
 		for (size_t len = RECORD_HEAD_BYTES; len < buf.len; len++)
-			assert_int_equal(
-				decode_copy(buf.data, len), ERR_JOURNAL_CORRUPT);
+			assert_int_equal(decode_copy(buf.data, len), ERR_JOURNAL_CORRUPT);
 		buf_put_u8(&buf, 0);
 		assert_int_equal(decode_copy(buf.data, buf.len), ERR_JOURNAL_CORRUPT);
 		buf_done(&buf);

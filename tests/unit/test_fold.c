@@ -613,8 +613,8 @@ TEST(a_journal_of_a_later_version_is_refused_in_a_sentence_even_by_salvage)
 		make_version(&segment, '3');
 		sample_add(&segment, 1, 0);
 		sample_write(&segment, &dir, 1);
-		assert_int_equal(journal_fold(dir.fd, &options, on_record, &seen, &result,
-					 &msg),
+		assert_int_equal(
+			journal_fold(dir.fd, &options, on_record, &seen, &result, &msg),
 			ERR_JOURNAL_NEWER);
 		assert_string_equal(seen.text, "");
 		assert_non_null(strstr(msg.text, "journal/0000000001.seg"));

@@ -63,7 +63,8 @@ TEST(the_totals_of_a_loaded_user_stay_independent)
 	struct ledger *ledger = new_ledger();
 
 	assert_int_equal(
-		ledger_load_user(ledger, "panel", (struct totals){500, 0, 0}, 0, 0, 0), 0);
+		ledger_load_user(ledger, "panel", (struct totals){500, 0, 0}, 0, 0, 0),
+		0);
 	assert_int_equal(stats_of(ledger).dirty_users, 0);
 	assert_false(ledger_is_dirty(ledger));
 	sample_book(ledger, "panel", 1, 2);
@@ -192,8 +193,9 @@ TEST(totals_saturate_and_only_what_was_added_is_pending_and_unsent)
 	struct ledger *ledger = new_ledger();
 	const struct user *user;
 
-	assert_int_equal(ledger_load_user(ledger, "a",
-				 (struct totals){TOTAL_MAX - 5, TOTAL_MAX - 3, 10}, 1, 1, 0),
+	assert_int_equal(
+		ledger_load_user(ledger, "a",
+			(struct totals){TOTAL_MAX - 5, TOTAL_MAX - 3, 10}, 1, 1, 0),
 		0);
 	assert_false(stats_of(ledger).has_saturated);
 	sample_book(ledger, "a", 4, 4);
@@ -213,8 +215,9 @@ TEST(reaching_the_largest_total_exactly_is_no_saturation)
 {
 	struct ledger *ledger = new_ledger();
 
-	assert_int_equal(ledger_load_user(ledger, "a",
-				 (struct totals){TOTAL_MAX - 8, TOTAL_MAX - 3, 0}, 1, 1, 0),
+	assert_int_equal(
+		ledger_load_user(ledger, "a",
+			(struct totals){TOTAL_MAX - 8, TOTAL_MAX - 3, 0}, 1, 1, 0),
 		0);
 	sample_book(ledger, "a", 3, 5);
 	assert_totals(find(ledger, "a")->total, TOTAL_MAX, TOTAL_MAX, 5);
@@ -229,7 +232,7 @@ TEST(a_service_saturates_too)
 	struct cut *cut;
 
 	assert_int_equal(ledger_load_service(ledger, "n", KIND_HANDLER, "s", &last,
-				 "ready", &(struct epoch){0}),
+				 "ready", &(struct epoch){0}, 1),
 		0);
 	apply_one(ledger, "n", sample_traffic("s", "", 5, 5));
 	cut = ledger_cut(ledger);
@@ -695,8 +698,9 @@ TEST(of_an_adopted_total_that_saturates_only_what_fits_is_pending)
 {
 	struct ledger *ledger = new_ledger();
 
-	assert_int_equal(ledger_load_user(ledger, "a",
-				 (struct totals){TOTAL_MAX - 5, TOTAL_MAX - 3, 10}, 1, 1, 0),
+	assert_int_equal(
+		ledger_load_user(ledger, "a",
+			(struct totals){TOTAL_MAX - 5, TOTAL_MAX - 3, 10}, 1, 1, 0),
 		0);
 	adopt(ledger, adopted("a", 5, 2, 4));
 	assert_totals(find(ledger, "a")->total, TOTAL_MAX, TOTAL_MAX - 1, 14);

@@ -88,8 +88,8 @@ TEST(a_node_is_as_the_last_command_says_and_nodes_and_secrets_are_counted)
 	node = ledger_find_node(ledger, "m");
 	assert_non_null(node);
 	assert_string_equal(node->name, "m");
-	assert_memory_equal(&node->kept, &(struct node_kept[]){sample_node(3)},
-		sizeof(node->kept));
+	assert_memory_equal(
+		&node->kept, &(struct node_kept[]){sample_node(3)}, sizeof(node->kept));
 	set_node(ledger, "n", deleted);
 	assert_int_equal(ledger_n_nodes(ledger), 2);
 	assert_int_equal(ledger_n_secrets(ledger), 1);
@@ -214,8 +214,8 @@ TEST(a_ledger_is_new_until_anything_was_counted_commanded_linked_or_loaded)
 
 /* Marks and open reports */
 
-static void report(struct ledger *ledger, const char *node, enum event_kind kind,
-	uint64_t value)
+static void report(
+	struct ledger *ledger, const char *node, enum event_kind kind, uint64_t value)
 {
 	struct booking booking = sample_traffic("s", "u", value, 0);
 	struct bookings bookings = {&booking, 1, 1};
@@ -320,7 +320,7 @@ TEST(marks_that_were_forgotten_stay_so_over_a_checkpoint)
 	forget(ledger, EFFECT_FORGET_MARKS, "n");
 	cut = cut_of(ledger);
 	assert_int_equal(ledger_load_service(loaded, "n", KIND_HANDLER, "s",
-				 &cut->services[0].last, "", &cut->services[0].epoch),
+				 &cut->services[0].last, "", &cut->services[0].epoch, 1),
 		0);
 	assert_int_equal(ledger_load_series(loaded, "n", KIND_HANDLER, "s", "u",
 				 &cut->series[0].mark),
@@ -422,10 +422,17 @@ TEST(the_audit_of_a_failed_cut_goes_back_in_front_and_that_of_a_committed_one_ne
 TEST(a_row_of_audit_has_every_text_and_outlives_the_command)
 {
 	struct ledger *ledger = new_ledger();
-	char texts[7][16] = {"actor", "verb", "subject", "before", "after", "reason", "key"};
-	struct command command = {.actor = texts[0], .verb = texts[1],
-		.subject = texts[2], .before = texts[3], .after = texts[4],
-		.reason = texts[5], .key = texts[6], .arguments = "", .answer = "answer",
+	char texts[7][16] = {
+		"actor", "verb", "subject", "before", "after", "reason", "key"};
+	struct command command = {.actor = texts[0],
+		.verb = texts[1],
+		.subject = texts[2],
+		.before = texts[3],
+		.after = texts[4],
+		.reason = texts[5],
+		.key = texts[6],
+		.arguments = "",
+		.answer = "answer",
 		.status = 201};
 	const struct audit_entry *entry;
 	const struct done_command *done;
@@ -464,7 +471,8 @@ TEST(short_memory_while_cutting_moves_nothing_of_nodes_and_commands)
 
 	sample_book(ledger, "a", 1, 2);
 	do_one(ledger, "k",
-		(struct effect){.kind = EFFECT_NODE, .node = "n", .kept = sample_node(1)});
+		(struct effect){
+			.kind = EFFECT_NODE, .node = "n", .kept = sample_node(1)});
 	set_open(ledger, false);
 	for (;; n++) {
 		faults_fail_nth(FAULT_MEMORY, n, ENOMEM);
@@ -606,8 +614,7 @@ TEST(a_key_is_kept_for_seven_days_and_never_freed_while_a_cut_points_to_it)
 	cut = cut_with(ledger, 5);
 	do_key(ledger, "a", "6", "", over + 4);
 	for (size_t i = 0; i < 5; i++)
-		assert_non_null(
-			ledger_find_command(ledger, "a", cut->commands[i]->key));
+		assert_non_null(ledger_find_command(ledger, "a", cut->commands[i]->key));
 	ledger_cut_committed(ledger, cut);
 	do_key(ledger, "a", "7", "", over + 5);
 	assert_null(ledger_find_command(ledger, "a", "1"));
@@ -649,8 +656,8 @@ TEST(the_record_that_makes_a_user_is_its_life_and_no_later_one_changes_that)
 	struct cut *cut;
 
 	set_open(ledger, true);
-	assert_int_equal(ledger_load_user(ledger, "old", (struct totals){1, 1, 0}, 5, 6, 0),
-		0);
+	assert_int_equal(
+		ledger_load_user(ledger, "old", (struct totals){1, 1, 0}, 5, 6, 0), 0);
 	sample_book(ledger, "u", 1, 1);
 	sample_book(ledger, "u", 1, 1);
 	sample_book(ledger, "old", 1, 1);

@@ -1234,7 +1234,7 @@ static struct ledger *new_ledger_with_tables(void)
 	assert_non_null(ledger);
 	assert_int_equal(ledger_load_user(ledger, "x", (struct totals){0}, 1, 1, 0), 0);
 	assert_int_equal(ledger_load_service(ledger, "x", KIND_HANDLER, "x", &none, "",
-				 &(struct epoch){0}),
+				 &(struct epoch){0}, 1),
 		0);
 	return ledger;
 }

@@ -558,8 +558,7 @@ static char *old_rows(const struct place *place, int version)
 }
 
 /* It holds what it held, with the tables of before or the new ones. */
-static void expect_old_file(
-	const struct place *place, int version, bool *ret_is_migrated)
+static void expect_old_file(const struct place *place, int version, bool *ret_is_migrated)
 {
 	static const char tables[] =
 		"PRAGMA user_version; SELECT sql FROM sqlite_schema ORDER BY name";
