@@ -100,7 +100,7 @@ class Directory:
             before, self.is_open = self.is_open, act.verb == "node.open"
             return {"open": before}, {"open": self.is_open}, {"open": self.is_open}
         old = self.nodes.get(act.subject)
-        new = old.copy() if old and act.verb != "node.create" else Node(act.subject, at_ms)
+        new = old.copy() if old else Node(act.subject, at_ms)
         getattr(self, "do_" + act.verb.split(".")[1])(new, act, at_ms)
         self.nodes[act.subject] = new
         before, after = old and old.shown(), new.shown()
@@ -116,6 +116,11 @@ class Directory:
         return found
 
     def do_create(self, node, act, at_ms):
+        """Of one that was deleted, marks and settings go on, unless it is another GOST."""
+        old, is_fresh = node.copy(), act.arguments.get("fresh")
+        node.__init__(act.subject, at_ms)
+        if not is_fresh:
+            node.counters, node.note = old.counters, old.note
         self.do_set(node, act, at_ms)
         node.secret = act
 
