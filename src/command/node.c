@@ -113,7 +113,7 @@ static bool add_gost(cJSON *answer, const struct act *act, const char *name,
 {
 	bool resets = counters != NODE_COUNTERS_CUMULATIVE;
 	char user[3 * (NAME_MAX_BYTES + NODE_MAX_SECRET_BYTES) + 8], *at = user;
-	char text[2048];
+	char text[4096];
 
 	put_escaped(&at, name);
 	*at++ = ':';
