@@ -11,7 +11,7 @@ from released import TOTALS, lay_out
 from seed import SEED
 from tallyd import report
 
-LAST_POINT = 45  # at the latest there, the start below is over
+LAST_POINT = 60  # at the latest there, the start below is over
 POINTS = int(os.environ.get("UPGRADE_POINTS", 6))
 
 

@@ -167,12 +167,13 @@ static const char *text_of(const struct asked *asked, const char *member)
 	static char text[4096];
 	cJSON *json = cJSON_Parse(asked->json);
 	const cJSON *item = cJSON_GetObjectItemCaseSensitive(json, member);
+	bool is_text = cJSON_IsString(item);
 
 	assert_non_null(json);
-	if (cJSON_IsString(item))
+	if (is_text)
 		(void)snprintf(text, sizeof(text), "%s", item->valuestring);
 	cJSON_Delete(json);
-	return cJSON_IsString(item) ? text : NULL;
+	return is_text ? text : NULL;
 }
 
 static bool has_null(const struct asked *asked, const char *member)
