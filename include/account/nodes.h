@@ -48,10 +48,10 @@ enum node_counters node_counters_of(const char *name);
 void node_hash_secret(const char *name, const char *secret, size_t len,
 	uint8_t ret_hash[NODE_HASH_BYTES]);
 
-/* Whether that is its secret, or the old one within its grace; in constant time. False
- * for a node that is deleted. */
-bool node_knows_secret(
-	const struct node *node, const char *secret, size_t len, uint64_t now_ms);
+/* Whether that is the hash of its secret, or of the old one within its grace; in constant
+ * time. False for a node that is deleted. */
+bool node_knows_hash(
+	const struct node *node, const uint8_t hash[NODE_HASH_BYTES], uint64_t now_ms);
 
 /* Also a deleted one; NULL: nobody made it, or it is forgotten. Stays where it is. */
 struct node *ledger_find_node(const struct ledger *ledger, const char *name);

@@ -20,6 +20,19 @@ enum http_entrance { ENTRANCE_LISTEN, ENTRANCE_ADMIN, ENTRANCE_READ };
 
 struct http_route;
 
+/*
+ * What whoever judges has made of the last Authorization header of a connection, so that
+ * the next request with the same one need not be taken apart again. Only http_authorize
+ * writes it; it is wiped when the connection ends.
+ */
+#define HTTP_MEMO_BYTES 256
+struct http_memo {
+	size_t len; /* of the header; 0: nothing is kept */
+	char authorization[HTTP_MEMO_BYTES];
+	const void *who;
+	uint8_t hash[32];
+};
+
 /* Everything is borrowed, and lives as long as the request. */
 struct http_facts {
 	const struct http_route *route;
@@ -36,7 +49,8 @@ struct http_facts {
 	const char *strange_param;  /* one that the route does not take, or NULL */
 	const char *repeated_param; /* one that is there twice, or NULL */
 	const char *(*param)(const struct http_facts *facts, const char *name);
-	const void *request; /* for `param` */
+	const void *request;    /* for `param` */
+	struct http_memo *memo; /* of the connection */
 };
 
 #define HTTP_NAME_BYTES 256

@@ -50,6 +50,7 @@ struct connection {
 	enum http_entrance entrance;
 	uint32_t peer_uid;
 	char peer[INET6_ADDRSTRLEN], own_ip[INET6_ADDRSTRLEN];
+	struct http_memo memo;
 	bool is_cut; /* shut down by us: what still arrives is not accepted */
 	TAILQ_ENTRY(connection) link;
 };

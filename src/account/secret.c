@@ -18,16 +18,13 @@ void node_hash_secret(const char *name, const char *secret, size_t len,
 	(void)crypto_generichash_final(&state, ret_hash, NODE_HASH_BYTES);
 }
 
-bool node_knows_secret(
-	const struct node *node, const char *secret, size_t len, uint64_t now_ms)
+bool node_knows_hash(
+	const struct node *node, const uint8_t hash[NODE_HASH_BYTES], uint64_t now_ms)
 {
 	const struct node_kept *kept = &node->kept;
-	uint8_t hash[NODE_HASH_BYTES];
-	bool is_new, is_old;
+	bool is_new = sodium_memcmp(hash, kept->secret, NODE_HASH_BYTES) == 0;
+	bool is_old = sodium_memcmp(hash, kept->old_secret, NODE_HASH_BYTES) == 0;
 
-	node_hash_secret(node->name, secret, len, hash);
-	is_new = sodium_memcmp(hash, kept->secret, NODE_HASH_BYTES) == 0;
-	is_old = sodium_memcmp(hash, kept->old_secret, NODE_HASH_BYTES) == 0;
 	return kept->has_secret && kept->deleted_ms == 0 &&
 		(is_new || (is_old && now_ms < kept->old_until_ms));
 }

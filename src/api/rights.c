@@ -172,25 +172,67 @@ static int refuse_credential(const struct question *q, const struct node *node)
 		node->name);
 }
 
+/* Keeps what a header has come to, if it is none too long. A node stays where it is. */
+static void memorize(struct http_memo *memo, const char *header, const struct node *node,
+	const uint8_t hash[NODE_HASH_BYTES])
+{
+	size_t len = strlen(header);
+
+	memo->len = 0;
+	if (node == NULL || len > HTTP_MEMO_BYTES)
+		return;
+	memcpy(memo->authorization, header, len);
+	memcpy(memo->hash, hash, NODE_HASH_BYTES);
+	memo->who = node;
+	memo->len = len;
+}
+
+/* GOST sends the same header on its connection again and again: only what is made of it
+ * is remembered, not whether it was right. */
+static bool remembers(const struct http_memo *memo, const char *header)
+{
+	return memo->len > 0 && strlen(header) == memo->len &&
+		sodium_memcmp(memo->authorization, header, memo->len) == 0;
+}
+
+_Static_assert(sizeof(((struct http_memo *)0)->hash) == NODE_HASH_BYTES, "one of ours");
+
+/* Which node the header names, and the hash of the secret beside; NULL: none that is
+ * known. */
+static const struct node *read_credential(
+	const struct question *q, uint8_t ret_hash[NODE_HASH_BYTES])
+{
+	const char *header = q->facts->authorization;
+	struct http_memo *memo = q->facts->memo;
+	const struct node *node;
+	struct credential credential;
+
+	if (remembers(memo, header)) {
+		node = memo->who;
+		memcpy(ret_hash, memo->hash, NODE_HASH_BYTES);
+		return node->is_known ? node : NULL;
+	}
+	if (!credential_parse(header, &credential))
+		return NULL;
+	node = ledger_find_node(q->rights->ledger, credential.name);
+	if (node != NULL)
+		node_hash_secret(credential.name, credential.secret,
+			credential.secret_len, ret_hash);
+	credential_wipe(&credential);
+	memorize(memo, header, node, ret_hash);
+	return node;
+}
+
 /* The node whose secret was sent, or NULL; *ret_named is the one that was named. */
 static const struct node *find_by_credential(
 	const struct question *q, const struct node **ret_named)
 {
-	struct credential credential;
-	const struct node *node = NULL;
-	bool is_right = false;
+	uint8_t hash[NODE_HASH_BYTES];
 
-	*ret_named = NULL;
-	if (q->facts->n_authorizations == 1 &&
-		credential_parse(q->facts->authorization, &credential)) {
-		node = ledger_find_node(q->rights->ledger, credential.name);
-		*ret_named = node;
-		is_right = node != NULL &&
-			node_knows_secret(node, credential.secret, credential.secret_len,
-				q->now_ms);
-		credential_wipe(&credential);
-	}
-	return is_right ? node : NULL;
+	*ret_named = q->facts->n_authorizations == 1 ? read_credential(q, hash) : NULL;
+	return *ret_named != NULL && node_knows_hash(*ret_named, hash, q->now_ms)
+		? *ret_named
+		: NULL;
 }
 
 static int decide_with_secret(const struct question *q)

@@ -146,6 +146,7 @@ void connection_on_notify(void *server, struct MHD_Connection *mhd, void **conte
 		TAILQ_REMOVE(connection->state == CONN_IDLE ? &self->idle : &self->busy,
 			connection, link);
 		self->stats.connections--;
+		explicit_bzero(&connection->memo, sizeof(connection->memo));
 		free(connection);
 		*context = NULL;
 	}

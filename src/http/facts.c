@@ -128,7 +128,7 @@ static const char *param_of(const struct http_facts *facts, const char *name)
 void facts_gather(const struct http_request *request, const struct headers *headers,
 	struct http_facts *ret_facts)
 {
-	const struct connection *connection = request->connection;
+	struct connection *connection = request->connection;
 	struct param_walk walk = {.facts = ret_facts};
 
 	*ret_facts = (struct http_facts){.route = request->route,
@@ -145,7 +145,8 @@ void facts_gather(const struct http_request *request, const struct headers *head
 		.origin = headers->origin,
 		.fetch_site = headers->fetch_site,
 		.param = param_of,
-		.request = request};
+		.request = request,
+		.memo = &connection->memo};
 	(void)MHD_get_connection_values(
 		connection->mhd, MHD_GET_ARGUMENT_KIND, look_at_param, &walk);
 }

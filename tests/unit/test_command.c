@@ -189,8 +189,10 @@ static bool knows(const struct rig *rig, const char *node, const char *secret)
 {
 	const struct node *found = ledger_find_node(rig->ledger, node);
 
-	return found != NULL &&
-		node_knows_secret(found, secret, strlen(secret), clock_wall_ms());
+	uint8_t hash[NODE_HASH_BYTES];
+
+	node_hash_secret(node, secret, strlen(secret), hash);
+	return found != NULL && node_knows_hash(found, hash, clock_wall_ms());
 }
 
 /* What the journal makes of an empty ledger. */

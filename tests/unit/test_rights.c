@@ -49,9 +49,13 @@ static const char *param(const struct http_facts *facts, const char *name)
 	return strcmp(name, "node") == 0 ? asked->node : NULL;
 }
 
+/* As the first request of a connection: of the one before nothing is remembered. */
 static struct http_facts facts_of(const struct asked *asked)
 {
+	static struct http_memo memo;
 	bool is_unix = asked->from >= UNIX;
+
+	memo.len = 0;
 
 	return (struct http_facts){.route = asked->route,
 		.entrance = asked->from == ADMIN_SOCKET ? ENTRANCE_ADMIN
@@ -69,7 +73,8 @@ static struct http_facts facts_of(const struct asked *asked)
 		.origin = asked->origin,
 		.fetch_site = asked->site,
 		.param = param,
-		.request = asked};
+		.request = asked,
+		.memo = &memo};
 }
 
 struct world {
@@ -257,6 +262,49 @@ TEST(two_credentials_are_none)
 	assert_int_equal(
 		rights_decide(&world.rights, &facts, NOW_MS, &identity, &refusal),
 		ERR_UNAUTHORIZED);
+	done(&world);
+}
+
+/* The code of one more report on a connection. */
+static int report_again(
+	const struct world *world, struct http_facts *facts, const char *authorization)
+{
+	struct http_identity identity = {0};
+	struct errmsg msg;
+	struct rights_refusal refusal = {.msg = &msg};
+
+	facts->authorization = authorization;
+	return rights_decide(&world->rights, facts, NOW_MS, &identity, &refusal);
+}
+
+TEST(what_a_connection_sent_before_is_judged_anew_each_time)
+{
+	static const char right[] = "Basic aGsxOnNlY3JldC1vZi1oazE="; /* of hk1 */
+	struct asked asked = {.route = &report, LOOPBACK, right};
+	struct http_facts facts = facts_of(&asked);
+	struct node_kept kept;
+	struct world world;
+
+	make(&world, CLOSED, &with_tokens);
+	assert_int_equal(report_again(&world, &facts, right), 0);
+	assert_int_equal(facts.memo->len, strlen(right));
+	assert_int_equal(report_again(&world, &facts, right), 0);
+	assert_int_equal(report_again(&world, &facts, "Basic aGsxOnNlY3JldC1vZi1oazI="),
+		ERR_UNAUTHORIZED);
+	assert_int_equal(report_again(&world, &facts, "Bearer hk1:x"), ERR_UNAUTHORIZED);
+	assert_int_equal(report_again(&world, &facts, "Basic aGsxOnNlY3JldC1vZi1oazE"),
+		ERR_UNAUTHORIZED); /* the beginning of it */
+	assert_int_equal(report_again(&world, &facts, right), 0);
+
+	kept = ledger_find_node(world.ledger, "hk1")->kept;
+	kept.deleted_ms = NOW_MS;
+	assert_int_equal(ledger_load_node(world.ledger, "hk1", &kept), 0);
+	assert_int_equal(report_again(&world, &facts, right), ERR_UNAUTHORIZED);
+	kept.deleted_ms = 0;
+	node_hash_secret("hk1", "another", 7, kept.secret);
+	assert_int_equal(ledger_load_node(world.ledger, "hk1", &kept), 0);
+	assert_int_equal(report_again(&world, &facts, right), ERR_UNAUTHORIZED);
+	assert_int_equal(report_again(&world, &facts, "Bearer hk1:another"), 0);
 	done(&world);
 }
 
@@ -591,6 +639,7 @@ int main(void)
 		cmocka_unit_test(a_host_is_ours_by_loopback_by_address_or_by_name),
 		cmocka_unit_test(
 			after_some_guesses_each_further_one_waits_up_to_a_second),
+		cmocka_unit_test(what_a_connection_sent_before_is_judged_anew_each_time),
 		cmocka_unit_test(an_ipv6_host_is_known_by_its_64),
 		cmocka_unit_test(
 			more_addresses_than_there_is_room_for_push_out_the_silent_ones),
