@@ -136,7 +136,9 @@ class Directory:
         node.secret = act
 
     @staticmethod
-    def do_delete(node, _, at_ms):
+    def do_delete(node, act, at_ms):
+        if act.arguments.get("fresh"):  # nothing is left of it
+            node.enabled, node.counters, node.note, node.created_ms = True, None, None, at_ms
         node.deleted_ms = at_ms
         node.secret = node.old_secret = None
         node.old_until = 0

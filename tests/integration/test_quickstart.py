@@ -49,7 +49,9 @@ class Quickstart:
         self.process = subprocess.Popen(
             [self.directory / "scripts" / "quickstart"], stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment(ports),
-            start_new_session=True)
+            start_new_session=True,
+            # A shell's background job ignores it, and so would all that it starts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         self.said = ""
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
