@@ -52,9 +52,9 @@ size_t rights_warnings(
 
 	if (rights->is_redis_bare)
 		ret_warnings[n++] =
-			"Redis is reached without a password: a proxy's customers reach "
-			"it, too, and can read and change what panels see; set "
-			"requirepass in Redis and the password in redis_url";
+			"redis_url has no password: if Redis asks for none, a proxy's "
+			"customers can read and change there what panels see; README, "
+			"\"A password for Redis\"";
 	if (!ledger_is_open(rights->ledger))
 		return n;
 	if (ledger_n_secrets(rights->ledger) > 0)
@@ -65,13 +65,13 @@ size_t rights_warnings(
 	else
 		ret_warnings[n++] =
 			"no node has a secret: a proxy's customers reach 127.0.0.1 and "
-			"can report for anybody; run `tallyctl node add NAME`, then "
-			"`tallyctl node close`";
+			"can report for anybody; README, \"Closing an open directory\", "
+			"says how to end that without losing a report";
 	if (rights_is_free(rights))
 		ret_warnings[n++] =
-			"there is neither a token nor a secret: a proxy's customers "
-			"reach "
-			"127.0.0.1 and can read everybody's totals; set api_token_file";
+			"there is neither a token nor a secret: a proxy's "
+			"customers can read everybody's totals; `tallyd-setup "
+			"--tokens` makes tokens";
 	return n;
 }
 

@@ -44,7 +44,7 @@ static void warn_of_rights(const struct app *app)
 	size_t n = rights_warnings(&app->api.rights, sentences);
 
 	for (size_t i = 0; i < n; i++)
-		log_warn("anybody may ask", "reason=%s", LOG_QUOTE(sentences[i]));
+		log_warn("not safe yet", "reason=%s", LOG_QUOTE(sentences[i]));
 }
 
 static void start(struct app *app)

@@ -197,7 +197,7 @@ static int create(struct act *act, const char *name)
 		return code;
 	if (before != NULL && before->kept.deleted_ms == 0)
 		return err_set(act->msg, ERR_CONFLICT,
-			"the node %s exists already; POST /nodes/%s/secret gives it "
+			"the node %s exists already: `tallyctl node secret %s` gives it "
 			"another secret",
 			name, name);
 	if (before == NULL && ledger_n_nodes(act->ledger) >= LEDGER_MAX_NODES)
@@ -241,13 +241,18 @@ static const struct node *find_subject(struct act *act)
 {
 	const struct node *node = ledger_find_node(act->ledger, act->subject);
 
-	if (node == NULL)
+	if (node == NULL && ledger_has_node_reported(act->ledger, act->subject))
 		(void)err_set(act->msg, ERR_NOT_FOUND,
-			"there is no node %s; POST /nodes makes it", act->subject);
+			"%s reports without a secret and is no node: `tallyctl node add "
+			"%s` makes it one",
+			act->subject, act->subject);
+	else if (node == NULL)
+		(void)err_set(
+			act->msg, ERR_NOT_FOUND, "there is no node %s", act->subject);
 	else if (node->kept.deleted_ms != 0)
 		(void)err_set(act->msg, ERR_NOT_FOUND,
-			"the node %s is deleted; POST /nodes makes it again",
-			act->subject);
+			"the node %s is deleted: `tallyctl node add %s` makes it again",
+			act->subject, act->subject);
 	return node != NULL && node->kept.deleted_ms == 0 ? node : NULL;
 }
 

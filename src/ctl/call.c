@@ -178,9 +178,9 @@ static int explain_connect(const struct call *call, struct errmsg *ret_msg)
 			call->error);
 	if (number == EACCES || number == EPERM)
 		return err_set(ret_msg, EXIT_NO_RIGHT,
-			"you have no right to use %s: that is for root and the group "
-			"tallyd-admin; to look, members of tallyd-read use --socket "
-			"/run/tallyd/read.sock",
+			"you have no right to use %s; admin.sock is for root and the "
+			"group tallyd-admin, read.sock (--socket) for the group "
+			"tallyd-read",
 			socket);
 	return err_set(ret_msg, EXIT_UNREACHABLE,
 		"cannot reach tallyd at %s: %s; is it running, and is this its "

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define SECRET_BYTES 1024
+#define GOOD_SECRET_BYTES 16
 
 #define REASON                                                                           \
 	{                                                                                \
@@ -35,7 +36,7 @@ const struct verb_option *node_add_options(void)
 			"what its GOST reports: delta with resetTraffic, else "
 			"cumulative"},
 		{"note", "TEXT", "what you want to remember of it"},
-		{"fresh", NULL, "forget the marks of a deleted node of that name"},
+		{"fresh", NULL, "forget the last values of a deleted node of that name"},
 		SECRET_STDIN,
 		REASON,
 		{0},
@@ -71,7 +72,7 @@ const struct verb_option *node_rm_options(void)
 {
 	static const struct verb_option rows[] = {
 		{"fresh", NULL,
-			"forget its marks at once: another GOST will have that name"},
+			"forget its last values: another GOST will have that name"},
 		REASON,
 		{0},
 	};
@@ -170,6 +171,10 @@ static int add_secret(cJSON *body, const struct ctl *ctl)
 	if (!text_is_clean(line, strlen(line)))
 		return ctl_fail(EXIT_USAGE,
 			"the secret must be UTF-8 without control characters");
+	if (strlen(line) < GOOD_SECRET_BYTES)
+		(void)fputs("tallyctl: this secret is short, so that it could be "
+			    "guessed; better draw one: openssl rand -hex 16\n",
+			stderr);
 	add_text(body, "secret", line);
 	explicit_bzero(line, sizeof(line));
 	return 0;
@@ -456,11 +461,12 @@ static void show_removed(const struct ctl *ctl, const cJSON *answer)
 	say("Node ", member_text(answer, "name"),
 		" is deleted. Its reports are refused from now on.");
 	if (!args_has(ctl->args, "fresh") && member_u64(answer, "keptUntil", &until))
-		(void)printf("Its marks are kept until %s:\na node of that name that is "
+		(void)printf("The last values of its counters are kept until %s:\na node "
+			     "of that name that is "
 			     "made before then goes on where it stood.\n",
 			show_time(until, buf));
 	else
-		(void)puts("Its marks are forgotten.");
+		(void)puts("The last values of its counters are forgotten.");
 }
 
 int node_rm(const struct ctl *ctl)

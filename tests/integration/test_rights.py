@@ -368,7 +368,7 @@ def test_the_actor_is_the_peers_uid_also_from_a_namespace_of_users(wrapper, make
 
 def test_without_tokens_and_secrets_this_machine_reads_and_is_warned_of(make):
     daemon = make().start()
-    assert "warn  anybody may ask" in daemon.log() and "tallyctl node close" in daemon.log()
+    assert "warn  not safe yet" in daemon.log() and "Closing an open directory" in daemon.log()
     daemon.report(stats("alice", 1, 2))
     host = own_address()
     for method, path in (("GET", "/users/alice/traffic"), ("POST", "/force-sync"),

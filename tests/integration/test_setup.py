@@ -143,7 +143,7 @@ def test_tokens_are_made_for_one_that_has_counted_if_asked_for(setup):
     result = setup.run("--tokens")
     assert result.returncode == 0, result.stdout
     assert set(setup.files()) == {"api-token", "read-token"}
-    assert "systemctl restart tallyd" in result.stdout
+    assert "systemctl reload tallyd" in result.stdout
     assert setup.run("--at-start").stdout == ""
 
 

@@ -499,11 +499,16 @@ def test_node_add_prints_the_secret_once_and_the_lines_for_gost(ctl, daemon):
 
 
 def test_a_secret_may_be_given_on_standard_input_and_is_not_repeated(ctl, daemon):
-    said = ctl("node", "add", "hk1", "--secret-stdin", stdin="what it sends\nmore\n")
-    assert commands(daemon)[-1][2]["secret"] == "what it sends"
-    assert "\n    what it sends" not in said and "the one that you gave" in said
-    ctl("node", "secret", "hk1", "--secret-stdin", stdin="another")
-    assert commands(daemon)[-1][1:] == ("/nodes/hk1/secret", {"secret": "another"})
+    said = ctl("node", "add", "hk1", "--secret-stdin", stdin="what it sends to us\nmore\n")
+    assert commands(daemon)[-1][2]["secret"] == "what it sends to us"
+    assert "\n    what it sends to us" not in said and "the one that you gave" in said
+    ctl("node", "secret", "hk1", "--secret-stdin", stdin="another of 16 bytes")
+    assert commands(daemon)[-1][1:] == ("/nodes/hk1/secret", {"secret": "another of 16 bytes"})
+
+
+def test_a_short_secret_is_taken_with_a_warning(ctl_fails, daemon):
+    assert "short" in ctl_fails(0, "node", "add", "hk1", "--secret-stdin", stdin="x" * 15)
+    assert commands(daemon)[-1][2]["secret"] == "x" * 15
 
 
 @pytest.mark.parametrize("text", ["", "\n", "a\tb\n", "x" * 2000])

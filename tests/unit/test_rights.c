@@ -523,16 +523,21 @@ TEST(a_parameter_that_is_not_taken_or_there_twice_is_named)
 
 TEST(an_open_directory_is_warned_of_until_it_is_closed)
 {
+	static const struct rights_config bare_redis = {
+		.listen = "127.0.0.1:3000", .is_redis_bare = true};
 	const char *sentences[RIGHTS_MAX_WARNINGS];
 	struct world world;
 
 	make(&world, EMPTY, &bare_options);
 	assert_int_equal(rights_warnings(&world.rights, sentences), 2);
-	assert_non_null(strstr(sentences[0], "tallyctl node close"));
+	assert_non_null(strstr(sentences[0], "Closing an open directory"));
 	rights_configure(&world.rights, world.ledger, &with_tokens);
 	assert_int_equal(rights_warnings(&world.rights, sentences), 1);
 	ledger_load_is_open(world.ledger, false);
 	assert_int_equal(rights_warnings(&world.rights, sentences), 0);
+	rights_configure(&world.rights, world.ledger, &bare_redis);
+	assert_int_equal(rights_warnings(&world.rights, sentences), 1);
+	assert_non_null(strstr(sentences[0], "redis_url has no password"));
 	done(&world);
 	make(&world, OPEN_WITH_NODES, &bare_options);
 	assert_int_equal(rights_warnings(&world.rights, sentences), 1);
