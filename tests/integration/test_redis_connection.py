@@ -119,7 +119,7 @@ def test_a_peer_that_promises_a_lot_gets_no_memory_for_it(reply, tallyd):
 
 # What Redis may forbid, and how it is set up.
 
-ACL_LINE = re.search(r"^    ACL SETUSER tallyd on >PASSWORD (.*)$",
+ACL_LINE = re.search(r"^    user tallyd on >PASSWORD (.*)$",
                      (ROOT / "README.md").read_text(), re.MULTILINE)[1].split()
 RIGHTS = [word for word in ACL_LINE if word.startswith("+")]
 
