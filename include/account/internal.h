@@ -85,6 +85,7 @@ struct nodes {
 	struct node *table;
 	struct dirty dirty;
 	size_t n, n_secrets;
+	uint64_t version; /* of all of it, see ledger_nodes_version() */
 	bool is_open;
 	uint64_t open_version, saved_open_version;
 };

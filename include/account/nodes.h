@@ -67,6 +67,9 @@ size_t ledger_n_secrets(const struct ledger *ledger);
 /* Whether a service of that name has ever been counted. */
 bool ledger_has_node_reported(const struct ledger *ledger, const char *name);
 
+/* Another number after each change of a node, or of whether the directory is open. */
+uint64_t ledger_nodes_version(const struct ledger *ledger);
+
 /* Whether names without a secret may report. */
 bool ledger_is_open(const struct ledger *ledger);
 

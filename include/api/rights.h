@@ -34,11 +34,15 @@ struct rights {
 	const char *listen, *hostnames;
 	struct token api, read;
 	bool allow_anonymous, is_redis_bare;
+	uint64_t version; /* of the options */
 };
 
 /* Takes over options, at the start and when they change. */
 void rights_configure(struct rights *rights, const struct ledger *ledger,
 	const struct rights_config *config);
+
+/* Another number whenever rights_decide() may decide otherwise. */
+uint64_t rights_version(const struct rights *rights);
 
 /* Of a refusal. `node`: whose report it was, if that is a known name or an open claim,
  * else NULL; it lives as long as the facts. */

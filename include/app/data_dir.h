@@ -5,10 +5,16 @@
 #include "base/err.h"
 
 #include <stdbool.h>
+#include <stdint.h>
+
+#define DATA_DIR_KEY_BYTES 32
 
 struct data_dir {
 	int lock_fd;    /* data_dir/lock: held as long as it is open */
 	int journal_fd; /* data_dir/journal */
+	/* Of data_dir/key, which is made with random bytes: for what is kept in the
+	 * database but must not be guessed from a copy of it. All 0 for DATA_DIR_READ. */
+	uint8_t key[DATA_DIR_KEY_BYTES];
 };
 
 enum data_dir_use {

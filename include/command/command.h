@@ -12,6 +12,8 @@
 
 #include "journal/journal.h"
 
+#define COMMAND_KEY_BYTES 32
+
 struct ledger;
 struct verb;
 
@@ -20,6 +22,9 @@ struct command_parts {
 	struct journal *journal;
 	/* HOST:PORT that GOST on this machine reaches; borrowed. */
 	const char *observer_host;
+	/* Of the digests by which a repeated Idempotency-Key is compared: they are kept
+	 * in the database, and may be of a body with a secret that can be guessed. */
+	uint8_t digest_key[COMMAND_KEY_BYTES];
 };
 
 /* What was asked for; borrowed for the call. */

@@ -69,8 +69,9 @@ struct http_request {
 	bool is_suspended, is_handed;
 	bool can_wait; /* a refusal: for its body, which is small and on its way */
 	struct http_identity identity;
-	struct delay *delay; /* between its headers and what becomes of it, or NULL */
-	bool is_ok;          /* its answer is http_answer_ok() */
+	uint64_t rights_version; /* when it was judged */
+	struct delay *delay;     /* between its headers and what becomes of it, or NULL */
+	bool is_ok;              /* its answer is http_answer_ok() */
 
 	struct MHD_Response *answer; /* between being given and being queued */
 	int status;
@@ -80,6 +81,7 @@ struct http_request {
 struct headers {
 	unsigned n_hosts, n_lengths, n_encodings, n_authorizations, n_origins;
 	const char *host, *length, *authorization, *origin, *fetch_site;
+	bool has_odd_name;              /* one that is read in more than one way */
 	bool is_forwarded, does_expect; /* 100-continue */
 };
 

@@ -28,6 +28,9 @@ struct http_config {
 	uint64_t request_timeout_ms;
 	uint64_t first_connection; /* the id of the first one; they count up */
 	http_authorize authorize;  /* gets the handlers' `arg` */
+	/* Another number whenever that may decide otherwise than before: a request that
+	 * was allowed by its headers is judged again, once its body is there. */
+	uint64_t (*rights_version)(void *arg);
 	/* The answer_ok to the last request of that connection has arrived. Gets the
 	 * handlers' `arg`. */
 	void (*on_delivered)(void *arg, uint64_t connection);

@@ -67,6 +67,7 @@ static bool counts_as_secret(const struct node *node)
 
 static void set(struct nodes *nodes, struct node *node, const struct node_kept *kept)
 {
+	nodes->version++;
 	nodes->n_secrets -= counts_as_secret(node);
 	nodes->n += !node->is_known;
 	node->is_known = true;
@@ -87,6 +88,7 @@ void nodes_forget(struct nodes *nodes, const char *name)
 
 	if (node == NULL || !node->is_known)
 		return;
+	nodes->version++;
 	nodes->n_secrets -= counts_as_secret(node);
 	nodes->n--;
 	node->is_known = false;
@@ -96,6 +98,7 @@ void nodes_forget(struct nodes *nodes, const char *name)
 
 void nodes_set_open(struct nodes *nodes, bool is_open)
 {
+	nodes->version++;
 	nodes->is_open = is_open;
 	nodes->open_version++;
 }
@@ -124,6 +127,11 @@ size_t ledger_n_nodes(const struct ledger *ledger)
 size_t ledger_n_secrets(const struct ledger *ledger)
 {
 	return ledger->nodes.n_secrets;
+}
+
+uint64_t ledger_nodes_version(const struct ledger *ledger)
+{
+	return ledger->nodes.version;
 }
 
 bool ledger_is_open(const struct ledger *ledger)

@@ -24,6 +24,11 @@ static void log_other(
 		LOG_QUOTE(refusal->msg->text));
 }
 
+uint64_t api_rights_version(void *arg)
+{
+	return rights_version(&((struct api *)arg)->rights);
+}
+
 int api_authorize(void *arg, const struct http_facts *facts, struct http_ruling *ruling)
 {
 	struct api *api = arg;

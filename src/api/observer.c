@@ -57,15 +57,6 @@ void api_delivered(void *arg, uint64_t connection)
 	accept_delivered(((struct api *)arg)->accept, connection);
 }
 
-/* The headers were authorized; a node may have been refused since, while the body came.
- */
-static int check_still(const struct node *node)
-{
-	if (node != NULL && node->kept.deleted_ms != 0)
-		return ERR_UNAUTHORIZED;
-	return node != NULL && !node->kept.is_enabled ? ERR_NODE_DISABLED : 0;
-}
-
 void api_observer(void *arg, struct http_request *request)
 {
 	struct api *api = arg;
@@ -75,15 +66,11 @@ void api_observer(void *arg, struct http_request *request)
 	struct incoming incoming = {.node = name,
 		.connection = http_connection_id(request),
 		.counters = api->counters};
-	int code = check_still(node);
+	int code;
 
-	if (code == 0 && !read_counters(counters, &incoming.counters))
-		code = ERR_PARAM;
-	if (code != 0) {
+	if (!read_counters(counters, &incoming.counters)) {
 		accept_note_refused(api->accept);
-		refuse(request, code,
-			code == ERR_PARAM ? "counters is neither delta nor cumulative"
-					  : err_text(code));
+		refuse(request, ERR_PARAM, "counters is neither delta nor cumulative");
 		return;
 	}
 	if (node != NULL)

@@ -30,13 +30,19 @@ static void set_token(struct token *token, const char *text)
 void rights_configure(struct rights *rights, const struct ledger *ledger,
 	const struct rights_config *config)
 {
-	*rights = (struct rights){.ledger = ledger,
+	*rights = (struct rights){.version = rights->version + 1,
+		.ledger = ledger,
 		.listen = config->listen,
 		.hostnames = config->hostnames,
 		.allow_anonymous = config->allow_anonymous,
 		.is_redis_bare = config->is_redis_bare};
 	set_token(&rights->api, config->api_token);
 	set_token(&rights->read, config->read_token);
+}
+
+uint64_t rights_version(const struct rights *rights)
+{
+	return rights->version + ledger_nodes_version(rights->ledger);
 }
 
 bool rights_is_free(const struct rights *rights)

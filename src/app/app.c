@@ -62,7 +62,9 @@ static void start(struct app *app)
 
 int app_run(struct config *config, const struct invocation *invocation)
 {
-	struct app app = {.config = config, .invocation = invocation, .dir = {-1, -1}};
+	struct app app = {.config = config,
+		.invocation = invocation,
+		.dir = {.lock_fd = -1, .journal_fd = -1}};
 	struct errmsg msg = {""};
 	int code;
 
@@ -119,8 +121,8 @@ static int offline_open(
 	struct errmsg *msg = &offline->msg;
 	int code;
 
-	*offline = (struct offline){
-		.dir = {-1, -1}, .ledger = ledger_new(config->max_users, false)};
+	*offline = (struct offline){.dir = {.lock_fd = -1, .journal_fd = -1},
+		.ledger = ledger_new(config->max_users, false)};
 	if (offline->ledger == NULL)
 		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
 	code = data_dir_open(config->data_dir, DATA_DIR_HOLD, &offline->dir, msg);
@@ -176,7 +178,7 @@ int app_forget_node(const struct config *config)
 
 int app_dump_journal(const struct config *config)
 {
-	struct data_dir dir = {-1, -1};
+	struct data_dir dir = {.lock_fd = -1, .journal_fd = -1};
 	struct errmsg msg;
 	int code = data_dir_open(config->data_dir, DATA_DIR_READ, &dir, &msg);
 

@@ -137,10 +137,14 @@ static void find_observer_host(struct app *app)
 /* Before anything else may be counted, or a Redis linked: a directory is new once. */
 static int open_commands(struct app *app, struct errmsg *msg)
 {
-	struct command_parts parts = {app->ledger, app->journal, app->observer_host};
+	struct command_parts parts = {.ledger = app->ledger,
+		.journal = app->journal,
+		.observer_host = app->observer_host};
 	const char *first_node = app->config->resolved.first_node_file;
 	bool is_new = ledger_is_new(app->ledger);
 
+	_Static_assert(DATA_DIR_KEY_BYTES == COMMAND_KEY_BYTES, "one for the other");
+	memcpy(parts.digest_key, app->dir.key, COMMAND_KEY_BYTES);
 	find_observer_host(app);
 	app->commands = commands_new(&app->loop, &parts);
 	if (app->commands == NULL)
@@ -282,6 +286,7 @@ static int open_door(struct app *app, struct errmsg *msg)
 		.request_timeout_ms = config->request_timeout,
 		.first_connection = first_connection(app),
 		.authorize = api_authorize,
+		.rights_version = api_rights_version,
 		.on_delivered = api_delivered};
 
 	return http_open(&app->loop, &http, api_routes(), &app->api, &app->http, msg);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -57,6 +58,36 @@ static int open_journal_dir(
 	return 0;
 }
 
+/* False with errno; ENOENT: there is none, or only what a crash has left of one. */
+static bool read_key(int dir_fd, uint8_t ret_key[DATA_DIR_KEY_BYTES])
+{
+	int fd = openat(dir_fd, "key", O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = pread(fd, ret_key, DATA_DIR_KEY_BYTES, 0);
+	if (n >= 0 && n < DATA_DIR_KEY_BYTES)
+		errno = ENOENT;
+	(void)close(fd); /* only read from; leaves errno as it is */
+	return n == DATA_DIR_KEY_BYTES;
+}
+
+/* Only the owner may read it: the group may read the database. */
+static bool make_key(int dir_fd, uint8_t ret_key[DATA_DIR_KEY_BYTES])
+{
+	int fd =
+		openat(dir_fd, "key.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	bool is_good = fd >= 0 &&
+		getrandom(ret_key, DATA_DIR_KEY_BYTES, 0) == DATA_DIR_KEY_BYTES &&
+		pwrite(fd, ret_key, DATA_DIR_KEY_BYTES, 0) == DATA_DIR_KEY_BYTES &&
+		fsync(fd) == 0;
+
+	if (fd >= 0)
+		(void)close(fd); /* synced */
+	return is_good && renameat(dir_fd, "key.new", dir_fd, "key") == 0;
+}
+
 /* What root would make there, the owner could not open afterwards. */
 static int check_owner(int dir_fd, const char *path, struct errmsg *msg)
 {
@@ -81,7 +112,7 @@ int data_dir_open(const char *path, enum data_dir_use use, struct data_dir *ret_
 	struct errmsg *ret_msg)
 {
 	bool must_lock = use != DATA_DIR_READ;
-	struct data_dir dir = {-1, -1};
+	struct data_dir dir = {.lock_fd = -1, .journal_fd = -1};
 	int code = 0, dir_fd;
 
 	if (use == DATA_DIR_MAKE && mkdir(path, 0750) != 0 && errno != EEXIST)
@@ -96,7 +127,10 @@ int data_dir_open(const char *path, enum data_dir_use use, struct data_dir *ret_
 	if (code == 0)
 		code = open_journal_dir(
 			dir_fd, path, must_lock, &dir.journal_fd, ret_msg);
-	/* The name of the journal's folder: nobody else syncs it. */
+	if (code == 0 && must_lock && !read_key(dir_fd, dir.key) &&
+		(errno != ENOENT || !make_key(dir_fd, dir.key)))
+		code = err_set(ret_msg, ERR_DATA_DIR, "%s/key: %m", path);
+	/* The names of the key and of the journal's folder: nobody else syncs them. */
 	if (code == 0 && must_lock && fsync(dir_fd) != 0)
 		code = err_set(ret_msg, ERR_DATA_DIR, "%s: %m", path);
 	(void)close(dir_fd); /* only names were looked at */
@@ -113,5 +147,5 @@ void data_dir_close(struct data_dir *dir)
 		(void)close(dir->journal_fd); /* a directory */
 	if (dir->lock_fd >= 0)
 		(void)close(dir->lock_fd); /* gives the lock back */
-	*dir = (struct data_dir){-1, -1};
+	*dir = (struct data_dir){.lock_fd = -1, .journal_fd = -1};
 }

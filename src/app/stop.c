@@ -153,10 +153,11 @@ static void on_reload_signal(uv_signal_t *handle, int number)
 		apply_reload(app);
 		log_info("configuration reloaded",
 			"sync_interval_ms=%" PRIu64 " redis_repair_rate=%" PRIu64
-			" counters=%s",
+			" counters=%s api_token=%s read_token=%s",
 			app->config->sync_interval, app->config->redis_repair_rate,
-			app->api.counters == COUNTERS_CUMULATIVE ? "cumulative"
-								 : "delta");
+			app->api.counters == COUNTERS_CUMULATIVE ? "cumulative" : "delta",
+			app->api.rights.api.is_set ? "set" : "none",
+			app->api.rights.read.is_set ? "set" : "none");
 		if (restart.text[0] != '\0')
 			log_warn("some options change only with a restart", "options=%s",
 				restart.text);

@@ -2,7 +2,6 @@
  * One struct waiting per command that is applied and not yet on disk, in one queue by
  * sequence. A repetition of a key waits there too, for the sequence of the first.
  */
-#define XXH_INLINE_ALL
 #include "command/command.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -10,10 +9,10 @@
 #include "command/verb.h"
 
 #include <inttypes.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <xxhash.h>
 
 #define MAX_REASON_BYTES 500
 #define TICK_MS UINT64_C(3600000)
@@ -277,18 +276,22 @@ static int check_and_carry_out(struct commands *commands,
 }
 
 /* Of verb, subject and body: the same key may not ask for something else. */
-static void digest_of(const struct command_request *request, uint8_t *ret_digest)
+static void digest_of(const struct commands *commands,
+	const struct command_request *request, uint8_t ret_digest[FINGERPRINT_BYTES])
 {
-	XXH3_state_t state;
-	XXH128_canonical_t canonical;
+	crypto_generichash_state state;
 
-	(void)XXH3_128bits_reset(&state); /* these fail only for NULL */
-	(void)XXH3_128bits_update(
-		&state, request->verb->name, strlen(request->verb->name) + 1);
-	(void)XXH3_128bits_update(&state, request->subject, strlen(request->subject) + 1);
-	(void)XXH3_128bits_update(&state, request->body, request->len);
-	XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(&state));
-	memcpy(ret_digest, &canonical, FINGERPRINT_BYTES);
+	/* None of these can fail with these lengths. */
+	(void)crypto_generichash_init(
+		&state, commands->parts.digest_key, COMMAND_KEY_BYTES, FINGERPRINT_BYTES);
+	(void)crypto_generichash_update(&state,
+		(const unsigned char *)request->verb->name,
+		strlen(request->verb->name) + 1);
+	(void)crypto_generichash_update(&state, (const unsigned char *)request->subject,
+		strlen(request->subject) + 1);
+	(void)crypto_generichash_update(
+		&state, (const unsigned char *)request->body, request->len);
+	(void)crypto_generichash_final(&state, ret_digest, FINGERPRINT_BYTES);
 }
 
 static int check_key(const char *key, struct errmsg *msg)
@@ -345,7 +348,7 @@ int commands_submit(struct commands *commands, const struct command_request *req
 	}
 	waiting->on_done = on_done;
 	waiting->arg = arg;
-	digest_of(request, origin.fingerprint);
+	digest_of(commands, request, origin.fingerprint);
 	code = check_key(request->key, ret_msg);
 	if (code == 0)
 		done = find_done(commands, request, origin.time_ms);
@@ -446,7 +449,7 @@ int command_do_offline(struct ledger *ledger, const char *verb, const char *subj
 
 	if (waiting == NULL)
 		return err_set(ret_msg, code, "%s", err_text(code));
-	digest_of(&request, origin.fingerprint);
+	digest_of(&commands, &request, origin.fingerprint);
 	code = check_and_carry_out(&commands, &request, &origin, waiting, ret_msg);
 	waiting_free(waiting);
 	return code;

@@ -111,10 +111,13 @@ int ctl_do(const struct ctl *ctl, const char *method, char *path, cJSON *body,
 	return 0;
 }
 
+#define MAX_PAGES 10000 /* more than all that tallyd keeps of anything */
+
 int ctl_pages(const struct ctl *ctl, const char *path,
 	void (*on_page)(void *arg, const cJSON *page), void *arg)
 {
 	char *next = mem_copy(path);
+	unsigned n_pages = 0;
 
 	while (next != NULL) {
 		cJSON *page = NULL;
@@ -131,6 +134,12 @@ int ctl_pages(const struct ctl *ctl, const char *path,
 
 			next = path_make(before, cursor, "");
 			free(before);
+			if (++n_pages == MAX_PAGES) {
+				cJSON_Delete(page);
+				free(next);
+				return ctl_fail(EXIT_REFUSED,
+					"the answer has no end; is that tallyd?");
+			}
 		}
 		cJSON_Delete(page);
 	}

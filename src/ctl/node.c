@@ -376,6 +376,19 @@ static void show_lines(const char *text)
 	free(safe);
 }
 
+/* Only one old secret is valid beside the new one; who takes yet another has to know. */
+static void show_lost(const char *name, bool has_old)
+{
+	say("The answer that had its secret was lost, and it is never shown again. "
+	    "Take a new one:\n\n    tallyctl node secret ",
+		name, "");
+	if (has_old)
+		say("\nWith that, what its GOST sends now is refused at once. To keep "
+		    "that "
+		    "one instead:\n\n    tallyctl node secret ",
+			name, " --secret-stdin");
+}
+
 /* The secret stands on a line of its own, where it is easily copied. */
 static void show_secret(const struct ctl *ctl, const cJSON *answer)
 {
@@ -383,6 +396,7 @@ static void show_secret(const struct ctl *ctl, const cJSON *answer)
 	const char *gost = member_text(answer, "gost");
 	char buf[SHOW_BYTES];
 	uint64_t until;
+	bool has_old = member_u64(answer, "oldSecretUntil", &until);
 
 	if (args_has(ctl->args, "secret-stdin"))
 		(void)puts("Its secret is the one that you gave.");
@@ -390,13 +404,12 @@ static void show_secret(const struct ctl *ctl, const cJSON *answer)
 		say("Its secret, which is shown this once and never again:\n\n    ",
 			secret, "");
 	else
-		say("The answer that had its secret was lost, and it is never shown "
-		    "again. "
-		    "Take a new one:\n\n    tallyctl node secret ",
-			member_text(answer, "name"), "");
-	if (member_u64(answer, "oldSecretUntil", &until))
+		show_lost(member_text(answer, "name"), has_old);
+	if (has_old)
 		(void)printf(
-			"\nThe old secret is valid until %s.\n", show_time(until, buf));
+			"\nThe old secret is valid until %s.\n"
+			"That is the one just before; any older one is refused now.\n",
+			show_time(until, buf));
 	if (gost != NULL)
 		show_lines(gost);
 }

@@ -13,6 +13,14 @@
 
 #define MAX_DELAYS 64
 
+/* Most connections stay for those who are right. */
+static size_t max_delays(const struct http_server *server)
+{
+	size_t quarter = server->config.max_connections / 4;
+
+	return quarter < MAX_DELAYS ? quarter : MAX_DELAYS;
+}
+
 struct delay {
 	struct http_request *request;
 	uint64_t until_ms;
@@ -23,7 +31,7 @@ bool delay_begin(struct http_request *request, unsigned delay_ms)
 {
 	struct http_server *server = request->connection->server;
 	struct delay *delay =
-		server->n_delays < MAX_DELAYS ? malloc(sizeof(*delay)) : NULL;
+		server->n_delays < max_delays(server) ? malloc(sizeof(*delay)) : NULL;
 
 	if (delay == NULL)
 		return false;

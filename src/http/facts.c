@@ -59,6 +59,8 @@ static enum MHD_Result look_at_header(
 		headers->does_expect = true;
 	else if (is_forwarding(name))
 		headers->is_forwarded = true;
+	/* Others read it as the name without the blank, or what it hides. */
+	headers->has_odd_name |= strpbrk(name, " \t") != NULL;
 	return MHD_YES;
 }
 
@@ -74,6 +76,8 @@ const char *headers_mistake(const struct headers *headers, const char *version)
 	if (headers->n_hosts > 1 ||
 		(headers->n_hosts == 0 && strcmp(version, "HTTP/1.0") != 0))
 		return "exactly one Host header is expected";
+	if (headers->has_odd_name)
+		return "the name of a header holds a blank";
 	if (headers->n_lengths > 1)
 		return "there is more than one Content-Length";
 	if (headers->n_encodings > 1 ||

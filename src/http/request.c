@@ -89,23 +89,34 @@ static bool has_small_body(const struct headers *headers)
 			strtoull(headers->length, NULL, 10) <= SMALL_BODY_BYTES);
 }
 
-/* Asks whether it may go on. Whoever refuses has logged it. */
-static enum MHD_Result judge(struct http_request *request, const struct headers *headers)
+/* Asks whoever judges. What is refused has its sentence. Returns the delay. */
+static unsigned authorize(struct http_request *request, const struct headers *headers)
 {
 	struct http_server *server = request->connection->server;
 	struct http_ruling ruling;
 	struct http_facts facts;
 
+	request->identity.right = RIGHT_ANYBODY;
+	request->identity.name[0] = '\0';
 	ruling.identity = &request->identity;
 	ruling.msg.text[0] = '\0';
 	ruling.delay_ms = 0;
 	facts_gather(request, headers, &facts);
+	request->rights_version = server->config.rights_version(server->arg);
 	request->refusal = server->config.authorize(server->arg, &facts, &ruling);
 	if (request->refusal != 0)
 		request->sentence = strdup(ruling.msg.text);
+	return ruling.delay_ms;
+}
+
+/* Whether it may go on. Whoever refuses has logged it. */
+static enum MHD_Result judge(struct http_request *request, const struct headers *headers)
+{
+	unsigned delay_ms = authorize(request, headers);
+
 	request->can_wait = has_small_body(headers);
-	if (ruling.delay_ms > 0) {
-		if (delay_begin(request, ruling.delay_ms))
+	if (delay_ms > 0) {
+		if (delay_begin(request, delay_ms))
 			return MHD_YES;
 		request->can_wait = false;
 	}
@@ -168,8 +179,22 @@ static void receive(struct http_request *request, const char *data, size_t len)
 		refuse(request, ERR_NOMEM);
 }
 
+/* A right may have been taken away while the body came. */
+static void maybe_judge_again(struct http_request *request)
+{
+	struct http_server *server = request->connection->server;
+	struct headers headers;
+
+	if (request->refusal != 0 ||
+		request->rights_version == server->config.rights_version(server->arg))
+		return;
+	headers_gather(request->connection->mhd, &headers);
+	(void)authorize(request, &headers); /* a guess would have been one before */
+}
+
 static void call_handler(struct http_request *request)
 {
+	maybe_judge_again(request);
 	if (request->refusal == 0) {
 		request->route->handler(request->connection->server->arg, request);
 		return;

@@ -299,6 +299,7 @@ REFUSED_HEADS = {
     "the same length twice": head_of("Host: localhost", LENGTH, LENGTH),
     "length and chunked": head_of("Host: localhost", LENGTH, "Transfer-Encoding: chunked"),
     "chunked and length": head_of("Host: localhost", "Transfer-Encoding: chunked", LENGTH),
+    "a blank behind a name": head_of("Host: localhost", f"Content-Length : {len(ONE)}"),
     "a NUL in a name": head_of("Host: localhost", LENGTH, "X\0A: a"),
 }
 

@@ -584,3 +584,32 @@ def test_secrets_are_not_shown_by_proc_and_not_taken_from_the_command_line(tally
     assert "api_token = ***" in shown and password not in shown
     done = daemon.run(f"--api-token={API}")
     assert done.returncode == 64 and "api_token_file" in done.stderr and API not in done.stderr
+
+
+# Who was allowed by the headers, and is not any more when the body has come.
+
+@pytest.mark.parametrize("credential, node, act", [
+    ({}, "zz", ("POST", "/nodes/close", "{}", 200)),
+    ({}, "zz", ("POST", "/nodes", '{"name":"zz"}', 201)),
+    (basic(f"hk1:{SECRET}"), "hk1", ("DELETE", "/nodes/hk1", "{}", 200)),
+    (basic(f"hk1:{SECRET}"), "hk1", ("PATCH", "/nodes/hk1", '{"enabled":false}', 200)),
+    (basic(f"hk1:{SECRET}"), "hk1", ("POST", "/nodes/hk1/secret", "{}", 200)),
+])
+def test_a_right_that_is_taken_away_while_the_body_comes_counts_nothing(
+        make, credential, node, act):
+    daemon = make(node_secret_grace=0).start()
+    command(daemon, "POST", "/nodes", f'{{"name":"hk1","secret":"{SECRET}"}}', 201)
+    client = RawClient(daemon.address)
+    headers = "".join(f"{name}: {value}\r\n" for name, value in credential.items())
+    client.send(f"POST /observer?node={node} HTTP/1.1\r\nHost: localhost\r\n{headers}"
+                f"Content-Length: {len(ONE)}\r\n\r\n".encode() + ONE[:10].encode())
+    # Connections are read in the order in which they came: this one behind that.
+    assert daemon.get("/livez").status == 200
+    command(daemon, *act)
+    client.send(ONE[10:].encode())
+    answer = client.read_answer()
+    assert answer.status in (401, 503) and answer.body == b""
+    client.send(f"POST /observer?node={node} HTTP/1.1\r\nHost: localhost\r\n{headers}"
+                f"Content-Length: {len(ONE)}\r\n\r\n".encode() + ONE.encode())
+    assert client.read_answer().status == answer.status
+    command(daemon, "GET", "/users/alice/traffic", None, 404)

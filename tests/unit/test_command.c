@@ -57,7 +57,9 @@ static void open_rig(struct rig *rig, enum journal_fsync fsync)
 		journal_open(&rig->loop, rig->dir.fd, &journal, ledger_seq(rig->ledger),
 			rig->n_closed, on_synced, rig, &rig->journal, &rig->msg),
 		0);
-	parts = (struct command_parts){rig->ledger, rig->journal, "127.0.0.1:3000"};
+	parts = (struct command_parts){.ledger = rig->ledger,
+		.journal = rig->journal,
+		.observer_host = "127.0.0.1:3000"};
 	rig->commands = commands_new(&rig->loop, &parts);
 	assert_non_null(rig->commands);
 	commands_set_secret_grace(rig->commands, 600000);
@@ -1031,7 +1033,9 @@ TEST(a_deleted_node_is_forgotten_by_the_clock_after_thirty_days)
 	(void)do_it(&rig, "", "node.create", "", "{\"name\":\"stays\"}");
 	(void)do_it(&rig, "", "node.delete", "n", "");
 	for (int i = 0; i < 2; i++) {
-		struct command_parts parts = {rig.ledger, rig.journal, ""};
+		struct command_parts parts = {.ledger = rig.ledger,
+			.journal = rig.journal,
+			.observer_host = ""};
 		bool is_over = i == 1;
 
 		/* Whose first tick is in its first turn. */
