@@ -123,7 +123,9 @@ static void find_observer_host(struct app *app)
 		if (len > 0 && strncmp(at, "unix:", 5) != 0)
 			break;
 	}
-	if (strncmp(at, "0.0.0.0:", 8) == 0 || strncmp(at, "[::]:", 5) == 0) {
+	if (*at == '\0') {
+		(void)strcpy(app->observer_host, "HOST:PORT"); /* only socket files */
+	} else if (strncmp(at, "0.0.0.0:", 8) == 0 || strncmp(at, "[::]:", 5) == 0) {
 		const char *colon = memrchr(at, ':', len);
 
 		(void)snprintf(app->observer_host, sizeof(app->observer_host),
