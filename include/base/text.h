@@ -25,4 +25,8 @@ size_t text_unescape(char *text);
  * length. `size` is at least 1. */
 size_t text_to_json(char *to, size_t size, const char *text);
 
+/* Which of the names in a list with commas between it is, from 0 on, or -1. `list` may be
+ * NULL: it holds none. */
+int text_index_in(const char *list, const char *name);
+
 #endif

@@ -52,7 +52,8 @@ static const struct option_row rows[] = {
 		"addresses to serve: ADDRESS:PORT, [ADDRESS]:PORT or unix:/PATH, comma "
 		"between"},
 	{"data_dir", NULL, TYPE_TEXT, AT(data_dir), "/var/lib/tallyd", 1, 180, NULL,
-		false, false, SECRET_NOT, NULL, "folder of tally.db, journal/, key and lock"},
+		false, false, SECRET_NOT, NULL,
+		"folder of tally.db, journal/, key and lock"},
 	{"redis_url", "REDIS_URL", TYPE_TEXT, AT(redis_url), "redis://127.0.0.1:6379/0",
 		1, FITS_LINE("redis_url"), NULL, false, false, SECRET_IN_URL,
 		check_redis_url,

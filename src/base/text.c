@@ -130,3 +130,17 @@ size_t text_to_json(char *to, size_t size, const char *text)
 	to[len] = '\0';
 	return len;
 }
+
+int text_index_in(const char *list, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (int i = 0; list != NULL && *list != '\0'; i++) {
+		size_t n = strcspn(list, ",");
+
+		if (n == len && strncmp(list, name, n) == 0)
+			return i;
+		list += list[n] == ',' ? n + 1 : n;
+	}
+	return -1;
+}

@@ -100,15 +100,8 @@ static int check_members(const cJSON *arguments, const char *members, struct err
 
 	cJSON_ArrayForEach (item, arguments) {
 		const char *name = item->string;
-		size_t len = strlen(name);
-		const char *at = strcmp(name, "reason") == 0 ? "reason" : members;
 
-		while (at != NULL &&
-			(strcspn(at, ",") != len || strncmp(at, name, len) != 0)) {
-			at = strchr(at, ',');
-			at = at != NULL ? at + 1 : NULL;
-		}
-		if (at == NULL || len == 0)
+		if (strcmp(name, "reason") != 0 && text_index_in(members, name) < 0)
 			return err_set(msg, ERR_PARAM,
 				"there is no member `%.64s` here; there are: %s%sreason",
 				name, members, members[0] != '\0' ? "," : "");

@@ -2,6 +2,7 @@
  * What the headers tell: those that make a request ambiguous, which libmicrohttpd 0.9.75
  * takes as they come, and those that tell who asks. They are walked once.
  */
+#include "base/text.h"
 #include "http/internal.h"
 
 #include <string.h>
@@ -86,31 +87,16 @@ const char *headers_mistake(const struct headers *headers, const char *version)
 	return NULL;
 }
 
-/* Which of the comma list it is, from 0 on, or -1. */
-static int index_in(const char *list, const char *name)
-{
-	size_t len = strlen(name);
-
-	for (int i = 0; list != NULL && *list != '\0'; i++) {
-		size_t n = strcspn(list, ",");
-
-		if (n == len && strncmp(list, name, n) == 0)
-			return i;
-		list += list[n] == ',' ? n + 1 : n;
-	}
-	return -1;
-}
-
 struct param_walk {
 	struct http_facts *facts;
-	unsigned seen; /* bits by index_in() */
+	unsigned seen; /* bits by text_index_in() */
 };
 
 static enum MHD_Result look_at_param(
 	void *arg, enum MHD_ValueKind kind, const char *name, const char *value)
 {
 	struct param_walk *walk = arg;
-	int index = index_in(walk->facts->route->params, name);
+	int index = text_index_in(walk->facts->route->params, name);
 
 	(void)kind;
 	if (name[0] == '\0' && value == NULL)
