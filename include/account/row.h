@@ -42,10 +42,10 @@ struct row *dirty_take(struct dirty *dirty);
 
 /*
  * A kind of row. `reserve` allocates room in the cut for all that `move` is going to
- * move, so that nothing has moved if memory is short. `committed` and `failed` may be
- * NULL: nothing is to be done. After `failed`, what the cut had of it is pending again,
- * under what has happened since. `done` frees what `reserve` allocated, and what the cut
- * still owns.
+ * move, so that nothing has moved if memory is short. All but `is_dirty` and `move`
+ * may be NULL: nothing is to be done. After `failed`, what the cut had of it is pending
+ * again, under what has happened since. `done` frees what `reserve` allocated, and what
+ * the cut still owns.
  */
 struct row_kind {
 	bool (*is_dirty)(const struct ledger *ledger);

@@ -59,10 +59,6 @@ void commands_set_secret_grace(struct commands *commands, uint64_t ms);
 int commands_submit(struct commands *commands, const struct command_request *request,
 	command_done_cb on_done, void *arg, struct errmsg *ret_msg) MUST_CHECK;
 
-/* The same for what nobody waits for: the clock, and the start. */
-int commands_do(struct commands *commands, const struct verb *verb, const char *actor,
-	const char *subject, const char *body, struct errmsg *ret_msg) MUST_CHECK;
-
 /* The first node of an empty directory, which is closed with it. */
 int commands_first_node(struct commands *commands, const char *name, const char *secret,
 	struct errmsg *ret_msg) MUST_CHECK;

@@ -364,8 +364,9 @@ static void nobody_waits(void *arg, unsigned status, const char *json)
 	(void)json;
 }
 
-int commands_do(struct commands *commands, const struct verb *verb, const char *actor,
-	const char *subject, const char *body, struct errmsg *ret_msg)
+/* For what nobody waits for: the clock, and the start. */
+static int do_unasked(struct commands *commands, const struct verb *verb,
+	const char *actor, const char *subject, const char *body, struct errmsg *ret_msg)
 {
 	struct command_request request = {verb, actor, "", subject, body, strlen(body)};
 
@@ -385,7 +386,7 @@ static void on_tick(uv_timer_t *timer)
 	for (; node != NULL; node = ledger_next_node(ledger, node))
 		if (node->kept.deleted_ms != 0 &&
 			node->kept.deleted_ms + NODE_KEPT_MS <= now &&
-			commands_do(commands, verb_find("node.forget"), "clock",
+			do_unasked(commands, verb_find("node.forget"), "clock",
 				node->name, "", &msg) != 0)
 			log_limited(LOG_WARN, "a deleted node cannot be forgotten yet",
 				"node=%s reason=%s", LOG_QUOTE(node->name),
@@ -421,7 +422,7 @@ int commands_first_node(struct commands *commands, const char *name, const char 
 		cJSON_AddStringToObject(arguments, "secret", secret) != NULL)
 		body = print(arguments);
 	if (body != NULL) {
-		code = commands_do(
+		code = do_unasked(
 			commands, verb_find("node.first"), "start", "", body, ret_msg);
 		explicit_bzero(body, strlen(body));
 	}
