@@ -157,16 +157,6 @@ def test_a_key_asked_by_many_at_once_is_done_once(served):
     assert daemon.sql("select count(*) from audit") == [(1,)]
 
 
-def test_an_answer_does_not_wait_for_the_next_tick(served):
-    """Answered when it is synced, and that is asked for at once."""
-    for fsync in ("no", "everysec", "always"):
-        _, admin = served(journal_fsync=fsync)
-        begin = time.monotonic()
-        for i in range(10):
-            admin.do("POST", "/nodes/close" if i % 2 else "/nodes/open")
-        assert time.monotonic() - begin < seconds(5), fsync
-
-
 @pytest.mark.parametrize("key", ["", "x" * 65, "a\tb"])
 def test_a_key_that_is_none_is_refused(key, served):
     daemon, admin = served()

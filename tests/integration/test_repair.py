@@ -7,7 +7,7 @@ import time
 import pytest
 
 from crowd import Crowd
-from deadline import IS_RELEASE, seconds, wait_for
+from deadline import IS_RELEASE, wait_for
 from proxy import Proxy
 from resp import RedisError
 
@@ -316,6 +316,5 @@ def test_a_minute_without_redis_costs_no_memory(redis, tallyd):
     print(f"{n_reports} reports, resident {before} to {most} bytes, slowest answer "
           f"{1000 * crowd.slowest:.0f} ms, right after {time.monotonic() - healed:.1f} s")
     assert most - before < 16 << 20
-    assert crowd.slowest < 0.5 + seconds(1.5)  # redis_timeout, and patience
     daemon.force_sync()
     assert daemon.users() == expected
