@@ -68,8 +68,9 @@ size_t rights_warnings(
 	else
 		ret_warnings[n++] =
 			"no node has a secret: a proxy's customers reach 127.0.0.1 and "
-			"can report for anybody; README, \"Closing an open directory\", "
-			"says how to end that without losing a report";
+			"can report for anybody; `tallyctl node add NAME "
+			"--secret-stdin` for each, then `tallyctl node close`; README, "
+			"\"Closing an open directory\"";
 	if (rights_is_free(rights))
 		ret_warnings[n++] =
 			"there is neither a token nor a secret: a proxy's "

@@ -162,14 +162,15 @@ static void check_running(struct setup *setup)
 		return;
 	}
 	if (setup->running_pid == 0) {
-		setup_find(setup, SETUP_OK, "daemon", "no tallyd runs on %s", dir);
+		setup_find(
+			setup, SETUP_OK, "daemon-stopped", "no tallyd runs on %s", dir);
 		return;
 	}
 	if (setup->running_pid > 0)
-		setup_find(setup, SETUP_OK, "daemon", "tallyd runs on %s, with pid %ld",
-			dir, setup->running_pid);
+		setup_find(setup, SETUP_OK, "daemon-runs",
+			"tallyd runs on %s, with pid %ld", dir, setup->running_pid);
 	else
-		setup_find(setup, SETUP_OK, "daemon", "a tallyd runs on %s", dir);
+		setup_find(setup, SETUP_OK, "daemon-runs", "a tallyd runs on %s", dir);
 	(void)snprintf(path, sizeof(path), "/proc/%ld", setup->running_pid);
 	if (stat(path, &st) != 0 || st.st_uid == setup->owner || st.st_uid == 0)
 		return;

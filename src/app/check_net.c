@@ -80,7 +80,7 @@ static void tell_connected(struct setup *setup, const char *where,
 	}
 	if (address->path == NULL && address->password == NULL) {
 		setup_find(setup, SETUP_WARNING, "rights", RIGHTS_REDIS_IS_BARE);
-		setup_change(setup, "requirepass PASSWORD      # in redis.conf");
+		setup_change(setup, "requirepass PASSWORD");
 		setup_change(setup, "redis_url = redis://default:PASSWORD@%s", where);
 	}
 }
