@@ -187,7 +187,7 @@ static void look_at_flush(const struct doctor *doctor, const struct symptom *sym
 			show_ago(member_u64_or_0(last, "at"), ago), error));
 	if (is_error(error, ERR_STORE_BUSY))
 		finding_change(
-			finding, "fuser -v /var/lib/tallyd/tally.db      # who holds it");
+			finding, "fuser -v /var/lib/tallyd/tally.db   # who holds it");
 	else if (is_error(error, ERR_STORE_FULL))
 		finding_change(finding, "df -h /var/lib/tallyd");
 	finding_change(finding, "journalctl -u tallyd -n 20");
@@ -248,7 +248,7 @@ static void look_at_refused_users(
 				       mem_format("Redis refuses %" PRIu64
 						  " users, which are not shown there: %s",
 					       n, redis_error(doctor))),
-			"redis-cli type user:ID      # a hash, or none, is expected");
+			"redis-cli type user:ID   # a hash, or none, is expected");
 }
 
 static void look_at_policy(const struct doctor *doctor, const struct symptom *symptom)
@@ -322,8 +322,8 @@ static void look_at_arrival(const struct doctor *doctor, const struct symptom *s
 		mem_copy("no report has ever arrived; in GOST's configuration, in the "
 			 "service, in its handler, and under observers: plugin:"));
 	if (cJSON_GetArraySize(doctor->nodes) == 0)
-		finding_change(finding,
-			"tallyctl node add NODE      # prints all of these lines");
+		finding_change(
+			finding, "tallyctl node add NODE   # prints all of these lines");
 	finding_change(finding, "observer: tally");
 	finding_change(finding, "type: http");
 	finding_change(finding, "addr: http://NODE:SECRET@HOST:PORT/observer");

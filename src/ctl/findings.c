@@ -53,16 +53,17 @@ cJSON *finding_add(cJSON *findings, enum level level, const char *code, char *se
 
 void finding_change(cJSON *finding, const char *format, ...)
 {
-	char text[1024];
 	va_list args;
+	char *line;
 
 	if (finding == NULL)
 		return;
 	va_start(args, format);
-	(void)vsnprintf(text, sizeof(text), format, args); /* longer text is cut */
+	line = mem_vformat(format, args);
 	va_end(args);
 	(void)cJSON_AddItemToArray(cJSON_GetObjectItemCaseSensitive(finding, "change"),
-		cJSON_CreateString(text));
+		cJSON_CreateString(line));
+	free(line);
 }
 
 /* A name as one word of a shell. **Returns owned.** */

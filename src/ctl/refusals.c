@@ -23,33 +23,33 @@ static const struct remedy {
 	bool has_addr; /* that of the observer, as it should be */
 } remedies[] = {
 	{"unauthorized", REPORT, LEVEL_PROBLEM,
-		"tallyctl node secret NODE --secret-stdin      # the secret that its "
+		"tallyctl node secret NODE --secret-stdin   # the secret that its "
 		"GOST "
 		"sends",
 		NULL, true},
 	{"unauthorized", NO_REPORT, LEVEL_WARNING, NULL,
-		"Authorization: Bearer TOKEN      # that of /etc/tallyd/read-token, or "
+		"Authorization: Bearer TOKEN   # that of /etc/tallyd/read-token, or "
 		"api-token",
 		false},
 	{"forbidden", ANY, LEVEL_WARNING, NULL,
-		"hostnames = NAME      # if it was asked by a name of this machine's",
+		"hostnames = NAME   # if it was asked by a name of this machine's",
 		false},
 	{"not_found", REPORT, LEVEL_PROBLEM, NULL, NULL, true},
 	{"method_not_allowed", REPORT, LEVEL_PROBLEM, NULL, NULL, true},
 	{"bad_request", REPORT, LEVEL_PROBLEM, NULL, NULL, true},
-	{"http2", ANY, LEVEL_PROBLEM, NULL, "type: http      # under plugin:", false},
+	{"http2", ANY, LEVEL_PROBLEM, NULL, "type: http   # under plugin:", false},
 	{"tls", ANY, LEVEL_PROBLEM, NULL, NULL, true},
-	{"malformed", ANY, LEVEL_WARNING, NULL, "type: http      # under plugin:", true},
-	{"version", ANY, LEVEL_WARNING, NULL, "type: http      # under plugin:", false},
+	{"malformed", ANY, LEVEL_WARNING, NULL, "type: http   # under plugin:", true},
+	{"version", ANY, LEVEL_WARNING, NULL, "type: http   # under plugin:", false},
 	{"too_large", ANY, LEVEL_PROBLEM, NULL,
-		"max_body_bytes = 64MiB      # in tallyd.conf, and restart", false},
+		"max_body_bytes = 64MiB   # in tallyd.conf, and restart", false},
 	{"node_disabled", ANY, LEVEL_WARNING, "tallyctl node set NODE --enable", NULL,
 		false},
 	{"timeout", ANY, LEVEL_WARNING, NULL,
-		"request_timeout = 30s      # in tallyd.conf, and restart", false},
+		"request_timeout = 30s   # in tallyd.conf, and restart", false},
 	{"all_busy", ANY, LEVEL_WARNING, NULL,
-		"max_connections = 4096      # in tallyd.conf, and restart", false},
-	{"hung_up", ANY, LEVEL_WARNING, NULL, "timeout: 5s      # under plugin:", false},
+		"max_connections = 4096   # in tallyd.conf, and restart", false},
+	{"hung_up", ANY, LEVEL_WARNING, NULL, "timeout: 5s   # under plugin:", false},
 	{NULL, ANY, LEVEL_WARNING, NULL, "journalctl -u tallyd -n 20", false},
 };
 
