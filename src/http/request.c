@@ -10,10 +10,11 @@
  * body is small, it is read and thrown away first.
  */
 #include "http/internal.h"
-#include "base/log.h"
+#include "http/path.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* Bodies of all connections together, in max_body_bytes; beyond it whoever sends much is
  * asked to come again. Small ones are always taken: large ones must not crowd them out.
@@ -29,6 +30,11 @@ static bool announces_too_much(
 		request->connection->server->config.max_body_bytes;
 }
 
+static bool has_odd_encoding(const struct headers *headers)
+{
+	return headers->n_encodings > 0 && strcasecmp(headers->encoding, "chunked") != 0;
+}
+
 static void forget_body(struct http_request *request, struct http_server *server)
 {
 	server->body_bytes -= request->counted_bytes;
@@ -36,19 +42,10 @@ static void forget_body(struct http_request *request, struct http_server *server
 	buf_done(&request->body);
 }
 
-/* GOST repeats what is refused here for ever: its operator has to hear of it. */
-static void log_refusal(
-	const struct http_request *request, int code, const char *sentence)
-{
-	log_limited(LOG_WARN, "request refused", "status=%d peer=%s reason=%s",
-		err_http_status(code), request->connection->peer,
-		LOG_QUOTE(sentence != NULL ? sentence : err_text(code)));
-}
-
 /* The request is answered without a handler once it is whole; its body is thrown away. */
 static void refuse(struct http_request *request, int code)
 {
-	log_refusal(request, code, NULL);
+	request_note_refusal(request, code, NULL, NULL);
 	request->refusal = code;
 	forget_body(request, request->connection->server);
 }
@@ -64,10 +61,10 @@ static enum MHD_Result refuse_at_once(
 	return answer_queue(request);
 }
 
-static bool find_route(struct http_request *request, const char *url, const char *method)
+static bool find_route(struct http_request *request)
 {
-	request->route = route_find(request->connection->server->routes, method, url,
-		&request->path_value, request->allow);
+	request->route = route_find(request->connection->server->routes, request->method,
+		request->path, &request->path_value, request->allow);
 	if (request->route == NULL)
 		refuse(request, request->allow[0] != '\0' ? ERR_METHOD : ERR_NOT_FOUND);
 	return request->route != NULL;
@@ -89,7 +86,8 @@ static bool has_small_body(const struct headers *headers)
 			strtoull(headers->length, NULL, 10) <= SMALL_BODY_BYTES);
 }
 
-/* Asks whoever judges. What is refused has its sentence. Returns the delay. */
+/* Asks whoever judges. What is refused has its sentence and is noted, before a delay in
+ * which its client may go. Returns the delay. */
 static unsigned authorize(struct http_request *request, const struct headers *headers)
 {
 	struct http_server *server = request->connection->server;
@@ -100,16 +98,20 @@ static unsigned authorize(struct http_request *request, const struct headers *he
 	request->identity.name[0] = '\0';
 	ruling.identity = &request->identity;
 	ruling.msg.text[0] = '\0';
+	ruling.node = NULL;
 	ruling.delay_ms = 0;
 	facts_gather(request, headers, &facts);
 	request->rights_version = server->config.rights_version(server->arg);
 	request->refusal = server->config.authorize(server->arg, &facts, &ruling);
-	if (request->refusal != 0)
+	if (request->refusal != 0) {
 		request->sentence = strdup(ruling.msg.text);
+		request_note_refusal(
+			request, request->refusal, ruling.msg.text, ruling.node);
+	}
 	return ruling.delay_ms;
 }
 
-/* Whether it may go on. Whoever refuses has logged it. */
+/* Whether it may go on. */
 static enum MHD_Result judge(struct http_request *request, const struct headers *headers)
 {
 	unsigned delay_ms = authorize(request, headers);
@@ -131,6 +133,28 @@ static enum MHD_Result go_on(struct http_request *request)
 	return request->refusal != 0 ? refuse_stranger(request) : MHD_YES;
 }
 
+/* Path, and host if it is absolute. False: short of memory. */
+static bool take_target(struct http_request *request, const char *target)
+{
+	const char *authority;
+	size_t len;
+
+	request->path = path_in_target(target, &authority, &len);
+	if (authority != NULL)
+		request->target_host = strndup(authority, len);
+	return authority == NULL || request->target_host != NULL;
+}
+
+/* What makes it ambiguous, or NULL. */
+static const char *mistake_of(const struct http_request *request,
+	const struct headers *headers, const char *version)
+{
+	if (request->target_host != NULL && strchr(request->target_host, '@') != NULL)
+		return "the address in the request line holds a name or a secret: they "
+		       "belong into the header Authorization";
+	return headers_mistake(headers, version);
+}
+
 static enum MHD_Result begin(struct connection *connection, const char *url,
 	const char *method, const char *version, void **context)
 {
@@ -140,8 +164,13 @@ static enum MHD_Result begin(struct connection *connection, const char *url,
 
 	if (request == NULL)
 		return MHD_NO;
+	if (!take_target(request, url)) {
+		free(request);
+		return MHD_NO;
+	}
 	*context = request;
 	request->connection = connection;
+	request->method = method;
 	connection->request = request;
 	connection->server->stats.requests++;
 	answer_proved_by_request(connection);
@@ -149,14 +178,19 @@ static enum MHD_Result begin(struct connection *connection, const char *url,
 		connection_enter(connection, CONN_READING);
 	headers_gather(connection->mhd, &headers);
 
-	mistake = headers_mistake(&headers, version);
-	if (mistake != NULL || announces_too_much(request, &headers)) {
+	mistake = mistake_of(request, &headers, version);
+	if (mistake != NULL || has_odd_encoding(&headers) ||
+		announces_too_much(request, &headers)) {
 		int code = mistake != NULL ? ERR_PARAM : ERR_TOO_LARGE;
 
-		log_refusal(request, code, mistake);
+		if (mistake == NULL && has_odd_encoding(&headers))
+			code = ERR_ENCODING;
+
+		request->refusal = code;
+		request_note_refusal(request, code, mistake, NULL);
 		return refuse_at_once(request, code, mistake);
 	}
-	return find_route(request, url, method) ? judge(request, &headers) : MHD_YES;
+	return find_route(request) ? judge(request, &headers) : MHD_YES;
 }
 
 static void receive(struct http_request *request, const char *data, size_t len)
@@ -248,6 +282,14 @@ enum MHD_Result request_on_access(void *server, struct MHD_Connection *mhd,
 	return request->answer != NULL ? answer_queue(request) : MHD_YES;
 }
 
+/* Of who is no stranger: it was allowed what not everybody is. */
+static bool is_proof(const struct http_request *request)
+{
+	return request->refusal == 0 && request->is_handed &&
+		request->status < MHD_HTTP_BAD_REQUEST && request->route != NULL &&
+		request->route->right > RIGHT_ANYBODY;
+}
+
 void request_on_completed(void *server, struct MHD_Connection *mhd, void **context,
 	enum MHD_RequestTerminationCode code)
 {
@@ -255,9 +297,13 @@ void request_on_completed(void *server, struct MHD_Connection *mhd, void **conte
 	struct connection *connection = connection_of(mhd);
 
 	if (connection != NULL) {
+		if (request == NULL || !request->is_handed)
+			overheard_end(connection, code);
 		connection->request = NULL;
 		if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
 			answer_written(connection);
+		if (request != NULL && is_proof(request))
+			connection_set_proven(connection, true);
 		if (connection->state != CONN_IDLE)
 			connection_enter(connection, CONN_IDLE);
 	}
@@ -269,6 +315,7 @@ void request_on_completed(void *server, struct MHD_Connection *mhd, void **conte
 	answer_drop(request);
 	forget_body(request, server);
 	free(request->path_value);
+	free(request->target_host);
 	free(request->sentence);
 	free(request);
 }
@@ -304,6 +351,16 @@ const struct http_identity *http_identity(const struct http_request *request)
 const void *http_route_data(const struct http_request *request)
 {
 	return request->route->data;
+}
+
+const char *http_peer(const struct http_request *request)
+{
+	return request->connection->peer;
+}
+
+const struct refusals *http_refusals(const struct http_request *request)
+{
+	return &request->connection->server->refusals;
 }
 
 uint64_t http_connection_id(const struct http_request *request)
