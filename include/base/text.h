@@ -16,6 +16,15 @@ bool text_is_clean(const char *text, size_t len);
 /* True if `text` is clean and at most NAME_MAX_BYTES long; "" is a name here. */
 bool text_is_name(const char *text);
 
+/* The length of the character at `text`, or 0 if it is not clean. `len` is at least 1. */
+size_t text_clean_length(const char *text, size_t len);
+
+/* Each byte that belongs to no clean character becomes `?`; NUL is one of them. */
+void text_make_clean(char *text, size_t len);
+
+/* Copies as much as fits, made clean, never half of a character. `size` is at least 1. */
+void text_copy_clean(char *to, size_t size, const char *text, size_t len);
+
 /* Decodes %XX in place and returns the new length. %00 stays as it is: decoded, it would
  * hide what follows; so does what is no such triple. */
 size_t text_unescape(char *text);

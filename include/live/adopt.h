@@ -9,6 +9,7 @@
 
 #include "account/ledger.h"
 #include "live/redis.h"
+#include "live/survey.h"
 
 /* Borrowed for the call. */
 struct adopt_result {
@@ -21,10 +22,12 @@ typedef void (*adopt_done_cb)(void *arg, const struct adopt_result *result);
 
 struct adopt;
 
-/* Borrows all. The ledger is only asked whether there is room. NULL if memory is short.
- */
+/* Borrows all. The ledger is only asked whether there is room, the survey how many keys
+ * there are: a SCAN that does not end is given up, and so is the connection. NULL if
+ * memory is short. */
 struct adopt *adopt_new(struct redis *redis, const struct ledger *ledger,
-	const char *key_prefix, adopt_done_cb on_done, void *arg);
+	const struct survey *survey, const char *key_prefix, adopt_done_cb on_done,
+	void *arg);
 
 /* Begins anew; on_done fires once, unless the connection is lost. */
 void adopt_begin(struct adopt *adopt);

@@ -6,7 +6,8 @@
  *      ▲                 │    │                                         │
  *      │                 │    └─never linked─► LINKING ──in SQLite──► ours
  *      ├──lost───────────┤
- *      │                 └─another's─► FOREIGN (looked at again every 10 s)
+ *      │                 └─another's, or a copy of ours writes─► FOREIGN (looked at
+ *      │                                                        again every 10 s)
  *      └──lost, or the key names another now──────────────────────── UP
  *
  * Redis never feeds the ledger, but for linking: totals that stand in it when this data

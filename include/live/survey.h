@@ -12,10 +12,14 @@ struct survey {
 	char version[32];
 	char maxmemory_policy[32];
 	char append_only[8]; /* "yes" or "no" */
+	uint64_t n_clients;  /* connections; 0: not known */
+	uint64_t n_keys;     /* of our database */
+	bool knows_keys;
+	int db; /* ours; set by whoever asks */
 };
 
 /* Asks on a new connection, and warns of what has changed since the last one. `survey`
- * starts zeroed and is borrowed until the connection is lost. */
+ * starts zeroed, but for db, and is borrowed until the connection is lost. */
 void survey_begin(struct redis *redis, struct survey *survey);
 
 #endif

@@ -1,5 +1,6 @@
 #include "base/log.h"
 #include "base/clock.h"
+#include "base/text.h"
 
 #include <poll.h>
 #include <stdarg.h>
@@ -110,18 +111,21 @@ const char *log_quote(char buf[LOG_QUOTED_BYTES], const char *text)
 {
 	char *at = buf;
 	const char *end = buf + LOG_QUOTED_BYTES - 9; /* an escape, dots, quote, NUL */
+	size_t left = strlen(text);
 
 	*at++ = '"';
-	for (; *text != '\0' && at < end; text++) {
-		unsigned char c = (unsigned char)*text;
+	while (left > 0 && at < end) {
+		size_t n = text_clean_length(text, left);
 
-		if (c == '"' || c == '\\')
+		if (*text == '"' || *text == '\\')
 			*at++ = '\\';
-		if (c < 0x20 || c == 0x7f)
-			at += sprintf(at, "\\x%02x", c);
+		if (n == 0)
+			at += sprintf(at, "\\x%02x", (unsigned char)*text);
 		else
-			*at++ = (char)c;
+			at = mempcpy(at, text, n);
+		text += n > 0 ? n : 1;
+		left -= n > 0 ? n : 1;
 	}
-	(void)strcpy(at, *text != '\0' ? "...\"" : "\"");
+	(void)strcpy(at, left > 0 ? "...\"" : "\"");
 	return buf;
 }

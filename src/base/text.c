@@ -46,19 +46,57 @@ static bool is_control(const uint8_t *at, size_t n)
 		(n == 2 && at[0] == 0xc2 && at[1] < 0xa0);
 }
 
-bool text_is_clean(const char *text, size_t len)
+size_t text_clean_length(const char *text, size_t len)
 {
 	const uint8_t *at = (const uint8_t *)text;
-	const uint8_t *end = at + len;
+	size_t n = sequence_length(at, len);
 
-	while (at < end) {
-		size_t n = sequence_length(at, (size_t)(end - at));
+	return n > 0 && is_control(at, n) ? 0 : n;
+}
 
-		if (n == 0 || is_control(at, n))
+bool text_is_clean(const char *text, size_t len)
+{
+	const char *end = text + len;
+
+	while (text < end) {
+		size_t n = text_clean_length(text, (size_t)(end - text));
+
+		if (n == 0)
 			return false;
-		at += n;
+		text += n;
 	}
 	return true;
+}
+
+void text_make_clean(char *text, size_t len)
+{
+	const char *end = text + len;
+
+	while (text < end) {
+		size_t n = text_clean_length(text, (size_t)(end - text));
+
+		if (n == 0)
+			*text = '?';
+		text += n > 0 ? n : 1;
+	}
+}
+
+void text_copy_clean(char *to, size_t size, const char *text, size_t len)
+{
+	const char *end = text + len;
+
+	while (text < end) {
+		size_t n = text_clean_length(text, (size_t)(end - text));
+		size_t took = n > 0 ? n : 1;
+
+		if (took >= size)
+			break;
+		memcpy(to, n > 0 ? text : "?", took);
+		to += took;
+		size -= took;
+		text += took;
+	}
+	*to = '\0';
 }
 
 bool text_is_name(const char *text)

@@ -18,6 +18,11 @@
 
 #define PATTERN_BYTES 512 /* a prefix of at most 255 bytes, each escaped, and a star */
 #define CURSOR_BYTES 24
+/* Pages of an honest SCAN: each looks at 1,000 keys, or at 10,000 places without one, of
+ * which a table that was once larger has many. */
+#define PAGES_AT_LEAST 10000
+#define KEYS_PER_PAGE 100
+#define PAGES_OF_UNKNOWN 1000000
 
 static const char *const field_names[] = {VIEW_USED, VIEW_INPUT, VIEW_OUTPUT};
 static const char not_a_number[] =
@@ -34,12 +39,15 @@ struct found {
 struct adopt {
 	struct redis *redis;
 	const struct ledger *ledger;
+	const struct survey *survey;
 	const char *key_prefix;
 	adopt_done_cb on_done;
 	void *arg;
 
 	char cursor[CURSOR_BYTES]; /* of the next page */
-	char **page;               /* ids whose fields were asked for, in that order */
+	char mark[CURSOR_BYTES];   /* an earlier one */
+	uint64_t n_pages, mark_page;
+	char **page; /* ids whose fields were asked for, in that order */
 	size_t n_page, n_answered;
 	struct found *found;
 	size_t n_new; /* of them, unknown to the ledger */
@@ -82,16 +90,6 @@ static void give_up(struct adopt *adopt, const char *why)
 	redis_disconnect(adopt->redis, why);
 }
 
-/* A key may hold any bytes; a row and a log line hold text. */
-static void make_clean(char *text)
-{
-	if (text_is_clean(text, strlen(text)))
-		return;
-	for (; *text != '\0'; text++)
-		if (*text < ' ' || *text > '~')
-			*text = '?';
-}
-
 /* `what` names it for whoever reads the table: key, field and value. */
 __attribute__((format(printf, 3, 4))) static void reject(
 	struct adopt *adopt, const char *reason, const char *what, ...)
@@ -103,7 +101,7 @@ __attribute__((format(printf, 3, 4))) static void reject(
 	va_start(args, what);
 	(void)vsnprintf(text, sizeof(text), what, args);
 	va_end(args);
-	make_clean(text);
+	text_make_clean(text, strlen(text)); /* a key may hold any bytes */
 	adopt->n_rejected++;
 	log_limited(LOG_WARN, "total in Redis not taken over", "reason=%s what=%s",
 		LOG_QUOTE(reason), LOG_QUOTE(text));
@@ -265,18 +263,52 @@ static int ask_for(struct adopt *adopt, const redisReply *key)
 	return redis_send(adopt->redis, on_fields, adopt, 5, argv);
 }
 
+static bool is_cursor(const redisReply *reply)
+{
+	return reply->type == REDIS_REPLY_STRING && reply->len > 0 &&
+		reply->len < CURSOR_BYTES &&
+		strspn(reply->str, "0123456789") == (size_t)reply->len;
+}
+
 static bool is_page(const redisReply *reply)
 {
 	return reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
-		reply->element[0]->type == REDIS_REPLY_STRING &&
-		reply->element[0]->len < CURSOR_BYTES &&
+		is_cursor(reply->element[0]) &&
 		reply->element[1]->type == REDIS_REPLY_ARRAY;
+}
+
+/*
+ * Why the scan would never end, or NULL. A cursor holds all that Redis knows of a scan,
+ * so one that comes again leads round in a circle, which is found by comparing with one
+ * that is left behind after 1, 2, 4, 8, ... pages.
+ */
+static const char *why_endless(struct adopt *adopt)
+{
+	const struct survey *survey = adopt->survey;
+	uint64_t most = survey->knows_keys
+		? PAGES_AT_LEAST + survey->n_keys / KEYS_PER_PAGE
+		: PAGES_OF_UNKNOWN;
+
+	if (strcmp(adopt->cursor, "0") == 0)
+		return NULL;
+	if (strcmp(adopt->cursor, adopt->mark) == 0)
+		return "this Redis cannot be looked through: SCAN gave the same cursor "
+		       "again";
+	if (++adopt->n_pages > most)
+		return "this Redis cannot be looked through: SCAN has given far more "
+		       "pages than it has keys";
+	if (adopt->n_pages == adopt->mark_page) {
+		(void)strcpy(adopt->mark, adopt->cursor);
+		adopt->mark_page *= 2;
+	}
+	return NULL;
 }
 
 static void on_page(void *arg, void *item, const redisReply *reply)
 {
 	struct adopt *adopt = item;
 	const redisReply *keys;
+	const char *why;
 	int code = 0;
 
 	(void)arg;
@@ -291,6 +323,11 @@ static void on_page(void *arg, void *item, const redisReply *reply)
 	}
 	keys = reply->element[1];
 	(void)strcpy(adopt->cursor, reply->element[0]->str);
+	why = why_endless(adopt);
+	if (why != NULL) {
+		give_up(adopt, why);
+		return;
+	}
 	adopt->page = calloc(keys->elements + 1, sizeof(*adopt->page));
 	if (adopt->page == NULL)
 		code = ERR_NOMEM;
@@ -319,7 +356,8 @@ static void scan(struct adopt *adopt)
 }
 
 struct adopt *adopt_new(struct redis *redis, const struct ledger *ledger,
-	const char *key_prefix, adopt_done_cb on_done, void *arg)
+	const struct survey *survey, const char *key_prefix, adopt_done_cb on_done,
+	void *arg)
 {
 	struct adopt *adopt = calloc(1, sizeof(*adopt));
 
@@ -332,6 +370,7 @@ struct adopt *adopt_new(struct redis *redis, const struct ledger *ledger,
 	}
 	adopt->redis = redis;
 	adopt->ledger = ledger;
+	adopt->survey = survey;
 	adopt->key_prefix = key_prefix;
 	adopt->on_done = on_done;
 	adopt->arg = arg;
@@ -350,6 +389,9 @@ void adopt_begin(struct adopt *adopt)
 {
 	forget(adopt);
 	(void)strcpy(adopt->cursor, "0");
+	adopt->mark[0] = '\0';
+	adopt->n_pages = 0;
+	adopt->mark_page = 1;
 	scan(adopt);
 }
 

@@ -5,6 +5,8 @@
  * can be before the first write.
  */
 #include "live/link.h"
+#include "account/ledger.h"
+#include "base/text.h"
 
 #include <string.h>
 
@@ -22,6 +24,22 @@ static const redisReply *usable(struct link *link, const redisReply *reply)
 	return reply;
 }
 
+static bool names_us(const struct link *link, const redisReply *reply)
+{
+	return reply->type == REDIS_REPLY_STRING &&
+		(size_t)reply->len == strlen(link->instance_id) &&
+		memcmp(reply->str, link->instance_id, (size_t)reply->len) == 0;
+}
+
+/* Another's, as it may be shown and kept. */
+static void tell_other(struct link *link, const redisReply *reply)
+{
+	char id[CLAIM_BYTES];
+
+	text_copy_clean(id, sizeof(id), reply->str, (size_t)reply->len);
+	link->on_owner(link->arg, OWNER_OTHER, id[0] != '\0' ? id : "(an empty string)");
+}
+
 static void on_owner(void *arg, void *item, const redisReply *reply)
 {
 	struct link *link = item;
@@ -35,11 +53,10 @@ static void on_owner(void *arg, void *item, const redisReply *reply)
 		link->on_owner(link->arg, OWNER_NOBODY, "");
 	else if (reply->type != REDIS_REPLY_STRING)
 		redis_disconnect(link->redis, "GET was answered with something else");
-	else if (strcmp(reply->str, link->instance_id) == 0)
-		link->on_owner(link->arg, OWNER_SELF, reply->str);
+	else if (names_us(link, reply))
+		link->on_owner(link->arg, OWNER_SELF, link->instance_id);
 	else
-		link->on_owner(link->arg, OWNER_OTHER,
-			reply->len > 0 ? reply->str : "(an empty string)");
+		tell_other(link, reply);
 }
 
 void link_begin(struct link *link)
@@ -71,8 +88,7 @@ static void on_kept(void *arg, void *item, const redisReply *reply)
 	reply = usable(link, reply);
 	if (reply == NULL)
 		return;
-	if (reply->type == REDIS_REPLY_STRING &&
-		strcmp(reply->str, link->instance_id) == 0)
+	if (names_us(link, reply))
 		link->on_taken(link->arg);
 	else
 		redis_disconnect(link->redis, has_changed);

@@ -1,17 +1,19 @@
 /*
  * on_ready() asks three things at once: how the server is set up (survey), who its owner
- * is (link), and that no earlier connection of ours is alive (fence). When the last two
- * are answered, decide() takes the key, or first links, or leaves it alone; on_taken()
- * begins the view. While it is up the owner is asked again every second, and at once when
- * a reply differs: the answer says whether to go on, to write everything anew, or to
- * leave.
+ * is (link), and that no earlier connection of ours is alive, and no copy of us (fence).
+ * When the last two are answered, decide() takes the key, or first links, or leaves it
+ * alone; on_taken() takes the holder's key, too, and on_held() begins the view. While it
+ * is up the owner is asked again every second, and at once when a reply differs: the
+ * answer says whether to go on, to write everything anew, or to leave.
  */
 #include "live/live.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "base/timer.h"
 #include "live/adopt.h"
 #include "live/fence.h"
+#include "live/holder.h"
 #include "live/link.h"
 
 #include <inttypes.h>
@@ -23,12 +25,16 @@
 #define RECONNECT_MAX_MS 2000
 #define FOREIGN_AGAIN_MS 10000
 #define UNFENCED_WAIT_MS 2000
+#define LOOK_AGAIN_MS 250
 #define OWNER_AGAIN_MS 1000
 #define RECORD_AGAIN_MS 2000
-#define N_HANDLES 7 /* redis, view, reader and four timers */
+#define N_HANDLES 8 /* redis, view, reader and five timers */
 
 /* The claim of a Redis that nobody had claimed. */
 #define NOBODY "-"
+
+/* What was logged of a copy of this data directory. */
+enum told_copy { TOLD_NO_COPY, TOLD_COPY, TOLD_COPY_GONE };
 
 struct live {
 	struct ledger *ledger;
@@ -37,6 +43,7 @@ struct live {
 
 	struct redis *redis;
 	struct link link;
+	struct holder holder;
 	struct fence fence;
 	struct adopt *adopt;
 	struct survey survey;
@@ -51,13 +58,15 @@ struct live {
 	enum link_owner owner;
 	char owner_id[CLAIM_BYTES];
 	bool has_told_unfenced;
+	enum told_copy told_copy;
+	bool has_to_count;     /* in the holder's key */
 	uint64_t reconnect_ms; /* the wait before the next attempt */
 
 	char error[LIVE_ERROR_BYTES];
 	char told_error[LIVE_ERROR_BYTES]; /* in the log; "" since it was all right */
 	char name[REDIS_ADDRESS_BYTES];    /* where it is, for the log */
 
-	uv_timer_t reconnect, unfenced, owner_again, record_again;
+	uv_timer_t reconnect, look_again, unfenced, owner_again, record_again;
 	unsigned n_open_handles;
 	void (*on_closed)(void *arg);
 	void *on_closed_arg;
@@ -79,7 +88,7 @@ static void set_state(struct live *live, enum live_state state)
 
 static void note_error(struct live *live, const char *text)
 {
-	(void)snprintf(live->error, sizeof(live->error), "%s", text);
+	text_copy_clean(live->error, sizeof(live->error), text, strlen(text));
 }
 
 /* Linking */
@@ -242,12 +251,16 @@ static void on_owner_again(uv_timer_t *timer)
 {
 	struct live *live = timer->data;
 
+	live->has_to_count = true;
 	link_ask(&live->link);
 	timer_start(timer, on_owner_again, OWNER_AGAIN_MS);
 }
 
 static void heed_owner(struct live *live)
 {
+	if (live->has_to_count && live->owner != OWNER_OTHER)
+		holder_renew(&live->holder);
+	live->has_to_count = false;
 	if (live->owner == OWNER_SELF) {
 		view_resume(live->view);
 		return;
@@ -284,6 +297,8 @@ static void up(struct live *live)
 
 	ledger_get_stats(live->ledger, &stats);
 	live->error[0] = '\0';
+	live->told_copy = TOLD_NO_COPY;
+	live->has_to_count = false;
 	log_line(live->told_error[0] == '\0' ? LOG_INFO : LOG_DEBUG, "Redis is up",
 		"redis=%s version=%s users=%zu", LOG_QUOTE(live->name),
 		LOG_QUOTE(live->survey.version), stats.users);
@@ -307,7 +322,12 @@ static void on_taken(void *arg)
 	if (live->state == LIVE_UP)
 		view_renew(live->view);
 	else
-		up(live);
+		holder_take(&live->holder);
+}
+
+static void on_held(void *arg)
+{
+	up(arg);
 }
 
 static void on_progress(void *arg)
@@ -348,8 +368,64 @@ static void on_fenced(void *arg, const char *why_unsure)
 			 "loss nothing is written for a while",
 			"error=%s wait_ms=%d", LOG_QUOTE(why_unsure), UNFENCED_WAIT_MS);
 	live->has_told_unfenced = true;
-	timer_start(&live->unfenced, on_unfenced, UNFENCED_WAIT_MS);
+	timer_start(&live->unfenced, on_unfenced,
+		live->fence.has_waited ? 0 : UNFENCED_WAIT_MS);
 	settle(live);
+}
+
+static void on_look_again(uv_timer_t *timer)
+{
+	fence_look(&((struct live *)timer->data)->fence);
+}
+
+static void on_fence_wait(void *arg)
+{
+	struct live *live = arg;
+
+	timer_start(&live->look_again, on_look_again, LOOK_AGAIN_MS);
+	settle(live);
+}
+
+static void tell_copy(struct live *live, const char *who, bool is_gone)
+{
+	enum told_copy told = is_gone ? TOLD_COPY_GONE : TOLD_COPY;
+
+	if (told == live->told_copy)
+		return;
+	live->told_copy = told;
+	if (is_gone)
+		log_warn(
+			"the other tallyd with a copy of this data directory has stopped "
+			"writing to this Redis; if this one is the right one, restart it",
+			"redis=%s other=%s reason=\"until then nothing is written from "
+			"here: the totals here may be older\"",
+			LOG_QUOTE(live->name), LOG_QUOTE(who));
+	else
+		log_error(
+			"another tallyd with a copy of this data directory writes to "
+			"this Redis: nothing is written from here; stop one of the two, "
+			"then restart the other",
+			"redis=%s other=%s hint=\"both have the same instance id; a copy "
+			"that is to stay needs a redis_url with another database "
+			"number\"",
+			LOG_QUOTE(live->name), LOG_QUOTE(who));
+}
+
+static void on_copy(void *arg, const char *who, bool is_gone)
+{
+	struct live *live = arg;
+	char why[sizeof(live->error)];
+
+	tell_copy(live, who, is_gone);
+	(void)snprintf(why, sizeof(why),
+		is_gone ? "another tallyd with a copy of this data directory wrote to "
+			  "this Redis: restart this one if it is the right one; it was %s"
+			: "another tallyd with a copy of this data directory writes to "
+			  "this Redis: stop one of the two; it is %s",
+		who);
+	note_error(live, why);
+	set_state(live, LIVE_FOREIGN);
+	redis_disconnect(live->redis, why);
 }
 
 static void on_reconnect(uv_timer_t *timer)
@@ -396,6 +472,7 @@ static void on_lost(void *arg, const char *error)
 		live->reconnect_ms = RECONNECT_MIN_MS;
 	view_end(live->view);
 	(void)uv_timer_stop(&live->owner_again);
+	(void)uv_timer_stop(&live->look_again);
 	(void)uv_timer_stop(&live->unfenced);
 	if (live->state == LIVE_FOREIGN)
 		timer_start(&live->reconnect, on_reconnect, FOREIGN_AGAIN_MS);
@@ -481,17 +558,25 @@ static bool build_parts(struct live *live)
 	if (live->view != NULL)
 		live->reader = reader_new(live->view, config->read_timeout_ms);
 	if (live->reader != NULL)
-		live->adopt = adopt_new(
-			live->redis, live->ledger, config->key_prefix, on_adopted, live);
+		live->adopt = adopt_new(live->redis, live->ledger, &live->survey,
+			config->key_prefix, on_adopted, live);
 	live->link = (struct link){.redis = live->redis,
 		.instance_id = config->instance_id,
 		.on_owner = on_owner,
 		.on_taken = on_taken,
 		.arg = live};
+	live->holder = (struct holder){.redis = live->redis,
+		.on_seen = fence_on_holder,
+		.on_seen_arg = &live->fence,
+		.on_taken = on_held,
+		.on_taken_arg = live};
+	holder_init(&live->holder);
 	live->fence = (struct fence){.redis = live->redis,
+		.holder = &live->holder,
+		.survey = &live->survey,
 		.instance_id = config->instance_id,
-		.on_done = on_fenced,
-		.arg = live};
+		.hooks = {on_fenced, on_fence_wait, on_copy, live}};
+	live->survey.db = config->address->db;
 	return live->adopt != NULL;
 }
 
@@ -527,10 +612,11 @@ void live_start(struct live *live, uv_loop_t *loop)
 	view_start(live->view, loop);
 	reader_start(live->reader, loop);
 	(void)uv_timer_init(loop, &live->reconnect); /* always 0 */
+	(void)uv_timer_init(loop, &live->look_again);
 	(void)uv_timer_init(loop, &live->unfenced);
 	(void)uv_timer_init(loop, &live->owner_again);
 	(void)uv_timer_init(loop, &live->record_again);
-	live->reconnect.data = live->unfenced.data = live;
+	live->reconnect.data = live->look_again.data = live->unfenced.data = live;
 	live->owner_again.data = live->record_again.data = live;
 	redis_connect(live->redis);
 }
@@ -563,6 +649,7 @@ void live_close(struct live *live, void (*on_closed)(void *arg), void *arg)
 	view_close(live->view, maybe_closed, live);
 	reader_close(live->reader, maybe_closed, live);
 	uv_close((uv_handle_t *)&live->reconnect, finish_close);
+	uv_close((uv_handle_t *)&live->look_again, finish_close);
 	uv_close((uv_handle_t *)&live->unfenced, finish_close);
 	uv_close((uv_handle_t *)&live->owner_again, finish_close);
 	uv_close((uv_handle_t *)&live->record_again, finish_close);

@@ -9,6 +9,7 @@
  */
 #include "live/redis.h"
 #include "base/clock.h"
+#include "base/text.h"
 #include "base/timer.h"
 
 #include <assert.h>
@@ -19,10 +20,11 @@
 #include <sys/socket.h>
 
 #define FIRST_CALLS 64
-/* What a peer may make us allocate: an array's header alone, and a reply that does not
- * end. The largest we ask for are a page of SCAN and a list of all clients. */
-#define MAX_ELEMENTS 65536
-#define MAX_REPLY_BYTES (16 << 20)
+/* What a peer may make us allocate, and judge in one loop turn: an array's header alone,
+ * and a reply that does not end. The largest we ask for are a page of SCAN and a list of
+ * clients (FENCE_MAX_CLIENTS). */
+#define MAX_ELEMENTS 16384
+#define MAX_REPLY_BYTES (4 << 20)
 
 enum state { STATE_CLOSED, STATE_RESOLVING, STATE_CONNECTING, STATE_READY };
 
@@ -68,7 +70,7 @@ struct redis {
 static void note_error(struct redis *redis, const char *text)
 {
 	if (redis->error[0] == '\0')
-		(void)snprintf(redis->error, sizeof(redis->error), "%s", text);
+		text_copy_clean(redis->error, sizeof(redis->error), text, strlen(text));
 }
 
 /* The one end of an attempt or a connection; what was connected is gone. */
@@ -177,13 +179,18 @@ static void *create_array(const redisReadTask *task, int elements)
 		: NULL;
 }
 
+/* What Redis says goes to logs and into the status, so it is text from here on. What it
+ * keeps for others (bulk strings) may be any bytes: whoever shows it cleans it. */
 static void *create_string(const redisReadTask *task, char *text, size_t len)
 {
 	const struct redis *redis = task->privdata;
-
-	return is_within_bounds(task, 0, len)
+	redisReply *reply = is_within_bounds(task, 0, len)
 		? redis->hiredis->createString(task, text, len)
 		: NULL;
+
+	if (reply != NULL && task->type != REDIS_REPLY_STRING)
+		text_make_clean(reply->str, (size_t)reply->len);
+	return reply;
 }
 
 static void bound_replies(struct redis *redis)

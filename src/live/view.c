@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/timer.h"
+#include "live/holder.h"
 #include "live/link.h"
 
 #include <inttypes.h>
@@ -335,8 +336,9 @@ static void write_absolutely(struct view *view, struct batch *batch, struct user
 	const char *argv[] = {"HSET", make_key(view, user, &key), VIEW_USED, used,
 		VIEW_INPUT, input, VIEW_OUTPUT, output};
 
-	if (strcmp(key.text, INSTANCE_KEY) == 0) { /* an odd prefix, and an odd name */
-		refuse(view, user, is_refused(view, user), INSTANCE_KEY " is no user's");
+	if (strcmp(key.text, INSTANCE_KEY) == 0 || strcmp(key.text, HOLDER_KEY) == 0) {
+		refuse(view, user, is_refused(view, user),
+			"an odd prefix, and an odd name: that key is tallyd's own");
 		return;
 	}
 	write = add_write(view, batch, user, WRITE_SET);

@@ -1,11 +1,12 @@
 """Ways to connect to Redis; what it may forbid; and peers that are no Redis."""
+import itertools
 import re
 import signal
 
 import pytest
 
 from deadline import IS_RELEASE, ROOT, wait_for
-from fake_redis import FakeRedis, Free
+from fake_redis import FakeRedis, Free, bulk
 from ports import free_port
 from tallyd import stats
 from view import wait_for_read, wait_for_state
@@ -86,9 +87,14 @@ def test_a_peer_that_is_no_redis_costs_no_report(reply, tallyd):
     peer.close()
 
 
+def page(cursor):
+    return b"*2\r\n" + bulk(b"%d" % cursor) + b"*0\r\n"
+
+
 def test_a_redis_that_takes_long_to_look_through_does_not_hold_up_the_start(tallyd):
     free = Free(b"")
-    peer = FakeRedis(lambda words: b"*2\r\n$1\r\n7\r\n*0\r\n" if words[0] == b"SCAN" else free(words))
+    cursors = itertools.count(1)
+    peer = FakeRedis(lambda words: page(next(cursors)) if words[0] == b"SCAN" else free(words))
     daemon = tallyd(redis_url=peer.url).spawn()
     wait_for(lambda: "journal folded" in daemon.log(), "the start is under way")
     daemon.send_signal(signal.SIGHUP)  # too early to be heeded, and not deadly either
@@ -229,6 +235,67 @@ def test_each_address_of_a_name_is_tried(two_addresses, redis, tallyd):
                     env={"LD_PRELOAD": str(two_addresses)}).start()
     wait_for_state(daemon, "up")
     assert daemon.log().count("Redis is down") == 1
+
+
+def test_a_scan_that_never_ends_is_given_up_with_a_sentence(tallyd):
+    free = Free(b"")
+    peer = FakeRedis(lambda words: page(7) if words[0] == b"SCAN" else free(words))
+    daemon = tallyd(redis_url=peer.url).start()
+    wait_for(lambda: "SCAN gave the same cursor again" in str(daemon.status()["redis"]["error"]),
+             "the reason is shown")
+    assert "SCAN gave the same cursor again" in daemon.log()
+    daemon.report(stats("alice", 1, 2))
+    peer.close()
+
+
+ODD = b"\xff\xc3( \x01\x1b[2J\xc2\x9b"
+
+
+@pytest.mark.parametrize("command", [b"INFO", b"GET", b"SETRANGE", b"HSET", b"CLIENT"])
+@pytest.mark.parametrize("reply", [b"-ERR " + ODD + b"\r\n", bulk(ODD),
+                                   bulk(b"redis_version:" + ODD + b"\r\n")],
+                         ids=["error", "bulk", "version"])
+def test_bytes_that_are_no_text_never_reach_status_or_log(command, reply, tallyd):
+    free = Free(b":1\r\n")
+    peer = FakeRedis(lambda words: reply if words[0] == command else free(words))
+    daemon = tallyd(redis_url=peer.url)
+    daemon.expects_errors = True  # somebody else's Redis
+    daemon.start()
+    daemon.report(stats("alice", 1, 2))
+    wait_for(lambda: sum(words[0] == command for words in peer.seen) > 0, "it is asked")
+    wait_for(lambda: (redis := daemon.status()["redis"])["error"] or redis["state"] == "up",
+             "that has an outcome")
+    answer = daemon.get("/throttle-sync-status")
+    for text in (answer.body.decode(), daemon.stderr_path.read_bytes().decode()):
+        assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", text), text
+    peer.close()
+
+
+def test_a_list_of_150000_connections_is_neither_asked_for_nor_waited_for(tallyd):
+    line = b"id=%d addr=10.0.0.1:1 laddr=10.0.0.2:6379 fd=8 name= age=855 idle=0 flags=N db=0" \
+           b" sub=0 psub=0 multi=-1 qbuf=0 qbuf-free=0 cmd=get\n"
+    full = bulk(b"".join(line % i for i in range(150_000)))
+    assert len(full) > 18_000_000
+    free = Free(b":3\r\n")
+
+    def reply(words):
+        if words[:2] == [b"CLIENT", b"LIST"]:
+            return full if len(words) == 2 else bulk(b"")
+        if words[0] == b"INFO" and tells:
+            return bulk(b"# Clients\r\nconnected_clients:150000\r\n")
+        return b":1\r\n" if words[0] == b"HSET" else free(words)
+
+    for tells in (True, False):  # what a Redis without the right to INFO does not
+        peer = FakeRedis(reply)
+        daemon = tallyd(redis_url=peer.url)
+        daemon.start()
+        wait_for_state(daemon, "up")
+        daemon.report(stats("alice", 1, 2))
+        n_lists = peer.seen.count([b"CLIENT", b"LIST"])
+        assert n_lists == (0 if tells else 2), n_lists
+        daemon.stop()
+        peer.close()
+        free = Free(b":3\r\n")
 
 
 def test_a_long_redis_timeout_does_not_hold_up_the_start(tallyd):

@@ -69,13 +69,14 @@ class Free:
 
     def __init__(self, on_write):
         self.on_write = on_write
-        self.owner = None
+        self.strings = {}
 
     def __call__(self, words):
-        if words[:2] == [b"SET", b"tallyd:instance"]:
-            self.owner = words[2]
+        if words[0] == b"SET":
+            self.strings[words[1]] = words[2]
         if words[0] == b"GET":
-            return bulk(self.owner) if self.owner else b"$-1\r\n"
+            value = self.strings.get(words[1])
+            return bulk(value) if value else b"$-1\r\n"
         return {b"SET": b"+OK\r\n", b"SETRANGE": b":32\r\n", b"SCAN": b"*2\r\n$1\r\n0\r\n*0\r\n",
                 b"CLIENT": bulk(b""), b"INFO": bulk(b"redis_version:7.0.15\r\n"),
                 }.get(words[0], self.on_write)

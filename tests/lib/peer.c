@@ -18,7 +18,7 @@
 #define MAX_ANSWERS 8
 #define MAX_WORDS 16
 #define KEY_BYTES 600
-#define VALUE_BYTES 72
+#define VALUE_BYTES 192
 #define N_FIELDS 3
 #define IN_BYTES (1 << 16)
 #define OUT_BYTES (1 << 18)
@@ -73,7 +73,8 @@ struct peer {
 	size_t n_answers;
 	unsigned fail_nth, n_replies; /* a fault of replies; 0: none */
 	enum reply_fault reply_fault;
-	const char *hold_head; /* NULL: nothing is to be held */
+	unsigned storm_seed, storm_every, n_storm; /* replies that it has to go */
+	const char *hold_head;                     /* NULL: nothing is to be held */
 	const char *info, *more_clients;
 	void (*on_command)(void *arg, const char *command);
 	void *on_command_arg;
@@ -365,16 +366,18 @@ static void on_hincrby(struct client *client, const struct command *command)
 
 static void drop_client(struct client *client);
 
-static void on_client_list(struct client *client)
+/* With `id`, of that one alone. */
+static void on_client_list(struct client *client, const struct bytes *id)
 {
 	const struct peer *peer = client->peer;
 	char text[4096];
 	size_t len = 0;
 
 	for (size_t i = 0; i < MAX_CLIENTS; i++)
-		if (peer->clients[i].is_open)
+		if (peer->clients[i].is_open &&
+			(id == NULL || strtoul(id->at, NULL, 10) == peer->clients[i].id))
 			len += (size_t)snprintf(text + len, sizeof(text) - len,
-				"id=%u addr=unix:0 name=%s age=0 idle=0\n",
+				"id=%u addr=unix:0 name=%s age=0 idle=0 db=0\n",
 				peer->clients[i].id, peer->clients[i].name);
 	len += (size_t)snprintf(text + len, sizeof(text) - len, "%s", peer->more_clients);
 	assert_true(len < sizeof(text));
@@ -406,7 +409,9 @@ static void on_client(struct client *client, const struct command *command)
 			(int)command->argv[2].len, command->argv[2].at);
 		reply_text(client, "+OK\r\n");
 	} else if (is_text(command->argv[1], "LIST")) {
-		on_client_list(client);
+		on_client_list(client, command->argc > 3 ? &command->argv[3] : NULL);
+	} else if (is_text(command->argv[1], "ID")) {
+		reply_number(client, ':', client->id);
 	} else {
 		assert_true(is_text(command->argv[1], "KILL"));
 		on_client_kill(client, command->argv[3]);
@@ -606,6 +611,71 @@ static void answer_badly(struct client *client, const struct command *command)
 		client->is_cut = true;
 }
 
+static unsigned roll(struct peer *peer, unsigned n)
+{
+	return (unsigned)rand_r(&peer->storm_seed) % n;
+}
+
+static void reply_random(struct client *client, unsigned depth);
+
+static void reply_random_bytes(struct client *client)
+{
+	static const char *const heads[] = {
+		"", "0", "id=", "run=", "redis_version:", "db0:keys=", "\xff", "ERR "};
+	char text[200];
+	size_t n = roll(client->peer, sizeof(text));
+	const char *head = heads[roll(client->peer, COUNT_OF(heads))];
+
+	for (size_t i = 0; i < n; i++)
+		text[i] = (char)roll(client->peer, 256);
+	memcpy(text, head, strlen(head) < n ? strlen(head) : n);
+	reply_bulk(client, (struct bytes){text, n});
+}
+
+static void reply_random_array(struct client *client, unsigned depth)
+{
+	unsigned n = roll(client->peer, 4);
+
+	reply_number(client, '*', depth > 8 ? 0 : n);
+	for (unsigned i = 0; i < n && depth <= 8; i++)
+		reply_random(client, depth + 1);
+}
+
+static void reply_random(struct client *client, unsigned depth)
+{
+	static const char *const others[] = {"-ERR \xff\xc3( \x01\x1b[2J\r\n",
+		"-WRONGTYPE \xed\xa0\x80\r\n", "-NOPERM \r\n", "-\r\n", "+OK\r\n",
+		"+\xfe\r\n", "$-1\r\n", "*-1\r\n", ":0\r\n", ":-1\r\n", "*2147483647\r\n",
+		":9223372036854775807\r\n", ":99999999999999999999\r\n", "$-7\r\n",
+		"$536870912\r\nab", "\r\n", "*2\r\n$1\r\n7\r\n*0\r\n"};
+
+	switch (roll(client->peer, 4)) {
+	case 0:
+		reply_random_bytes(client);
+		break;
+	case 1:
+		reply_random_array(client, depth);
+		break;
+	default:
+		reply_text(client, others[roll(client->peer, COUNT_OF(others))]);
+	}
+}
+
+void peer_storm(struct peer *peer, unsigned seed, unsigned n)
+{
+	peer->storm_seed = seed;
+	peer->storm_every = 3 + seed % 16;
+	peer->n_storm = n;
+}
+
+static bool is_storming(struct peer *peer)
+{
+	if (peer->n_storm == 0)
+		return false;
+	peer->n_storm--;
+	return roll(peer, peer->storm_every) == 0;
+}
+
 static void execute(struct client *client, const struct command *command)
 {
 	struct peer *peer = client->peer;
@@ -618,6 +688,8 @@ static void execute(struct client *client, const struct command *command)
 		client->held_at = client->out_len;
 	if (must_fail_reply(peer))
 		answer_badly(client, command);
+	else if (is_storming(peer))
+		reply_random(client, 0);
 	else if (!follow_script(client, line))
 		execute_known(client, command);
 }

@@ -58,6 +58,11 @@ enum reply_fault {
  * was sent behind a command whose connection is cut is executed, too, and not answered.
  */
 void peer_fail_reply(struct peer *peer, unsigned n, enum reply_fault fault);
+
+/* Of the next n replies some (the seed tells how many) are random, of any type; they may
+ * nest, hold any bytes, or promise more than comes. The same seed gives the same. */
+void peer_storm(struct peer *peer, unsigned seed, unsigned n);
+
 unsigned peer_count_replies(const struct peer *peer); /* since then */
 
 /* From the next command on that begins with `head`, commands are executed and their

@@ -336,6 +336,92 @@ TEST(no_more_rejects_are_kept_than_the_table_holds)
 	end();
 }
 
+/* A SCAN that never ends */
+
+static struct {
+	unsigned n_before, circle; /* pages; 0: none */
+	unsigned long long n_pages;
+	char reply[64];
+} endless;
+
+/* Each page is empty, and names a cursor that goes round in the end, or never. */
+static void on_scan(void *arg, const char *command)
+{
+	unsigned long long n, cursor;
+	char text[24];
+
+	(void)arg;
+	if (strncmp(command, "SCAN", 4) != 0)
+		return;
+	n = cursor = ++endless.n_pages;
+	if (endless.circle > 0 && n > endless.n_before)
+		cursor = endless.n_before + 1 +
+			(n - endless.n_before - 1) % endless.circle;
+	(void)snprintf(text, sizeof(text), "%llu", cursor * 1000);
+	(void)snprintf(endless.reply, sizeof(endless.reply), "*2\r\n$%zu\r\n%s\r\n*0\r\n",
+		strlen(text), text);
+	peer_answer(rig.peer, "SCAN", 1, endless.reply);
+}
+
+static bool is_given_up(const void *arg)
+{
+	(void)arg;
+	return strstr(rig_stats(&rig).error, "cannot be looked through") != NULL;
+}
+
+TEST(a_scan_that_goes_round_in_a_circle_is_given_up_with_a_sentence)
+{
+	static const struct {
+		unsigned n_before, circle;
+	} rows[] = {{0, 1}, {0, 2}, {1, 1}, {7, 3}, {100, 50}, {0, 1000}, {1000, 1}};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		rig_begin(&rig);
+		rig_book(&rig, "ann", 1, 2);
+		memset(&endless, 0, sizeof(endless));
+		endless.n_before = rows[i].n_before;
+		endless.circle = rows[i].circle;
+		peer_watch(rig.peer, on_scan, NULL);
+		rig_start(&rig);
+		rig_until(&rig, is_given_up);
+		AT_ROW(i, strstr(rig_stats(&rig).error, "same cursor") != NULL);
+		AT_ROW(i, endless.n_pages < 4 * (rows[i].n_before + rows[i].circle) + 20);
+		AT_ROW(i, rig.n_links == 0);
+		rig_end(&rig);
+	}
+}
+
+TEST(a_scan_of_far_more_pages_than_there_are_keys_is_given_up_with_a_sentence)
+{
+	rig_begin(&rig);
+	peer_set_info(rig.peer, "# Keyspace\r\ndb0:keys=70000,expires=0,avg_ttl=0\r\n");
+	memset(&endless, 0, sizeof(endless));
+	peer_watch(rig.peer, on_scan, NULL);
+	rig_start(&rig);
+	rig_until(&rig, is_given_up);
+	assert_non_null(strstr(rig_stats(&rig).error, "far more pages"));
+	assert_true(endless.n_pages > 10700);
+	assert_int_equal(rig.n_links, 0);
+	rig_end(&rig);
+}
+
+TEST(a_cursor_that_is_no_number_is_no_page)
+{
+	static const char *const rows[] = {"*2\r\n$2\r\n0x\r\n*0\r\n",
+		"*2\r\n$0\r\n\r\n*0\r\n", "*2\r\n$2\r\n\xff\x01\r\n*0\r\n",
+		"*2\r\n:0\r\n*0\r\n", "*2\r\n$1\r\n0\r\n$-1\r\n"};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		rig_begin(&rig);
+		peer_answer(rig.peer, "SCAN", 0, rows[i]);
+		rig_start(&rig);
+		rig_until_state(&rig, LIVE_DOWN);
+		rig_until_seen(&rig, "SCAN", 1);
+		AT_ROW(i, rig.n_links == 0);
+		rig_end(&rig);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -361,6 +447,11 @@ int main(void)
 		cmocka_unit_test(
 			users_beyond_the_bound_are_rejects_and_those_that_are_known_are_not),
 		cmocka_unit_test(no_more_rejects_are_kept_than_the_table_holds),
+		cmocka_unit_test(
+			a_scan_that_goes_round_in_a_circle_is_given_up_with_a_sentence),
+		cmocka_unit_test(
+			a_scan_of_far_more_pages_than_there_are_keys_is_given_up_with_a_sentence),
+		cmocka_unit_test(a_cursor_that_is_no_number_is_no_page),
 	};
 
 	return RUN_TESTS(tests);

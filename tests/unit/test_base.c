@@ -462,6 +462,8 @@ TEST(quoting_escapes_what_would_break_a_line)
 		{"line\nline\r\ttab", "\"line\\x0aline\\x0d\\x09tab\""},
 		{"\x01\x7f\x1b[0m", "\"\\x01\\x7f\\x1b[0m\""},
 		{"\xe2\x82\xac", "\"\xe2\x82\xac\""},
+		{"\xff\xe2\x82", "\"\\xff\\xe2\\x82\""},
+		{"\xc2\x9b!", "\"\\xc2\\x9b!\""},
 	};
 
 	for (size_t i = 0; i < COUNT_OF(rows); i++)
@@ -660,6 +662,30 @@ TEST(names_that_were_chosen_to_collide_do_not)
 	assert_int_equal(hash_bytes("same", 4), hash_bytes("same", 4));
 }
 
+TEST(what_is_made_clean_keeps_each_clean_character)
+{
+	static const struct {
+		const char *text, *clean;
+	} rows[] = {{"", ""}, {"plain", "plain"}, {"\xe2\x82\xac\xff", "\xe2\x82\xac?"},
+		{"a\x01\x7f\n", "a???"}, {"\xc2\x9b", "??"}, {"\xe2\x82", "??"},
+		{"\xed\xa0\x80z", "???z"}};
+	char text[32];
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		(void)strcpy(text, rows[i].text);
+		text_make_clean(text, strlen(text));
+		AT_ROW(i, strcmp(text, rows[i].clean) == 0);
+		text_copy_clean(text, sizeof(text), rows[i].text, strlen(rows[i].text));
+		AT_ROW(i, strcmp(text, rows[i].clean) == 0);
+	}
+	text_copy_clean(text, sizeof(text), "a\0b", 3);
+	assert_string_equal(text, "a?b");
+	text_copy_clean(text, 4, "ab\xe2\x82\xac", 5);
+	assert_string_equal(text, "ab");
+	text_copy_clean(text, 1, "ab", 2);
+	assert_string_equal(text, "");
+}
+
 TEST(any_text_can_stand_in_a_json_string)
 {
 	static const struct {
@@ -730,6 +756,7 @@ int main(void)
 			a_log_line_has_time_level_and_event_and_ends_even_when_it_is_cut),
 		cmocka_unit_test(under_systemd_a_line_begins_with_its_priority),
 		cmocka_unit_test(percent_signs_are_decoded_and_what_is_no_triple_stays),
+		cmocka_unit_test(what_is_made_clean_keeps_each_clean_character),
 		cmocka_unit_test(any_text_can_stand_in_a_json_string),
 		cmocka_unit_test(what_does_not_fit_a_json_string_is_left_out_whole),
 		cmocka_unit_test(text_that_is_shown_is_clean_and_cut_between_characters),

@@ -215,15 +215,16 @@ TEST(without_an_address_there_is_nothing_to_wait_for)
 
 TEST(a_close_ends_well_whatever_is_under_way)
 {
-	static const char *const heads[] = {"INFO", "GET", "CLIENT SETNAME",
+	static const char *const heads[] = {"INFO", "GET", "CLIENT SETNAME", "CLIENT ID",
 		"CLIENT LIST", "CLIENT KILL", "SCAN", "HMGET", "SET ", "SETRANGE", "HSET",
-		"AUTH"};
+		"AUTH", "GET tallyd:holder", "SET tallyd:holder"};
 
 	for (size_t i = 0; i < COUNT_OF(heads); i++) {
 		rig_begin(&rig);
 		rig.address.password = strdup("secret");
 		rig_hash(&rig, "ann", "5");
 		rig_book(&rig, "bob", 1, 0);
+		peer_set_clients(rig.peer, "id=101 addr=unix:0 name=tallyd:me db=0\n");
 		peer_hold(rig.peer, heads[i]);
 		rig_start(&rig);
 		rig_until_seen(&rig, heads[i], 1);

@@ -8,15 +8,20 @@
  * it together, each life is a process of its own.
  */
 #include "lib/test.h"
+#include "base/text.h"
 #include "lib/live_rig.h"
+#include "lib/loop.h"
 #include "live/link.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define MAX_LIVES 100
+#define N_STORMS 100
+#define STORM_MS 300
 
 /* How a life has ended, if well; anything else is the number of failed tests. */
 enum { NOTHING_FAILED = 77, WENT_ON = 78 };
@@ -162,6 +167,61 @@ TEST(whichever_reply_is_one_to_something_else_all_is_counted_once_and_shown)
 	walk(REPLY_OTHER);
 }
 
+/* In a storm nobody knows what is right, nor how far a life comes: whatever is said,
+ * nothing falls, and what is shown is text. */
+static bool is_over(const void *arg)
+{
+	return peer_count_replies(((const struct live_rig *)arg)->peer) >= 100;
+}
+
+static void expect_text(const char *text)
+{
+	assert_true(text_is_clean(text, strlen(text)));
+}
+
+_Noreturn static void live_in_a_storm(unsigned seed)
+{
+	struct live_stats stats;
+
+	is_a_life = true;
+	rig_begin(&rig);
+	rig.config.timeout_ms = 200;
+	rig_hash(&rig, "ann", "500");
+	peer_set_page(rig.peer, 1);
+	rig_book(&rig, "bob", 1, 2);
+	peer_storm(rig.peer, seed, 100);
+	rig_start(&rig);
+	for (unsigned i = 0; i < 5; i++) {
+		(void)loop_run_until(&rig.loop, is_over, &rig, STORM_MS);
+		rig_book(&rig, "ann", 1, 2);
+		stats = rig_stats(&rig);
+		expect_text(stats.error);
+		expect_text(stats.survey.version);
+		expect_text(stats.survey.maxmemory_policy);
+	}
+	rig_end(&rig);
+	exit(NOTHING_FAILED);
+}
+
+TEST(whatever_redis_answers_nothing_falls_and_what_is_shown_is_text)
+{
+	pid_t lives[N_STORMS];
+	int status;
+
+	if (is_a_life)
+		_exit(EXIT_FAILURE);
+	for (unsigned i = 0; i < N_STORMS; i++) {
+		lives[i] = fork();
+		assert_true(lives[i] >= 0);
+		if (lives[i] == 0)
+			live_in_a_storm(i + 1);
+	}
+	for (unsigned i = 0; i < N_STORMS; i++) {
+		assert_int_equal(waitpid(lives[i], &status, 0), lives[i]);
+		AT_ROW(i, WIFEXITED(status) && WEXITSTATUS(status) == NOTHING_FAILED);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -175,6 +235,8 @@ int main(void)
 			whichever_reply_is_garbage_all_is_counted_once_and_shown),
 		cmocka_unit_test(
 			whichever_reply_is_one_to_something_else_all_is_counted_once_and_shown),
+		cmocka_unit_test(
+			whatever_redis_answers_nothing_falls_and_what_is_shown_is_text),
 	};
 
 	return RUN_TESTS(tests);
