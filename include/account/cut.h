@@ -22,6 +22,7 @@ struct cut_service {
 	struct counters last;
 	uint64_t updated_ms;
 	struct epoch epoch;
+	bool drops_void; /* series whose mark is of an earlier epoch are to go */
 	char state[32];
 };
 

@@ -3,7 +3,9 @@
  * keeps. Nobody else includes this.
  *
  *     users.c services.c repeat_rows.c rejects.c    what is kept, and its rows
- *     link.c nodes.c audit.c watch.c
+ *     link.c nodes.c audit.c
+ *     watch.c                                       what looks wrong, for the moment
+ *     sweep.c bounds.c                              what goes, and how much may come
  *     ledger.c command.c                            reports and commands: the order
  *     cut.c                                         all kinds of rows, as a table
  */
@@ -19,8 +21,9 @@
 
 struct users {
 	struct user *table; /* uthash keeps them in the order they came */
+	struct bounds *bounds;
 	struct dirty dirty;
-	size_t n, max;
+	size_t n;
 	size_t n_in_cut_only; /* of an unfinished cut, and not dirty again since */
 	bool has_view;
 	TAILQ_HEAD(, user) unsent;
@@ -28,31 +31,46 @@ struct users {
 	uint64_t unsent_index;
 };
 
-void users_init(struct users *users, size_t max, bool has_view);
+void users_init(struct users *users, struct bounds *bounds, bool has_view);
 void users_done(struct users *users);
 struct user *users_find(const struct users *users, const char *id);
-/* Finds or allocates; NULL if memory is short. */
-struct user *users_get(struct users *users, const char *id);
+uint64_t user_bytes(size_t id_len);
+/* Finds or allocates, for the tenant who brought it; NULL if memory is short. */
+struct user *users_get(struct users *users, const char *id, struct tenant *tenant);
 /* One that users_get() made, and to which nothing was applied, goes again. */
-void users_forget_prepared(struct users *users, const char *id);
+void users_forget_prepared(struct users *users, const char *id, struct tenant *tenant);
 void users_apply(struct ledger *ledger, const struct booking *booking,
 	const struct origin *origin);
 
 /* services.c: services and their series */
 
+TAILQ_HEAD(service_list, service);
+
 struct services {
 	struct service *table;
+	struct bounds *bounds;
 	struct dirty dirty, dirty_series;
 	size_t n, n_series;
+	struct service_list swept;     /* that may have void series, see sweep.c */
+	struct service_list postponed; /* until the cut that has some of them ends */
 };
 
-void services_init(struct services *services);
+void services_init(struct services *services, struct bounds *bounds);
 void services_done(struct services *services);
 struct service *services_find(const struct services *services, const char *node,
 	enum event_kind kind, const char *name);
 struct service *services_get(struct services *services, const char *node,
 	enum event_kind kind, const char *name);
 void services_forget_prepared(struct services *services, struct service *service);
+uint64_t service_bytes(size_t node_len, size_t name_len);
+uint64_t series_bytes(size_t client_len);
+/* Finds or allocates; NULL if memory is short. */
+struct series *services_get_series(
+	struct services *services, struct service *service, const char *client);
+/* One that has no mark goes again. */
+void services_forget_series(
+	struct services *services, struct service *service, const char *client);
+void services_free_series(struct services *services, struct series *series);
 void services_make_real(
 	struct services *services, struct service *service, uint64_t now_ms);
 void services_apply(
@@ -62,6 +80,17 @@ void series_set_mark(
 /* What its services report next counts in full; the open reports of them lapse. */
 void services_forget_marks(struct ledger *ledger, const char *node);
 void services_lapse(struct ledger *ledger, const char *node);
+
+/* sweep.c */
+
+/* An epoch of the service has begun: series of an earlier one may go. */
+void sweep_begin(struct services *services, struct service *service);
+/* Looks at so many series. */
+void sweep(struct services *services, size_t n);
+/* The cut has ended. */
+void sweep_resume(struct services *services);
+/* The service goes. */
+void sweep_forget(struct services *services, struct service *service);
 
 /* rejects.c */
 
@@ -84,6 +113,7 @@ struct link {
 
 struct nodes {
 	struct node *table;
+	struct bounds *bounds;
 	struct dirty dirty;
 	size_t n, n_secrets;
 	uint64_t version; /* of all of it, see ledger_nodes_version() */
@@ -91,7 +121,7 @@ struct nodes {
 	uint64_t open_version, saved_open_version;
 };
 
-void nodes_init(struct nodes *nodes);
+void nodes_init(struct nodes *nodes, struct bounds *bounds);
 void nodes_done(struct nodes *nodes);
 /* Finds or allocates; NULL if memory is short. */
 struct node *nodes_get(struct nodes *nodes, const char *name);
@@ -118,6 +148,7 @@ void audit_apply(
 /* The whole. */
 
 struct ledger {
+	struct bounds bounds;
 	struct users users;
 	struct services services;
 	struct repeats repeats;

@@ -3,15 +3,16 @@
  * (dirty), and what Redis has not been told yet (unsent). It is the fold of checkpoint
  * and journal. This is its face; what it keeps is in one file per kind, see internal.h.
  *
- * Belongs to the loop's thread. What it owes SQLite leaves as a cut, see cut.h. Users,
- * services and series to which something was applied are never freed before the ledger
- * is; pointers to them stay. Totals saturate at 2^63-1, the largest that SQLite and Redis
- * hold (rule 2).
+ * Belongs to the loop's thread. What it owes SQLite leaves as a cut, see cut.h. Users and
+ * services to which something was applied are never freed before the ledger is; pointers
+ * to them stay. A series goes once its mark is void; that changes no sum. Totals saturate
+ * at 2^63-1, the largest that SQLite and Redis hold (rule 2).
  */
 #ifndef TALLYD_ACCOUNT_LEDGER_H
 #define TALLYD_ACCOUNT_LEDGER_H
 
 #include "account/account.h"
+#include "account/bounds.h"
 #include "account/nodes.h"
 #include "account/repeat.h"
 #include "account/series.h"
@@ -22,9 +23,8 @@
 #include <sys/queue.h>
 
 #define TOTAL_MAX ((uint64_t)INT64_MAX)
-#define LEDGER_MAX_SERVICES 65536
-#define LEDGER_SERIES_PER_USER 8 /* bound of all series: so many times max_users */
-#define LEDGER_MAX_REJECTS 1000  /* waiting for a flush; also the bound of the table */
+#define LEDGER_MAX_SERVICES BOUNDS_MAX_SERVICES
+#define LEDGER_MAX_REJECTS 1000 /* waiting for a flush; also the bound of the table */
 
 /* Independent sums: an adopted panel total has only `used`. */
 struct totals {
@@ -54,11 +54,16 @@ struct service {
 	UT_hash_handle hh;
 	enum event_kind kind;
 	const char *node, *name;    /* inside key */
+	struct tenant *tenant;      /* the node, as far as bounds are concerned */
 	struct service *other;      /* of the other kind and the same names, or NULL */
 	struct series *series;      /* by client */
 	struct epoch epoch;         /* of the counters of both kinds */
 	struct epoch scratch_epoch; /* series_measure()'s */
 	uint64_t measured_for;
+	struct series *sweep_at; /* the next to be looked at */
+	bool is_swept, has_skipped, is_postponed;
+	bool drops_void; /* SQLite has series of an earlier epoch */
+	TAILQ_ENTRY(service) sweep_link;
 	struct stream stream;
 	struct service_watch watch;
 	char state[32];
@@ -178,8 +183,24 @@ bool ledger_has_series(const struct ledger *ledger, const char *node,
 
 /* True if that many more fit. */
 bool ledger_has_room_for_users(const struct ledger *ledger, size_t n);
-bool ledger_has_room_for_services(const struct ledger *ledger, size_t n);
-bool ledger_has_room_for_series(const struct ledger *ledger, size_t n);
+
+/*
+ * Bounds in bytes (rule 29): of what is to come, and of what may be loaded at all, since
+ * more would end the process. Without them memory is not bounded.
+ */
+void ledger_set_bounds(
+	struct ledger *ledger, uint64_t max_bytes, uint64_t load_max_bytes);
+const struct bounds *ledger_bounds(const struct ledger *ledger);
+
+/* More was loaded than load_max_bytes. */
+bool ledger_is_overloaded(const struct ledger *ledger);
+
+/* Once: whether the node has used four fifths of its share of *ret_bound. */
+bool ledger_tell_share(struct ledger *ledger, const char *node, enum bound *ret_bound);
+
+/* Frees some series that are void, if there are any. Also done with each report. */
+void ledger_sweep(struct ledger *ledger);
+
 void ledger_get_stats(const struct ledger *ledger, struct ledger_stats *ret_stats);
 
 /* The last sequence applied, and the last one committed. */

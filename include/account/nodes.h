@@ -34,6 +34,7 @@ struct node {
 	struct node_kept kept;
 	bool is_known;          /* false: only prepared, or forgotten */
 	bool has_told_counters; /* its address says other counters: told once */
+	struct tenant *tenant;  /* of its name, as far as bounds are concerned */
 	struct row row;
 	UT_hash_handle hh;
 	char name[];

@@ -9,7 +9,8 @@
  * Pure. An open report belongs to the stream of its (node, kind, service) and rests on
  * the connection that brought it last; a connection has at most one. It ends when it is
  * proved, and lapses when its stream has been reporting for REPEAT_LAPSE_MS without it,
- * when a restart of the sender is announced, or when more than REPEAT_MAX_OPEN are open.
+ * when a restart of the sender is announced, or when more than REPEAT_MAX_OPEN are open
+ * of its stream, or more than one where its node has used its share of memory.
  */
 #ifndef TALLYD_ACCOUNT_REPEAT_H
 #define TALLYD_ACCOUNT_REPEAT_H
@@ -59,7 +60,10 @@ struct proofs {
 
 LIST_HEAD(conn_bucket, open_report);
 
+struct bounds;
+
 struct repeats {
+	struct bounds *bounds;
 	struct conn_bucket *by_conn; /* connections are numbered one after the other, so
 					they spread well */
 	size_t n_buckets;
@@ -71,7 +75,7 @@ struct repeats {
 	uint64_t n_dropped; /* because there were too many */
 };
 
-void repeats_init(struct repeats *repeats);
+void repeats_init(struct repeats *repeats, struct bounds *bounds);
 void repeats_done(struct repeats *repeats);
 void stream_init(struct stream *stream, struct service *service);
 

@@ -49,7 +49,8 @@ struct report {
 	size_t n_events;
 	struct reject rejects[REPORT_REJECTS_KEPT];
 	size_t n_rejects_kept;
-	size_t n_rejected; /* all of them, kept or not */
+	size_t n_rejected;       /* all of them, kept or not */
+	unsigned bounds_reached; /* 1 << each enum bound that cost an event its room */
 	void *document;
 };
 

@@ -33,20 +33,19 @@ struct series {
 	struct mark scratch;   /* as far as a report that is not accepted yet has come */
 	uint64_t measured_for; /* that report, see series_measure() */
 	bool is_known, was_known; /* has a mark; has one in scratch */
+	bool is_in_cut;           /* which is not ended */
 	struct row row;
 	struct service *service;
 	UT_hash_handle hh; /* in its service's table, by client */
 	char client[];
 };
 
-/* Finds or allocates; NULL if memory is short. */
-struct series *series_get(
-	struct series **table, const char *client, struct service *service);
-
 struct series *series_find(struct series *table, const char *client);
 
-/* One that has no mark goes again. */
-void series_forget_unknown(struct series **table, const char *client);
+/* Adds one that is not there; NULL if memory is short. */
+struct series *series_new(
+	struct series **table, const char *client, struct service *service);
+void series_free(struct series **table, struct series *series);
 
 /*
  * Turns the counters of prepared bookings from values into deltas, and gives each its

@@ -2,6 +2,7 @@
 #ifndef TALLYD_API_JSON_H
 #define TALLYD_API_JSON_H
 
+#include "account/ledger.h"
 #include "base/json.h"
 #include "http/server.h"
 
@@ -13,5 +14,13 @@ cJSON *refusals_to_json(const struct refusals *refusals);
 
 /* A text, or null where there is none. */
 void json_add_text(cJSON *object, const char *name, const char *text);
+/* memory.c, of the status: how far the bounds are (rule 29), and who is largest. */
+
+/* `memory`: {"bytes","maxBytes","nodes":[{"node","bytes","maxBytes"}]}, the ten largest.
+ */
+void memory_add(cJSON *data, const struct ledger *ledger);
+
+/* A sentence for each bound of which four fifths are used. */
+void memory_add_warnings(cJSON *warnings, const struct ledger *ledger);
 
 #endif

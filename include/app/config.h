@@ -25,7 +25,7 @@ struct config {
 	uint64_t sync_interval, sync_batch_size, max_pending_users, emergency_flush_size;
 	uint64_t max_retries, retry_delay;
 	uint64_t journal_fsync, journal_max_bytes;
-	uint64_t redis_timeout, redis_repair_rate, min_free_bytes, max_users,
+	uint64_t redis_timeout, redis_repair_rate, min_free_bytes, max_users, max_memory,
 		busy_timeout;
 	uint64_t log_level;
 	uint64_t stop_timeout, max_body_bytes, max_connections;

@@ -1,5 +1,7 @@
+#define HASH_NONFATAL_OOM 1
 #include "account/account.h"
-#include "account/ledger.h"
+#include "account/internal.h"
+#include "base/text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,11 +11,15 @@ struct newcomer {
 	UT_hash_handle hh; /* by the name, which the event owns */
 };
 
+/* What a report brings that is new, where that has to be counted: bounds are near. */
 struct newcomers {
+	const struct ledger *ledger;
+	const char *node;
+	const struct tenant *tenant; /* NULL: the node is new itself */
 	struct newcomer *users;
 	struct newcomer *services[2]; /* by kind */
-	bool counts_series;           /* their bound is near */
-	size_t n_series; /* one that comes twice counts twice: it is only a bound */
+	bool counts_series;
+	struct usage more;
 };
 
 static struct newcomer *find(struct newcomer *set, const char *name)
@@ -31,7 +37,10 @@ static int add(struct newcomer **set, const char *name)
 	if (newcomer == NULL)
 		return ERR_NOMEM;
 	HASH_ADD_KEYPTR(hh, *set, name, strlen(name), newcomer);
-	return 0;
+	if (HASH_IS_ADDED(newcomer))
+		return 0;
+	free(newcomer);
+	return ERR_NOMEM;
 }
 
 static void clear(struct newcomer **set)
@@ -64,38 +73,90 @@ bool booking_names_user(const struct booking *booking)
 		booking->client[0] != '\0';
 }
 
-/* Whether the event fits under the bounds; *ret_reason is why not. 0 or ERR_NOMEM. */
-static int check_room(const struct ledger *ledger, const char *node,
-	const struct event *event, struct newcomers *newcomers, const char **ret_reason)
+/* Whether the event brings a user, a service, a series that nobody has brought before. A
+ * series that comes twice is new twice: it is only a bound. */
+struct arrivals {
+	bool user, service, series;
+};
+
+static struct arrivals arrivals_of(
+	const struct newcomers *newcomers, const struct event *event)
 {
-	struct newcomer **services = &newcomers->services[event->kind];
-	bool is_new_user = names_user(event) &&
-		ledger_find_user(ledger, event->client) == NULL &&
-		find(newcomers->users, event->client) == NULL;
-	bool is_new_service =
-		!ledger_has_service(ledger, node, event->kind, event->service) &&
-		find(*services, event->service) == NULL;
-	bool is_new_series = newcomers->counts_series && event->type == EVENT_STATS &&
-		!ledger_has_series(
-			ledger, node, event->kind, event->service, event->client);
-	size_t n_services = HASH_COUNT(newcomers->services[KIND_HANDLER]) +
-		HASH_COUNT(newcomers->services[KIND_SERVICE]);
+	const struct ledger *ledger = newcomers->ledger;
+	const char *node = newcomers->node, *service = event->service;
+
+	return (struct arrivals){
+		.user = names_user(event) &&
+			ledger_find_user(ledger, event->client) == NULL &&
+			find(newcomers->users, event->client) == NULL,
+		.service = !ledger_has_service(ledger, node, event->kind, service) &&
+			find(newcomers->services[event->kind], service) == NULL,
+		.series = newcomers->counts_series && event->type == EVENT_STATS &&
+			!ledger_has_series(
+				ledger, node, event->kind, service, event->client),
+	};
+}
+
+static struct usage cost_of(const struct newcomers *newcomers, const struct event *event,
+	const struct arrivals *arrivals)
+{
+	size_t client_len = strlen(event->client);
+	struct usage cost = {{0, arrivals->user, arrivals->service}};
+
+	if (arrivals->user)
+		cost.of[BOUND_MEMORY] += user_bytes(client_len);
+	if (arrivals->series)
+		cost.of[BOUND_MEMORY] += series_bytes(client_len);
+	if (arrivals->service)
+		cost.of[BOUND_MEMORY] +=
+			service_bytes(strlen(newcomers->node), strlen(event->service));
+	return cost;
+}
+
+static struct usage sum_of(const struct usage *a, const struct usage *b)
+{
+	struct usage sum;
+
+	for (size_t i = 0; i < BOUNDS; i++)
+		sum.of[i] = a->of[i] + b->of[i];
+	return sum;
+}
+
+/* Whether the event fits under the bounds; *ret_reason is why not. 0 or ERR_NOMEM. */
+static int check_room(struct newcomers *newcomers, const struct event *event,
+	struct report *report, const char **ret_reason)
+{
+	struct arrivals arrivals = arrivals_of(newcomers, event);
+	struct usage cost = cost_of(newcomers, event, &arrivals);
+	struct usage more = sum_of(&newcomers->more, &cost);
+	enum bound bound = BOUND_MEMORY;
+	int code = 0;
 
 	*ret_reason = NULL;
-	if (is_new_user &&
-		!ledger_has_room_for_users(ledger, HASH_COUNT(newcomers->users) + 1))
-		*ret_reason = "max_users is reached";
-	else if (is_new_service && !ledger_has_room_for_services(ledger, n_services + 1))
-		*ret_reason = "there are too many services";
-	else if (is_new_series &&
-		!ledger_has_room_for_series(ledger, newcomers->n_series + 1))
-		*ret_reason = "there are too many series of cumulative counters";
-	if (*ret_reason != NULL)
+	if (!arrivals.user && !arrivals.service && !arrivals.series)
 		return 0;
-	newcomers->n_series += is_new_series;
-	if (is_new_user && add(&newcomers->users, event->client) != 0)
-		return ERR_NOMEM;
-	return is_new_service ? add(services, event->service) : 0;
+	*ret_reason = bounds_refusal(
+		&newcomers->ledger->bounds, newcomers->tenant, &more, &bound);
+	if (*ret_reason != NULL) {
+		report->bounds_reached |= 1U << bound;
+		return 0;
+	}
+	newcomers->more = more;
+	if (arrivals.user)
+		code = add(&newcomers->users, event->client);
+	if (arrivals.service && code == 0)
+		code = add(&newcomers->services[event->kind], event->service);
+	return code;
+}
+
+/* Whether the report fits if everything in it is new and has the longest of names. */
+static bool surely_fits(const struct ledger *ledger, size_t n_events)
+{
+	uint64_t event_bytes = user_bytes(NAME_MAX_BYTES) + series_bytes(NAME_MAX_BYTES) +
+		service_bytes(NAME_MAX_BYTES, NAME_MAX_BYTES);
+	struct usage more = {{(n_events + 1) * event_bytes, n_events, n_events}};
+
+	return bounds_are_far(&ledger->bounds, &more);
 }
 
 static void append(
@@ -112,28 +173,44 @@ static void append(
 	bookings->n_stats += event->type == EVENT_STATS;
 }
 
+static int book_exactly(struct newcomers *newcomers, enum counter_mode mode,
+	struct report *report, struct bookings *bookings)
+{
+	int code = 0;
+
+	for (size_t i = 0; i < report->n_events && code == 0; i++) {
+		const struct event *event = &report->events[i];
+		const char *reason;
+
+		code = check_room(newcomers, event, report, &reason);
+		if (code == 0 && reason == NULL)
+			append(bookings, mode, event);
+		else if (code == 0)
+			report_reject(report, reason, event->client);
+	}
+	return code;
+}
+
 int account_book(const struct ledger *ledger, const char *node, enum counter_mode mode,
 	struct report *report, struct bookings *ret_bookings)
 {
 	struct bookings bookings = {0};
-	struct newcomers newcomers = {.counts_series = mode == COUNTERS_CUMULATIVE &&
-			!ledger_has_room_for_series(ledger, report->n_events)};
+	struct newcomers newcomers = {.ledger = ledger,
+		.node = node,
+		.counts_series = mode == COUNTERS_CUMULATIVE};
 	int code = 0;
 
 	bookings.list = calloc(report->n_events + 1, sizeof(*bookings.list));
 	if (bookings.list == NULL)
 		return ERR_NOMEM;
-	for (size_t i = 0; i < report->n_events && code == 0; i++) {
-		const struct event *event = &report->events[i];
-		const char *reason;
-
-		code = check_room(ledger, node, event, &newcomers, &reason);
-		if (code == 0 && reason == NULL)
-			append(&bookings, mode, event);
-		else if (code == 0)
-			report_reject(report, reason, event->client);
+	if (surely_fits(ledger, report->n_events)) {
+		for (size_t i = 0; i < report->n_events; i++)
+			append(&bookings, mode, &report->events[i]);
+	} else {
+		newcomers.tenant = bounds_find(&ledger->bounds, node);
+		code = book_exactly(&newcomers, mode, report, &bookings);
+		newcomers_done(&newcomers);
 	}
-	newcomers_done(&newcomers);
 	if (code != 0)
 		bookings_done(&bookings);
 	else

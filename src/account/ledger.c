@@ -3,8 +3,8 @@
  * keep, see account/internal.h. Bytes come in through ledger_apply() and leave twice: by
  * ledger_cut() towards SQLite and by ledger_take_unsent() towards Redis.
  *
- * uthash ends the process if it cannot grow its table (HASH_NONFATAL_OOM is 0): the
- * journal holds everything, so the next start folds it again.
+ * uthash ends the process if it cannot grow a table of commands: the journal holds
+ * everything, so the next start folds it again.
  */
 #include "account/internal.h"
 
@@ -21,10 +21,11 @@ struct ledger *ledger_new(size_t max_users, bool has_view)
 		free(ledger);
 		return NULL;
 	}
-	users_init(&ledger->users, max_users, has_view);
-	services_init(&ledger->services);
-	repeats_init(&ledger->repeats);
-	nodes_init(&ledger->nodes);
+	bounds_init(&ledger->bounds, max_users);
+	users_init(&ledger->users, &ledger->bounds, has_view);
+	services_init(&ledger->services, &ledger->bounds);
+	repeats_init(&ledger->repeats, &ledger->bounds);
+	nodes_init(&ledger->nodes, &ledger->bounds);
 	audit_init(&ledger->audit);
 	watch_init(&ledger->watch);
 	return ledger;
@@ -41,6 +42,7 @@ void ledger_free(struct ledger *ledger)
 	rejects_done(&ledger->rejects);
 	nodes_done(&ledger->nodes);
 	audit_done(&ledger->audit);
+	bounds_done(&ledger->bounds);
 	free(ledger);
 }
 
@@ -84,13 +86,14 @@ static int prepare(struct ledger *ledger, const char *node, const struct booking
 		return ERR_NOMEM;
 	booking->in_service = service;
 	if (booking_names_user(booking)) {
-		booking->in_user = users_get(&ledger->users, booking->client);
+		booking->in_user =
+			users_get(&ledger->users, booking->client, service->tenant);
 		if (booking->in_user == NULL)
 			return ERR_NOMEM;
 	}
 	if (booking->has_mark) {
 		booking->in_series =
-			series_get(&service->series, booking->client, service);
+			services_get_series(&ledger->services, service, booking->client);
 		if (booking->in_series == NULL)
 			return ERR_NOMEM;
 	}
@@ -108,24 +111,37 @@ int ledger_prepare(struct ledger *ledger, const char *node, struct bookings *boo
 }
 
 /* Looked up by name, since one report may name the same newcomer twice. */
+static void forget_prepared(struct ledger *ledger, const char *node,
+	struct tenant *tenant, struct booking *booking)
+{
+	struct services *services = &ledger->services;
+	struct service *service =
+		services_find(services, node, booking->kind, booking->service);
+
+	if (service != NULL && booking->has_mark)
+		services_forget_series(services, service, booking->client);
+	if (service != NULL)
+		services_forget_prepared(services, service);
+	if (booking_names_user(booking))
+		users_forget_prepared(&ledger->users, booking->client, tenant);
+	booking->in_service = NULL;
+	booking->in_user = NULL;
+	booking->in_series = NULL;
+}
+
 void ledger_forget_prepared(
 	struct ledger *ledger, const char *node, struct bookings *bookings)
 {
-	for (size_t i = 0; i < bookings->n; i++) {
-		struct booking *booking = &bookings->list[i];
-		struct service *service = services_find(
-			&ledger->services, node, booking->kind, booking->service);
+	struct bounds *bounds = &ledger->bounds;
+	struct tenant *tenant = bounds_find(bounds, node);
 
-		if (service != NULL && booking->has_mark)
-			series_forget_unknown(&service->series, booking->client);
-		if (service != NULL)
-			services_forget_prepared(&ledger->services, service);
-		if (booking_names_user(booking))
-			users_forget_prepared(&ledger->users, booking->client);
-		booking->in_service = NULL;
-		booking->in_user = NULL;
-		booking->in_series = NULL;
-	}
+	/* It would go with its last service, before the last of its users. */
+	if (tenant != NULL)
+		tenant->n_refs++;
+	for (size_t i = 0; i < bookings->n; i++)
+		forget_prepared(ledger, node, tenant, &bookings->list[i]);
+	if (tenant != NULL)
+		bounds_release(bounds, tenant);
 }
 
 void ledger_measure(struct ledger *ledger, struct bookings *bookings)
@@ -151,6 +167,7 @@ void ledger_apply(struct ledger *ledger, const struct bookings *bookings,
 	repeats_note(&ledger->repeats,
 		is_repeat ? &first->stream : ledger_stream(bookings), origin);
 	ledger->seq = origin->seq;
+	ledger_sweep(ledger);
 }
 
 struct stream *ledger_stream(const struct bookings *bookings)
@@ -186,6 +203,51 @@ void ledger_get_stats(const struct ledger *ledger, struct ledger_stats *ret_stat
 		.open_reports = ledger->repeats.n_open,
 		.dropped_open_reports = ledger->repeats.n_dropped,
 		.has_saturated = ledger->has_saturated};
+}
+
+void ledger_set_bounds(struct ledger *ledger, uint64_t max_bytes, uint64_t load_max_bytes)
+{
+	ledger->bounds.max.of[BOUND_MEMORY] = max_bytes;
+	ledger->bounds.load_max_bytes = load_max_bytes;
+}
+
+const struct bounds *ledger_bounds(const struct ledger *ledger)
+{
+	return &ledger->bounds;
+}
+
+bool ledger_is_overloaded(const struct ledger *ledger)
+{
+	return ledger->bounds.used.of[BOUND_MEMORY] > ledger->bounds.load_max_bytes;
+}
+
+static bool tell_share(struct bounds *bounds, struct tenant *tenant, enum bound bound)
+{
+	uint64_t used = tenant->used.of[bound], share;
+
+	share = bounds_share(bounds, tenant, bound);
+	if (bounds_is_far(used, share))
+		tenant->has_told[bound] = false;
+	if (tenant->has_told[bound] || !bounds_is_near(used, share))
+		return false;
+	tenant->has_told[bound] = true;
+	bounds->has_told_any = true;
+	return true;
+}
+
+bool ledger_tell_share(struct ledger *ledger, const char *node, enum bound *ret_bound)
+{
+	struct bounds *bounds = &ledger->bounds;
+	bool is_any_near = bounds->has_told_any || bounds_is_any_near(bounds);
+	struct tenant *tenant = is_any_near ? bounds_find(bounds, node) : NULL;
+
+	for (size_t i = 0; i < BOUNDS && tenant != NULL; i++) {
+		if (!tell_share(bounds, tenant, (enum bound)i))
+			continue;
+		*ret_bound = (enum bound)i;
+		return true;
+	}
+	return false;
 }
 
 bool ledger_is_new(const struct ledger *ledger)

@@ -1,4 +1,5 @@
 /* Nodes, and whether the directory is open to names without a secret. */
+#define HASH_NONFATAL_OOM 1
 #include "account/internal.h"
 
 #include <stdlib.h>
@@ -20,8 +21,9 @@ enum node_counters node_counters_of(const char *name)
 		: NODE_COUNTERS_UNSET;
 }
 
-void nodes_init(struct nodes *nodes)
+void nodes_init(struct nodes *nodes, struct bounds *bounds)
 {
+	nodes->bounds = bounds;
 	dirty_init(&nodes->dirty);
 	nodes->is_open = true;
 }
@@ -56,8 +58,18 @@ struct node *nodes_get(struct nodes *nodes, const char *name)
 	if (node == NULL)
 		return NULL;
 	memcpy(node->name, name, len);
+	node->tenant = bounds_hold(nodes->bounds, name);
+	if (node->tenant == NULL)
+		goto fail;
 	HASH_ADD_KEYPTR(hh, nodes->table, node->name, len, node);
+	if (!HASH_IS_ADDED(node))
+		goto release;
 	return node;
+release:
+	bounds_release(nodes->bounds, node->tenant);
+fail:
+	free(node);
+	return NULL;
 }
 
 static bool counts_as_secret(const struct node *node)
@@ -71,6 +83,7 @@ static void set(struct nodes *nodes, struct node *node, const struct node_kept *
 	nodes->n_secrets -= counts_as_secret(node);
 	nodes->n += !node->is_known;
 	node->is_known = true;
+	bounds_set_node(nodes->bounds, node->tenant, kept->deleted_ms == 0);
 	node->kept = *kept;
 	node->has_told_counters = false;
 	nodes->n_secrets += counts_as_secret(node);
@@ -92,6 +105,7 @@ void nodes_forget(struct nodes *nodes, const char *name)
 	nodes->n_secrets -= counts_as_secret(node);
 	nodes->n--;
 	node->is_known = false;
+	bounds_set_node(nodes->bounds, node->tenant, false);
 	node->kept = (struct node_kept){0};
 	dirty_mark(&nodes->dirty, &node->row);
 }

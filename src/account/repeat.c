@@ -1,13 +1,14 @@
 #include "account/repeat.h"
+#include "account/ledger.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define MIN_BUCKETS 1024
 
-void repeats_init(struct repeats *repeats)
+void repeats_init(struct repeats *repeats, struct bounds *bounds)
 {
-	*repeats = (struct repeats){0};
+	*repeats = (struct repeats){.bounds = bounds};
 	dirty_init(&repeats->dirty);
 }
 
@@ -37,6 +38,11 @@ static void rest_on(
 	dirty_mark(&repeats->dirty, &stream->row);
 }
 
+static uint64_t report_bytes(void)
+{
+	return bounds_row_bytes(sizeof(struct open_report));
+}
+
 /* Its memory is the next one's, if none is kept for that yet. */
 static void end(struct repeats *repeats, struct open_report *report)
 {
@@ -46,6 +52,8 @@ static void end(struct repeats *repeats, struct open_report *report)
 	TAILQ_REMOVE(&stream->open, report, link);
 	stream->n_open--;
 	repeats->n_open--;
+	bounds_sub(
+		repeats->bounds, stream->service->tenant, BOUND_MEMORY, report_bytes());
 	dirty_mark(&repeats->dirty, &stream->row);
 	if (repeats->spare == NULL)
 		repeats->spare = report;
@@ -107,6 +115,18 @@ int repeats_prepare(struct repeats *repeats)
 	return repeats->spare != NULL ? 0 : ERR_NOMEM;
 }
 
+/* Each stream may have one all the same: there are not many streams. */
+static bool is_over_bound(const struct repeats *repeats, const struct stream *stream)
+{
+	static const struct usage nothing;
+	const struct bounds *bounds = repeats->bounds;
+	const struct tenant *tenant = stream->service->tenant;
+
+	return !bounds_are_far(bounds, &nothing) &&
+		tenant->used.of[BOUND_MEMORY] >
+		bounds_share(bounds, tenant, BOUND_MEMORY);
+}
+
 static void open_new(
 	struct repeats *repeats, struct stream *stream, const struct origin *origin)
 {
@@ -120,7 +140,10 @@ static void open_new(
 	rest_on(repeats, report, origin);
 	stream->n_open++;
 	repeats->n_open++;
-	if (stream->n_open > REPEAT_MAX_OPEN) {
+	bounds_add(
+		repeats->bounds, stream->service->tenant, BOUND_MEMORY, report_bytes());
+	if (stream->n_open > REPEAT_MAX_OPEN ||
+		(stream->n_open > 1 && is_over_bound(repeats, stream))) {
 		end(repeats, TAILQ_FIRST(&stream->open));
 		repeats->n_dropped++;
 	}

@@ -1,3 +1,4 @@
+#define HASH_NONFATAL_OOM 1
 #include "account/series.h"
 #include "account/ledger.h"
 
@@ -29,31 +30,28 @@ struct series *series_find(struct series *table, const char *client)
 	return series;
 }
 
-struct series *series_get(
+struct series *series_new(
 	struct series **table, const char *client, struct service *service)
 {
-	struct series *series = series_find(*table, client);
 	size_t len = strlen(client);
+	struct series *series = calloc(1, sizeof(*series) + len + 1);
 
-	if (series != NULL)
-		return series;
-	series = calloc(1, sizeof(*series) + len + 1);
 	if (series == NULL)
 		return NULL;
 	memcpy(series->client, client, len);
 	series->service = service;
 	HASH_ADD_KEYPTR(hh, *table, series->client, len, series);
+	if (!HASH_IS_ADDED(series)) {
+		free(series);
+		return NULL;
+	}
 	return series;
 }
 
-void series_forget_unknown(struct series **table, const char *client)
+void series_free(struct series **table, struct series *series)
 {
-	struct series *series = series_find(*table, client);
-
-	if (series != NULL && !series->is_known) {
-		HASH_DEL(*table, series);
-		free(series);
-	}
+	HASH_DEL(*table, series);
+	free(series);
 }
 
 static bool is_below(const struct counters *now, const struct mark *mark)

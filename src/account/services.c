@@ -1,14 +1,18 @@
 /*
  * Services, and the series of their cumulative counters.
  */
+#define HASH_NONFATAL_OOM 1
 #include "account/internal.h"
 #include "base/text.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-void services_init(struct services *services)
+void services_init(struct services *services, struct bounds *bounds)
 {
+	services->bounds = bounds;
+	TAILQ_INIT(&services->swept);
+	TAILQ_INIT(&services->postponed);
 	dirty_init(&services->dirty);
 	dirty_init(&services->dirty_series);
 }
@@ -83,16 +87,38 @@ static void join_other_kind(struct services *services, struct service *service)
 	other->other = service;
 }
 
-struct service *services_get(struct services *services, const char *node,
-	enum event_kind kind, const char *name)
+/* Of one whose key is so long. */
+static uint64_t keyed_bytes(size_t key_len)
 {
-	char key[SERVICE_KEY_BYTES];
-	size_t len = make_key(key, node, kind, name);
-	struct service *service = find(services, key, len);
+	return bounds_row_bytes(sizeof(struct service) + key_len + 1);
+}
 
-	if (service != NULL)
-		return service;
-	service = calloc(1, sizeof(*service) + len + 1);
+uint64_t service_bytes(size_t node_len, size_t name_len)
+{
+	return keyed_bytes(node_len + 2 + name_len);
+}
+
+/* It is in the table, and its tenant has paid for it. */
+static bool add(struct services *services, struct service *service, size_t key_len)
+{
+	service->tenant = bounds_hold(services->bounds, service->node);
+	if (service->tenant == NULL)
+		return false;
+	HASH_ADD_KEYPTR(hh, services->table, service->key, key_len, service);
+	if (!HASH_IS_ADDED(service)) {
+		bounds_release(services->bounds, service->tenant);
+		return false;
+	}
+	bounds_add(services->bounds, service->tenant, BOUND_MEMORY, keyed_bytes(key_len));
+	bounds_add(services->bounds, service->tenant, BOUND_SERVICES, 1);
+	return true;
+}
+
+static struct service *make(
+	struct services *services, const char *key, size_t len, enum event_kind kind)
+{
+	struct service *service = calloc(1, sizeof(*service) + len + 1);
+
 	if (service == NULL)
 		return NULL;
 	memcpy(service->key, key, len + 1);
@@ -100,21 +126,84 @@ struct service *services_get(struct services *services, const char *node,
 	service->name = service->key + strlen(service->key) + 2;
 	service->kind = kind;
 	stream_init(&service->stream, service);
+	if (!add(services, service, len)) {
+		free(service);
+		return NULL;
+	}
 	join_other_kind(services, service);
-	HASH_ADD_KEYPTR(hh, services->table, service->key, len, service);
 	return service;
+}
+
+struct service *services_get(struct services *services, const char *node,
+	enum event_kind kind, const char *name)
+{
+	char key[SERVICE_KEY_BYTES];
+	size_t len = make_key(key, node, kind, name);
+	struct service *service = find(services, key, len);
+
+	return service != NULL ? service : make(services, key, len, kind);
 }
 
 void services_forget_prepared(struct services *services, struct service *service)
 {
+	struct bounds *bounds = services->bounds;
+	struct tenant *tenant = service->tenant;
+
 	if (service->updated_ms != 0)
 		return;
 	if (service->other != NULL)
 		service->other->other = NULL;
+	sweep_forget(services, service);
+	while (service->series != NULL)
+		services_free_series(services, service->series);
+	bounds_sub(bounds, tenant, BOUND_MEMORY, keyed_bytes(service->hh.keylen));
+	bounds_sub(bounds, tenant, BOUND_SERVICES, 1);
 	/* The analyzer does not see that what was found stands in the table. */
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 	HASH_DEL(services->table, service);
-	free_service(service);
+	free(service);
+	bounds_release(bounds, tenant);
+}
+
+uint64_t series_bytes(size_t client_len)
+{
+	return bounds_row_bytes(sizeof(struct series) + client_len + 1);
+}
+
+struct series *services_get_series(
+	struct services *services, struct service *service, const char *client)
+{
+	struct series *series = series_find(service->series, client);
+
+	if (series != NULL)
+		return series;
+	series = series_new(&service->series, client, service);
+	if (series != NULL)
+		bounds_add(services->bounds, service->tenant, BOUND_MEMORY,
+			series_bytes(series->hh.keylen));
+	return series;
+}
+
+void services_free_series(struct services *services, struct series *series)
+{
+	struct service *service = series->service;
+
+	if (service->sweep_at == series)
+		service->sweep_at = series->hh.next;
+	dirty_clean(&services->dirty_series, &series->row);
+	services->n_series -= series->is_known;
+	bounds_sub(services->bounds, service->tenant, BOUND_MEMORY,
+		series_bytes(series->hh.keylen));
+	series_free(&service->series, series);
+}
+
+void services_forget_series(
+	struct services *services, struct service *service, const char *client)
+{
+	struct series *series = series_find(service->series, client);
+
+	if (series != NULL && !series->is_known)
+		services_free_series(services, series);
 }
 
 /* A service is real from the first time something was applied to it. */
@@ -138,8 +227,10 @@ static void enter_epoch(struct ledger *ledger, struct service *service, const ch
 {
 	struct epoch before = service->epoch;
 
-	if (epoch_enter(&service->epoch, state))
+	if (epoch_enter(&service->epoch, state)) {
 		repeats_lapse(&ledger->repeats, &service->stream);
+		sweep_begin(&ledger->services, service);
+	}
 	if (before.last != service->epoch.last ||
 		before.is_starting != service->epoch.is_starting)
 		dirty_mark(&ledger->services.dirty, &service->row);
@@ -200,6 +291,7 @@ void services_forget_marks(struct ledger *ledger, const char *node)
 		service->epoch.last++;
 		service->epoch.number = service->epoch.last;
 		service->epoch.is_starting = false;
+		sweep_begin(&ledger->services, service);
 		dirty_mark(&ledger->services.dirty, &service->row);
 	}
 }
@@ -232,14 +324,23 @@ int ledger_load_service(struct ledger *ledger, const char *node, enum event_kind
 int ledger_load_series(struct ledger *ledger, const char *node, enum event_kind kind,
 	const char *name, const char *client, const struct mark *mark)
 {
-	struct service *service = services_get(&ledger->services, node, kind, name);
-	struct series *series =
-		service != NULL ? series_get(&service->series, client, service) : NULL;
+	struct services *services = &ledger->services;
+	struct service *service = services_get(services, node, kind, name);
+	struct series *series;
 
+	if (service == NULL)
+		return ERR_NOMEM;
+	services_make_real(services, service, 1);
+	/* An older version's: each cut drops them with the epoch that made them void. */
+	if (mark->epoch < service->epoch.number) {
+		service->drops_void = true;
+		dirty_mark(&services->dirty, &service->row);
+		return 0;
+	}
+	series = services_get_series(services, service, client);
 	if (series == NULL)
 		return ERR_NOMEM;
-	services_make_real(&ledger->services, service, 1);
-	series_set_mark(&ledger->services, series, mark);
+	series_set_mark(services, series, mark);
 	return 0;
 }
 
@@ -281,17 +382,6 @@ bool ledger_has_series(const struct ledger *ledger, const char *node,
 	return service != NULL && series_find(service->series, client) != NULL;
 }
 
-bool ledger_has_room_for_services(const struct ledger *ledger, size_t n)
-{
-	return ledger->services.n + n <= LEDGER_MAX_SERVICES;
-}
-
-bool ledger_has_room_for_series(const struct ledger *ledger, size_t n)
-{
-	return ledger->services.n_series + n <=
-		LEDGER_SERIES_PER_USER * ledger->users.max + LEDGER_MAX_SERVICES;
-}
-
 /* The rows of services */
 
 static bool is_dirty(const struct ledger *ledger)
@@ -317,9 +407,11 @@ static void move(struct ledger *ledger, struct cut *cut)
 			.increment = service->pending,
 			.last = service->last,
 			.updated_ms = service->updated_ms,
-			.epoch = service->epoch};
+			.epoch = service->epoch,
+			.drops_void = service->drops_void};
 		memcpy(moved->state, service->state, sizeof(moved->state));
 		service->pending = (struct totals){0};
+		service->drops_void = false;
 	}
 }
 
@@ -330,6 +422,7 @@ static void failed(struct ledger *ledger, struct cut *cut)
 		struct service *service = (struct service *)cut->services[i].service;
 
 		ledger_add_totals(ledger, &service->pending, &cut->services[i].increment);
+		service->drops_void |= cut->services[i].drops_void;
 		dirty_mark(&ledger->services.dirty, &service->row);
 	}
 }
@@ -367,15 +460,24 @@ static void move_series(struct ledger *ledger, struct cut *cut)
 		struct series *series = ROW_OF(struct series, row);
 
 		cut->series[cut->n_series++] = (struct cut_series){series, series->mark};
+		series->is_in_cut = true;
 	}
+}
+
+static void leave_cut(struct ledger *ledger, struct cut *cut)
+{
+	/* As above: the ledger's own. */
+	for (size_t i = 0; i < cut->n_series; i++)
+		((struct series *)cut->series[i].series)->is_in_cut = false;
+	sweep_resume(&ledger->services);
 }
 
 static void series_failed(struct ledger *ledger, struct cut *cut)
 {
-	/* As above: the ledger's own. */
 	for (size_t i = 0; i < cut->n_series; i++)
 		dirty_mark(&ledger->services.dirty_series,
 			&((struct series *)cut->series[i].series)->row);
+	leave_cut(ledger, cut);
 }
 
 static void series_done(struct cut *cut)
@@ -386,7 +488,7 @@ static void series_done(struct cut *cut)
 const struct row_kind *series_rows(void)
 {
 	static const struct row_kind kind = {is_series_dirty, reserve_series, move_series,
-		NULL, series_failed, series_done};
+		leave_cut, series_failed, series_done};
 
 	return &kind;
 }

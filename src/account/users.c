@@ -3,14 +3,15 @@
  * towards SQLite, and the queue of unsent ones towards Redis. A user stands in at most
  * one place of each.
  */
+#define HASH_NONFATAL_OOM 1
 #include "account/internal.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-void users_init(struct users *users, size_t max, bool has_view)
+void users_init(struct users *users, struct bounds *bounds, bool has_view)
 {
-	users->max = max;
+	users->bounds = bounds;
 	users->has_view = has_view;
 	dirty_init(&users->dirty);
 	TAILQ_INIT(&users->unsent);
@@ -41,27 +42,45 @@ struct user *users_find(const struct users *users, const char *id)
 	return find(users, id, strlen(id));
 }
 
-struct user *users_get(struct users *users, const char *id)
+uint64_t user_bytes(size_t id_len)
 {
-	size_t len = strlen(id);
-	struct user *user = find(users, id, len);
+	return bounds_row_bytes(sizeof(struct user) + id_len + 1);
+}
 
-	if (user != NULL)
-		return user;
-	user = calloc(1, sizeof(*user) + len + 1);
+static struct user *make(
+	struct users *users, const char *id, size_t len, struct tenant *tenant)
+{
+	struct user *user = calloc(1, sizeof(*user) + len + 1);
+
 	if (user == NULL)
 		return NULL;
 	memcpy(user->id, id, len);
 	user->id_len = len;
 	HASH_ADD_KEYPTR(hh, users->table, user->id, len, user);
+	if (!HASH_IS_ADDED(user)) {
+		free(user);
+		return NULL;
+	}
+	bounds_add(users->bounds, tenant, BOUND_MEMORY, user_bytes(len));
+	bounds_add(users->bounds, tenant, BOUND_USERS, 1);
 	return user;
 }
 
-void users_forget_prepared(struct users *users, const char *id)
+struct user *users_get(struct users *users, const char *id, struct tenant *tenant)
+{
+	size_t len = strlen(id);
+	struct user *user = find(users, id, len);
+
+	return user != NULL ? user : make(users, id, len, tenant);
+}
+
+void users_forget_prepared(struct users *users, const char *id, struct tenant *tenant)
 {
 	struct user *user = users_find(users, id);
 
 	if (user != NULL && user->created_ms == 0) {
+		bounds_sub(users->bounds, tenant, BOUND_MEMORY, user_bytes(user->id_len));
+		bounds_sub(users->bounds, tenant, BOUND_USERS, 1);
 		/* The analyzer does not see that what was found stands in the table. */
 		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 		HASH_DEL(users->table, user);
@@ -132,7 +151,7 @@ void users_apply(
 int ledger_load_user(struct ledger *ledger, const char *id, struct totals total,
 	uint64_t created_ms, uint64_t last_seen_ms, uint64_t life)
 {
-	struct user *user = users_get(&ledger->users, id);
+	struct user *user = users_get(&ledger->users, id, NULL);
 
 	if (user == NULL)
 		return ERR_NOMEM;
@@ -159,11 +178,11 @@ int ledger_adopt(
 {
 	size_t n_found = 0;
 
-	while (n_found < n && users_get(&ledger->users, list[n_found].id) != NULL)
+	while (n_found < n && users_get(&ledger->users, list[n_found].id, NULL) != NULL)
 		n_found++;
 	if (n_found < n) {
 		while (n_found > 0)
-			users_forget_prepared(&ledger->users, list[--n_found].id);
+			users_forget_prepared(&ledger->users, list[--n_found].id, NULL);
 		return ERR_NOMEM;
 	}
 	for (size_t i = 0; i < n; i++)
@@ -178,9 +197,16 @@ const struct user *ledger_find_user(const struct ledger *ledger, const char *id)
 	return user != NULL && user->created_ms != 0 ? user : NULL;
 }
 
+/* They are not named yet. */
+#define TYPICAL_ID_BYTES 32
+
 bool ledger_has_room_for_users(const struct ledger *ledger, size_t n)
 {
-	return ledger->users.n + n <= ledger->users.max;
+	const struct bounds *bounds = &ledger->bounds;
+
+	return ledger->users.n + n <= bounds->max.of[BOUND_USERS] &&
+		bounds->used.of[BOUND_MEMORY] + n * user_bytes(TYPICAL_ID_BYTES) <=
+		bounds->max.of[BOUND_MEMORY];
 }
 
 uint64_t ledger_unsent_index(const struct ledger *ledger)

@@ -44,6 +44,17 @@ static void prefer_own_counters(
 	*mode = own;
 }
 
+/* 413 never heals: GOST would send the same for ever. */
+static void maybe_warn_of_size(const struct api *api, const char *node, size_t len)
+{
+	if (len >= api->max_body_bytes / 2)
+		log_limited(LOG_WARN,
+			"a report is half as large as max_body_bytes: raise it, a larger "
+			"one is refused for ever",
+			"node=%s bytes=%zu max_body_bytes=%zu", LOG_QUOTE(node), len,
+			api->max_body_bytes);
+}
+
 void api_delivered(void *arg, uint64_t connection)
 {
 	accept_delivered(((struct api *)arg)->accept, connection);
@@ -70,6 +81,7 @@ void api_observer(void *arg, struct http_request *request)
 	if (node != NULL)
 		prefer_own_counters(node, counters != NULL, &incoming.counters);
 	incoming.body = http_body(request, &incoming.len);
+	maybe_warn_of_size(api, name, incoming.len);
 	code = accept_report(api->accept, &incoming, on_accepted, request);
 	if (code != 0)
 		http_answer_error(request, code, NULL);

@@ -126,6 +126,7 @@ static void add_nodes(cJSON *data, const struct api *api)
 	warnings = cJSON_AddArrayToObject(data, "warnings");
 	for (size_t i = 0; i < n; i++)
 		(void)cJSON_AddItemToArray(warnings, cJSON_CreateString(sentences[i]));
+	memory_add_warnings(warnings, api->ledger);
 }
 
 /* What the original design did not have; some of it names somebody. */
@@ -142,6 +143,7 @@ static void add_ours(cJSON *data, const struct api *api, const struct flush_stat
 	add_journal(data, api->journal);
 	add_nodes(data, api);
 	suspicions_add(data, api->ledger, NULL);
+	memory_add(data, api->ledger);
 	json_add_u64(data, "users", ledger->users);
 	(void)cJSON_AddBoolToObject(data, "hasSaturatedTotals", ledger->has_saturated);
 	json_add_u64(data, "uptimeSeconds", (clock_ms() - api->started_ms) / 1000);

@@ -1,10 +1,12 @@
 #include "app/app.h"
+#include "app/memory.h"
 #include "app/notify.h"
 #include "app/tree.h"
 #include "base/log.h"
 #include "pipeline/recover.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -54,8 +56,9 @@ static void start(struct app *app)
 	flush_start(app->flush);
 	app_start_signals(app);
 	ledger_get_stats(app->ledger, &stats);
-	log_info("ready", "version=%s users=%zu data_dir=%s", TALLYD_VERSION, stats.users,
-		LOG_QUOTE(app->config->data_dir));
+	log_info("ready", "version=%s users=%zu data_dir=%s max_memory_bytes=%" PRIu64,
+		TALLYD_VERSION, stats.users, LOG_QUOTE(app->config->data_dir),
+		ledger_bounds(app->ledger)->max.of[BOUND_MEMORY]);
 	warn_of_rights(app);
 	notify_systemd("READY=1");
 }
@@ -125,6 +128,7 @@ static int offline_open(
 		.ledger = ledger_new(config->max_users, false)};
 	if (offline->ledger == NULL)
 		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
+	memory_bound(offline->ledger, config->max_memory);
 	code = data_dir_open(config->data_dir, DATA_DIR_HOLD, &offline->dir, msg);
 	(void)snprintf(path, sizeof(path), "%s/tally.db", config->data_dir);
 	if (code == 0)

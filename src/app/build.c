@@ -4,6 +4,7 @@
  */
 #include "app/tree.h"
 #include "app/first_node.h"
+#include "app/memory.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/timer.h"
@@ -102,6 +103,7 @@ static int recover_state(struct app *app, struct errmsg *msg)
 	app->ledger = ledger_new(config->max_users, has_view);
 	if (app->ledger == NULL)
 		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
+	memory_bound(app->ledger, config->max_memory);
 	code = recover(
 		app->dir.journal_fd, app->store, app->ledger, &options, &recovered, msg);
 	if (code != 0)
@@ -260,6 +262,7 @@ static int open_pipeline(struct app *app, struct errmsg *msg)
 		.flush = app->flush,
 		.flush_config = app->api.flush_config,
 		.sync_batch_size = (unsigned)app->config->sync_batch_size,
+		.max_body_bytes = app->config->max_body_bytes,
 		.counters = (enum counter_mode)app->config->counters,
 		.started_ms = clock_ms()};
 	app_configure_rights(app);

@@ -36,6 +36,7 @@ struct accept {
 	unsigned n_open_handles;
 	bool is_stopping, has_told_saturated;
 	struct log_limit suspicions; /* what it holds back is told later */
+	enum fill { FILL_FAR, FILL_NEAR, FILL_FULL } fills[BOUNDS]; /* as told */
 	void (*on_closed)(void *arg);
 	void *on_closed_arg;
 };
@@ -175,6 +176,53 @@ static void watch(struct accept *accept, const struct incoming *incoming,
 	tell_suspicions(accept);
 }
 
+static void tell_fill(enum bound bound, enum fill fill, uint64_t used, uint64_t max)
+{
+	if (fill == FILL_FULL)
+		log_warn("a bound is reached: events of new names are rejected, known "
+			 "ones "
+			 "go on",
+			"bound=%s used=%" PRIu64 " max=%" PRIu64, bounds_name(bound),
+			used, max);
+	else
+		log_warn("a bound is near: at its end events of new names are rejected",
+			"bound=%s used=%" PRIu64 " max=%" PRIu64, bounds_name(bound),
+			used, max);
+}
+
+/* Each step once on the way up, and again only after there was room. */
+static void maybe_tell_fill(struct accept *accept, enum bound bound, bool is_reached)
+{
+	const struct bounds *bounds = ledger_bounds(accept->parts.ledger);
+	uint64_t used = bounds->used.of[bound], max = bounds->max.of[bound];
+	enum fill *told = &accept->fills[bound], now = FILL_FAR;
+
+	if (bounds_is_near(used, max))
+		now = is_reached ? FILL_FULL : FILL_NEAR;
+	if (now > *told)
+		tell_fill(bound, now, used, max);
+	if (now > *told || bounds_is_far(used, max))
+		*told = now;
+}
+
+/* Before a bound is reached and when it is: of all, and of what one node may take. */
+static void tell_bounds(struct accept *accept, const char *node, unsigned reached)
+{
+	struct ledger *ledger = accept->parts.ledger;
+	enum bound bound;
+
+	for (size_t i = 0; i < BOUNDS; i++)
+		maybe_tell_fill(accept, (enum bound)i, (reached & (1U << i)) != 0);
+	if (ledger_tell_share(ledger, node, &bound))
+		log_limited(LOG_WARN,
+			"a node has nearly used its share of a bound: at its end events "
+			"of its new names are rejected",
+			"node=%s bound=%s", LOG_QUOTE(node), bounds_name(bound));
+	/* What is void goes with each report that is applied; now perhaps none is. */
+	if (reached != 0)
+		ledger_sweep(ledger);
+}
+
 /* Up to journal_append() nothing changes. */
 static int write_and_apply(struct accept *accept, struct record *record)
 {
@@ -216,6 +264,7 @@ static int book(struct accept *accept, const struct incoming *incoming,
 	if (code == 0 && record->origin.repeats == 0) {
 		accept->stats.stats_events += record->bookings.n_stats;
 		keep_rejects(accept, record->node, report, record->origin.time_ms);
+		tell_bounds(accept, record->node, report->bounds_reached);
 		maybe_tell_saturated(accept);
 		watch(accept, incoming, record);
 	}

@@ -36,7 +36,9 @@ static int apply_record(void *arg, struct record *record)
 
 	if (record->command != NULL)
 		return apply_command(ledger, record);
-	code = ledger_prepare(ledger, record->node, &record->bookings);
+	code = ledger_is_overloaded(ledger)
+		? ERR_NOMEM
+		: ledger_prepare(ledger, record->node, &record->bookings);
 	if (code == 0)
 		ledger_apply(ledger, &record->bookings, &record->origin);
 	return code;

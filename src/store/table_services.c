@@ -76,6 +76,23 @@ static int load_series(struct ledger *ledger, sqlite3_stmt *row)
 		sql_text(row, 2), sql_text(row, 3), &mark);
 }
 
+/* Behind the marks of this cut, some of which may be void already. */
+static int drop_void(sqlite3_stmt *stmt, const struct cut *cut)
+{
+	int code = SQLITE_OK;
+
+	for (size_t i = 0; i < cut->n_services && code == SQLITE_OK; i++) {
+		const struct cut_service *row = &cut->services[i];
+
+		if (!row->drops_void)
+			continue;
+		sql_bind_service(stmt, row->service);
+		sql_bind_u64(stmt, 4, row->epoch.number);
+		code = sql_run(stmt);
+	}
+	return code;
+}
+
 static int write_series(struct store *store, sqlite3_stmt **stmts, const struct cut *cut)
 {
 	int code = SQLITE_OK;
@@ -93,7 +110,7 @@ static int write_series(struct store *store, sqlite3_stmt **stmts, const struct 
 		sql_bind_u64(stmt, 8, row->mark.epoch);
 		code = sql_run(stmt);
 	}
-	return code;
+	return code == SQLITE_OK ? drop_void(stmts[1], cut) : code;
 }
 
 const struct table *series_table(void)
@@ -102,7 +119,9 @@ const struct table *series_table(void)
 		{"INSERT INTO series VALUES(?,?,?,?,?,?,?,?) "
 		 "ON CONFLICT(node,kind,service,client)DO UPDATE SET "
 		 "input_bytes=excluded.input_bytes,output_bytes=excluded.output_bytes,"
-		 "total_conns=excluded.total_conns,epoch=excluded.epoch"},
+		 "total_conns=excluded.total_conns,epoch=excluded.epoch",
+			"DELETE FROM series WHERE node=? AND kind=? AND service=? AND "
+			"epoch<?"},
 		write_series};
 
 	return &table;

@@ -11,7 +11,7 @@ OPTIONS = (
     "listen", "data_dir", "redis_url", "redis_key_prefix", "sync_interval", "sync_batch_size",
     "max_pending_users", "emergency_flush_size", "max_retries", "retry_delay",
     "journal_fsync", "journal_max_bytes", "counters", "redis_timeout", "redis_repair_rate",
-    "min_free_bytes", "max_users",
+    "min_free_bytes", "max_users", "max_memory",
     "busy_timeout", "log_level", "allow_anonymous", "stop_timeout", "max_body_bytes",
     "max_connections", "idle_timeout", "request_timeout", "admin_socket", "read_socket",
     "api_token", "api_token_file", "read_token", "read_token_file", "hostnames",

@@ -118,6 +118,22 @@ static void write_series(struct image *image, const struct cut *cut)
 	}
 }
 
+static void drop_void(struct image *image, const struct cut *cut)
+{
+	for (size_t i = 0; i < cut->n_services; i++) {
+		const struct cut_service *row = &cut->services[i];
+		struct image_service_key key = key_of(row->service);
+		size_t n_left = 0;
+
+		for (size_t j = 0; j < image->n_series; j++)
+			if (!row->drops_void ||
+				!is_same_key(&image->series[j].key, &key) ||
+				image->series[j].mark.epoch >= row->epoch.number)
+				image->series[n_left++] = image->series[j];
+		image->n_series = n_left;
+	}
+}
+
 static void clear_stream(struct image *image, const struct image_service_key *key)
 {
 	size_t n_left = 0;
@@ -152,6 +168,7 @@ void image_commit(struct image *image, const struct cut *cut)
 	write_users(image, cut);
 	write_services(image, cut);
 	write_series(image, cut);
+	drop_void(image, cut);
 	write_open_reports(image, cut);
 	image->applied_seq = cut->seq;
 }

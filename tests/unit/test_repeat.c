@@ -15,8 +15,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Streams without services. */
+/* Streams of a service that is in no ledger. */
 struct rig {
+	struct bounds bounds;
+	struct service service;
 	struct repeats repeats;
 	struct stream stream, other;
 	uint64_t seq, now_ms;
@@ -25,9 +27,10 @@ struct rig {
 static void begin(struct rig *rig)
 {
 	*rig = (struct rig){.now_ms = 1000000};
-	repeats_init(&rig->repeats);
-	stream_init(&rig->stream, NULL);
-	stream_init(&rig->other, NULL);
+	bounds_init(&rig->bounds, 1);
+	repeats_init(&rig->repeats, &rig->bounds);
+	stream_init(&rig->stream, &rig->service);
+	stream_init(&rig->other, &rig->service);
 }
 
 static void end(struct rig *rig)
@@ -218,7 +221,7 @@ TEST(connections_are_found_however_many_reports_are_open)
 
 	begin(&rig);
 	for (size_t i = 0; i < COUNT_OF(streams); i++)
-		stream_init(&streams[i], NULL);
+		stream_init(&streams[i], &rig.service);
 	for (uint64_t conn = 1; conn <= 5000; conn++) {
 		struct origin origin = {.seq = conn, .conn = conn, .time_ms = 1};
 

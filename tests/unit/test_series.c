@@ -613,7 +613,7 @@ TEST(marks_and_epochs_of_a_failed_cut_go_with_the_next_one)
 	accept_state(ledger, "ready");
 	accept(ledger, "n", value("v", 7, 0, 1));
 	cut = ledger_cut(ledger);
-	assert_int_equal(cut->n_series, 2);
+	assert_int_equal(cut->n_series, 1); /* the other's mark is void */
 	accept(ledger, "n", value("u", 30, 0, 1));
 	ledger_cut_failed(ledger, cut);
 	image_flush(&image, ledger);
@@ -685,44 +685,6 @@ TEST(of_a_cumulative_report_stats_have_a_mark_and_states_have_none)
 		assert_int_equal(bookings.list[0].counters.input_bytes, 5);
 		end_book(&report, &bookings);
 	}
-	ledger_free(ledger);
-}
-
-TEST(series_beyond_the_bound_are_rejected_and_known_ones_go_on)
-{
-	/* No users at all, so only services' and anonymous series have room. */
-	struct ledger *ledger = ledger_new(0, false);
-	struct event event = {.kind = KIND_SERVICE,
-		.service = "s",
-		.client = "",
-		.state = "",
-		.counters = {.input_bytes = 5}};
-	char client[IMAGE_NAME_BYTES];
-	struct report report;
-	struct bookings bookings;
-
-	for (unsigned i = 0; i < LEDGER_MAX_SERVICES; i++) {
-		struct booking booking = service_value(1, 0, 0);
-
-		(void)snprintf(client, sizeof(client), "c%u", i);
-		booking.client = client;
-		accept(ledger, "n", booking);
-	}
-	assert_int_equal(stats_of(ledger).series, LEDGER_MAX_SERVICES);
-	assert_false(ledger_has_room_for_series(ledger, 1));
-	book(ledger, COUNTERS_CUMULATIVE, &event, 1, &report, &bookings);
-	assert_int_equal(bookings.n, 0);
-	assert_int_equal(report.n_rejected, 1);
-	assert_non_null(strstr(report.rejects[0].reason, "series"));
-	end_book(&report, &bookings);
-	event.client = "c7";
-	book(ledger, COUNTERS_CUMULATIVE, &event, 1, &report, &bookings);
-	assert_int_equal(bookings.n, 1);
-	end_book(&report, &bookings);
-	event.client = "";
-	book(ledger, COUNTERS_DELTA, &event, 1, &report, &bookings);
-	assert_int_equal(bookings.n, 1);
-	end_book(&report, &bookings);
 	ledger_free(ledger);
 }
 
@@ -812,8 +774,6 @@ int main(void)
 		cmocka_unit_test(the_epoch_of_the_other_kind_is_in_the_next_cut),
 		cmocka_unit_test(
 			of_a_cumulative_report_stats_have_a_mark_and_states_have_none),
-		cmocka_unit_test(
-			series_beyond_the_bound_are_rejected_and_known_ones_go_on),
 		cmocka_unit_test(short_memory_while_preparing_series_leaves_none_behind),
 		cmocka_unit_test(short_memory_while_loading_is_told),
 	};

@@ -1262,8 +1262,8 @@ TEST(short_memory_while_loading_is_said)
 		if (!has_fired)
 			break;
 	}
-	assert_int_equal(
-		n, 3 + 1 + 4 + 1); /* users, a service, open reports and their table */
+	assert_int_equal(n, 3 + 2 + 4 + 1); /* users, a service and its node's name, open
+					       reports and their table */
 	end(&f);
 }
 

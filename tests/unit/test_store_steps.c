@@ -368,6 +368,7 @@ static void expect_same_ledger(struct fixture *f, unsigned next_round)
 	const struct user *user = NULL, *loaded;
 	struct ledger_stats stats, twins;
 
+	ledger_sweep(f->twin.ledger); /* what is void is not loaded */
 	ledger_get_stats(f->tried.ledger, &stats);
 	ledger_get_stats(f->twin.ledger, &twins);
 	assert_int_equal(stats.users, twins.users);

@@ -1,0 +1,63 @@
+#include "api/json.h"
+
+#define SHOWN_TENANTS 10
+
+/* The ones that take most, the largest first; how many there are. */
+static size_t largest(const struct bounds *bounds, const struct tenant *list[])
+{
+	const struct tenant *tenant = bounds->table;
+	size_t n = 0;
+
+	for (; tenant != NULL; tenant = tenant->hh.next) {
+		size_t at = n < SHOWN_TENANTS ? n++ : SHOWN_TENANTS - 1;
+		uint64_t bytes = tenant->used.of[BOUND_MEMORY];
+
+		if (at == SHOWN_TENANTS - 1 && list[at] != NULL &&
+			list[at]->used.of[BOUND_MEMORY] >= bytes)
+			continue;
+		for (; at > 0 && list[at - 1]->used.of[BOUND_MEMORY] < bytes; at--)
+			list[at] = list[at - 1];
+		list[at] = tenant;
+	}
+	return n;
+}
+
+void memory_add(cJSON *data, const struct ledger *ledger)
+{
+	const struct bounds *bounds = ledger_bounds(ledger);
+	const struct tenant *list[SHOWN_TENANTS] = {NULL};
+	size_t n = largest(bounds, list);
+	cJSON *memory = cJSON_AddObjectToObject(data, "memory"), *nodes;
+
+	json_add_u64(memory, "bytes", bounds->used.of[BOUND_MEMORY]);
+	json_add_u64(memory, "maxBytes", bounds->max.of[BOUND_MEMORY]);
+	nodes = cJSON_AddArrayToObject(memory, "nodes");
+	for (size_t i = 0; i < n; i++) {
+		cJSON *node = cJSON_CreateObject();
+
+		(void)cJSON_AddStringToObject(node, "node", list[i]->name);
+		json_add_u64(node, "bytes", list[i]->used.of[BOUND_MEMORY]);
+		json_add_u64(
+			node, "maxBytes", bounds_share(bounds, list[i], BOUND_MEMORY));
+		(void)cJSON_AddItemToArray(nodes, node);
+	}
+}
+
+void memory_add_warnings(cJSON *warnings, const struct ledger *ledger)
+{
+	const struct bounds *bounds = ledger_bounds(ledger);
+	static const char *const sentences[BOUNDS] = {
+		"four fifths of max_memory are used: at its end events of new users, "
+		"services and series are rejected; give max_memory more, or see "
+		"`memory` for the node that takes it",
+		"four fifths of max_users are used: at its end events of new users are "
+		"rejected; raise max_users",
+		"four fifths of the services that there can be are used: at the end "
+		"events of new ones are rejected; see `memory` for the node that takes "
+		"them"};
+
+	for (size_t i = 0; i < BOUNDS; i++)
+		if (bounds_is_near(bounds->used.of[i], bounds->max.of[i]))
+			(void)cJSON_AddItemToArray(
+				warnings, cJSON_CreateString(sentences[i]));
+}
