@@ -3,7 +3,7 @@
  * keeps. Nobody else includes this.
  *
  *     users.c services.c repeat_rows.c rejects.c    what is kept, and its rows
- *     link.c nodes.c audit.c
+ *     link.c nodes.c audit.c watch.c
  *     ledger.c command.c                            reports and commands: the order
  *     cut.c                                         all kinds of rows, as a table
  */
@@ -12,6 +12,7 @@
 
 #include "account/command.h"
 #include "account/cut.h"
+#include "account/watch.h"
 #include "base/text.h"
 
 /* users.c */
@@ -124,6 +125,7 @@ struct ledger {
 	struct link link;
 	struct nodes nodes;
 	struct audit audit;
+	struct watch watch;
 	uint64_t seq, applied_seq, n_measured;
 	bool has_saturated; /* some total has reached TOTAL_MAX */
 };

@@ -15,6 +15,7 @@
 #include "account/nodes.h"
 #include "account/repeat.h"
 #include "account/series.h"
+#include "account/watch.h"
 #include "base/hash.h"
 
 #include <stdbool.h>
@@ -59,6 +60,7 @@ struct service {
 	struct epoch scratch_epoch; /* series_measure()'s */
 	uint64_t measured_for;
 	struct stream stream;
+	struct service_watch watch;
 	char state[32];
 	char key[];
 };
@@ -140,6 +142,9 @@ struct stream *ledger_stream(const struct bookings *bookings);
 
 /* The open reports. */
 struct repeats *ledger_repeats(struct ledger *ledger);
+
+/* What looks wrong. Whoever accepts reports feeds it; a fold does not. */
+struct watch *ledger_watch(struct ledger *ledger);
 
 /*
  * Adds totals that no report brought: they stand in no journal, only in the next cut, so

@@ -71,6 +71,8 @@ const char *http_header(
 	const struct http_request *request, const char *name); /* NULL: absent */
 const struct http_identity *http_identity(const struct http_request *request);
 const void *http_route_data(const struct http_request *request);
+/* The address that it came from, without the port, or "unix". */
+const char *http_peer(const struct http_request *request);
 /* Counts up from http_config.first_connection. */
 uint64_t http_connection_id(const struct http_request *request);
 

@@ -1,8 +1,8 @@
 /*
  * Accepting a report: the order of the steps, and nothing else (rules 9 and 12).
  *
- *     parse ► book ► is it a repeat? ► measure ► journal ► ledger ► live  ...  synced (if
- * always) ► shown (if Redis is up) ► done
+ *     parse ► book ► is it a repeat? ► measure ► journal ► ledger ► watch ► live  ...
+ *         synced (if always) ► shown (if Redis is up) ► done
  *
  * Up to the journal nothing has changed and any failure is an answer. After it the report
  * is accepted; what follows only decides how long the answer waits.
@@ -32,6 +32,7 @@ struct incoming {
 	uint64_t connection;
 	const char *body;
 	size_t len;
+	const char *peer; /* the address that it came from; NULL: not known */
 };
 
 struct accept_stats {

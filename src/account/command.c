@@ -28,13 +28,17 @@ static void apply(struct ledger *ledger, const struct effect *effect)
 {
 	switch (effect->kind) {
 	case EFFECT_NODE:
+		if (effect->in_node->kept.counters != effect->kept.counters)
+			watch_forget_node(ledger, effect->node, false);
 		nodes_set(&ledger->nodes, effect->in_node, &effect->kept);
 		break;
 	case EFFECT_FORGET_MARKS:
 		services_forget_marks(ledger, effect->node);
+		watch_forget_node(ledger, effect->node, true);
 		break;
 	case EFFECT_FORGET_NODE:
 		services_forget_marks(ledger, effect->node);
+		watch_forget_node(ledger, effect->node, true);
 		services_lapse(ledger, effect->node);
 		nodes_forget(&ledger->nodes, effect->node);
 		break;

@@ -26,6 +26,7 @@ struct ledger *ledger_new(size_t max_users, bool has_view)
 	repeats_init(&ledger->repeats);
 	nodes_init(&ledger->nodes);
 	audit_init(&ledger->audit);
+	watch_init(&ledger->watch);
 	return ledger;
 }
 
@@ -33,6 +34,7 @@ void ledger_free(struct ledger *ledger)
 {
 	if (ledger == NULL)
 		return;
+	watch_done(&ledger->watch);
 	users_done(&ledger->users);
 	services_done(&ledger->services);
 	repeats_done(&ledger->repeats);
@@ -165,6 +167,11 @@ void ledger_tell_proofs(const struct ledger *ledger, struct origin *origin)
 struct repeats *ledger_repeats(struct ledger *ledger)
 {
 	return &ledger->repeats;
+}
+
+struct watch *ledger_watch(struct ledger *ledger)
+{
+	return &ledger->watch;
 }
 
 void ledger_get_stats(const struct ledger *ledger, struct ledger_stats *ret_stats)

@@ -1,6 +1,7 @@
 /* Nodes, as they are shown: those that were made, and names that only report. */
 #include "api/api.h"
 #include "api/json.h"
+#include "api/suspicions.h"
 #include "base/hash.h"
 #include "command/verb.h"
 
@@ -56,16 +57,38 @@ static int gather(const struct ledger *ledger, struct seen **ret_table)
 	return 0;
 }
 
-/* `node` NULL: nobody made it; `seen` NULL: it has never reported. */
-static cJSON *show(const struct node *node, const struct seen *seen)
+static void add_watched(cJSON *object, const struct watch_node *watched)
 {
+	cJSON *peers, *seen;
+
+	if (watched == NULL)
+		return;
+	(void)cJSON_AddStringToObject(object, "mode",
+		watched->mode == COUNTERS_CUMULATIVE ? "cumulative" : "delta");
+	peers = cJSON_AddArrayToObject(object, "peers");
+	for (size_t i = 0; i < WATCH_PEERS && watched->peers[i].hash != 0; i++)
+		if (watched->peers[i].text[0] != '\0')
+			(void)cJSON_AddItemToArray(
+				peers, cJSON_CreateString(watched->peers[i].text));
+	seen = cJSON_AddObjectToObject(object, "seen");
+	(void)cJSON_AddBoolToObject(seen, "users", watched->has_users);
+	(void)cJSON_AddBoolToObject(seen, "handler", watched->has_handler);
+	(void)cJSON_AddBoolToObject(seen, "service", watched->has_service);
+	(void)cJSON_AddBoolToObject(seen, "states", watched->has_states);
+}
+
+/* `node` NULL: nobody made it; `seen` NULL: it has never reported. */
+static cJSON *show(
+	const struct api *api, const struct node *node, const struct seen *seen)
+{
+	const char *name = node != NULL ? node->name : seen->name;
 	cJSON *object;
 
 	if (node != NULL) {
 		object = node_to_json(node->name, &node->kept);
 	} else {
 		object = cJSON_CreateObject();
-		(void)cJSON_AddStringToObject(object, "name", seen->name);
+		(void)cJSON_AddStringToObject(object, "name", name);
 		(void)cJSON_AddFalseToObject(object, "hasSecret");
 		(void)cJSON_AddTrueToObject(object, "enabled");
 	}
@@ -73,6 +96,8 @@ static cJSON *show(const struct node *node, const struct seen *seen)
 	if (seen != NULL && seen->last_report_ms > 1)
 		json_add_u64(object, "lastReportAt", seen->last_report_ms);
 	json_add_u64(object, "services", seen != NULL ? seen->n_services : 0);
+	add_watched(object, watch_find_node(ledger_watch(api->ledger), name));
+	suspicions_add(object, api->ledger, name);
 	return object;
 }
 
@@ -91,11 +116,11 @@ void api_nodes(void *arg, struct http_request *request)
 	list = cJSON_AddArrayToObject(root, "nodes");
 	for (; node != NULL; node = ledger_next_node(api->ledger, node)) {
 		HASH_FIND_STR(table, node->name, seen);
-		(void)cJSON_AddItemToArray(list, show(node, seen));
+		(void)cJSON_AddItemToArray(list, show(api, node, seen));
 	}
 	HASH_ITER(hh, table, seen, next)
 	if (ledger_find_node(api->ledger, seen->name) == NULL)
-		(void)cJSON_AddItemToArray(list, show(NULL, seen));
+		(void)cJSON_AddItemToArray(list, show(api, NULL, seen));
 	clear(&table);
 	(void)cJSON_AddBoolToObject(root, "open", ledger_is_open(api->ledger));
 	(void)cJSON_AddNullToObject(root, "next");
@@ -117,5 +142,5 @@ void api_node(void *arg, struct http_request *request)
 		http_answer_error(
 			request, ERR_NOT_FOUND, "there is no node of this name");
 	else
-		json_answer(request, 200, show(node, &seen));
+		json_answer(request, 200, show(api, node, &seen));
 }

@@ -65,6 +65,7 @@ void api_observer(void *arg, struct http_request *request)
 	struct node *node = ledger_find_node(api->ledger, name);
 	struct incoming incoming = {.node = name,
 		.connection = http_connection_id(request),
+		.peer = http_peer(request),
 		.counters = api->counters};
 	int code;
 

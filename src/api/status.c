@@ -2,6 +2,7 @@
  * them. */
 #include "api/api.h"
 #include "api/json.h"
+#include "api/suspicions.h"
 #include "base/clock.h"
 
 static double percent(double part, double whole)
@@ -95,8 +96,8 @@ static void add_redis(
 	add_text(redis, "error", stats.error);
 }
 
-static void add_reports(
-	cJSON *data, const struct accept_stats *accept, const struct ledger_stats *ledger)
+static void add_reports(cJSON *data, const struct accept_stats *accept,
+	const struct ledger_stats *ledger, const struct watch *watch)
 {
 	cJSON *reports = cJSON_AddObjectToObject(data, "reports");
 
@@ -106,6 +107,7 @@ static void add_reports(
 	json_add_u64(reports, "open", ledger->open_reports);
 	json_add_u64(reports, "droppedOpen", ledger->dropped_open_reports);
 	json_add_u64(reports, "rejectedEvents", accept->rejected_events);
+	json_add_u64(reports, "suspectSeries", watch->n_suspect_series);
 }
 
 static void add_journal(cJSON *data, const struct journal *journal)
@@ -145,9 +147,10 @@ static void add_ours(cJSON *data, const struct api *api, const struct flush_stat
 	add_efficiency(data, flush, &accept);
 	add_last_sync(data, flush);
 	add_redis(data, api->live, ledger);
-	add_reports(data, &accept, ledger);
+	add_reports(data, &accept, ledger, ledger_watch(api->ledger));
 	add_journal(data, api->journal);
 	add_nodes(data, api);
+	suspicions_add(data, api->ledger, NULL);
 	json_add_u64(data, "users", ledger->users);
 	(void)cJSON_AddBoolToObject(data, "hasSaturatedTotals", ledger->has_saturated);
 	json_add_u64(data, "uptimeSeconds", (clock_ms() - api->started_ms) / 1000);

@@ -306,6 +306,11 @@ const void *http_route_data(const struct http_request *request)
 	return request->route->data;
 }
 
+const char *http_peer(const struct http_request *request)
+{
+	return request->connection->peer;
+}
+
 uint64_t http_connection_id(const struct http_request *request)
 {
 	return request->connection->id;

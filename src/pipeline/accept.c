@@ -12,6 +12,7 @@
 #include "base/timer.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 #include <xxhash.h>
@@ -34,6 +35,7 @@ struct accept {
 	uv_timer_t deadline;
 	unsigned n_open_handles;
 	bool is_stopping, has_told_saturated;
+	struct log_limit suspicions; /* what it holds back is told later */
 	void (*on_closed)(void *arg);
 	void *on_closed_arg;
 };
@@ -122,6 +124,57 @@ static void maybe_tell_saturated(struct accept *accept)
 	accept->has_told_saturated = stats.has_saturated;
 }
 
+static void tell_suspicion(const struct ledger *ledger, const struct suspicion *suspicion)
+{
+	struct suspicion_text text;
+	char changes[SUSPICION_LINES_MAX * (LOG_QUOTED_BYTES + 10)] = "", *at = changes;
+
+	suspicion_describe(ledger, suspicion, &text);
+	for (size_t i = 0; i < text.n_change; i++)
+		at += sprintf(at, " change=%s", LOG_QUOTE(text.change[i]));
+	if (suspicion->is_over)
+		log_info("looks right again", "code=%s node=%s service=%s client=%s",
+			suspicion_word(suspicion->code),
+			LOG_QUOTE(suspicion->service->node),
+			LOG_QUOTE(suspicion->service->name),
+			LOG_QUOTE(suspicion->client));
+	else
+		log_warn("something looks wrong",
+			"code=%s node=%s service=%s client=%s seen=%s%s",
+			suspicion_word(suspicion->code),
+			LOG_QUOTE(suspicion->service->node),
+			LOG_QUOTE(suspicion->service->name), LOG_QUOTE(suspicion->client),
+			LOG_QUOTE(text.sentence), changes);
+}
+
+/* Each once. Nodes may bring many at a time: then the rest waits for later reports. */
+static void tell_suspicions(struct accept *accept)
+{
+	struct suspicions *all = &ledger_watch(accept->parts.ledger)->suspicions;
+	const struct suspicion *suspicion;
+	unsigned suppressed;
+
+	while ((suspicion = suspicions_news(all)) != NULL &&
+		log_limit_allows(&accept->suspicions, &suppressed)) {
+		tell_suspicion(accept->parts.ledger, suspicion);
+		suspicions_told(all, suspicion);
+	}
+}
+
+static void watch(struct accept *accept, const struct incoming *incoming,
+	const struct record *record)
+{
+	struct watch_report seen = {.node = incoming->node,
+		.mode = incoming->counters,
+		.peer = incoming->peer != NULL ? incoming->peer : "",
+		.conn = incoming->connection,
+		.bookings = &record->bookings,
+		.now_ms = record->origin.time_ms};
+
+	watch_see(ledger_watch(accept->parts.ledger), &seen);
+	tell_suspicions(accept);
+}
+
 /* Up to journal_append() nothing changes. */
 static int write_and_apply(struct accept *accept, struct record *record)
 {
@@ -149,11 +202,11 @@ static int write_and_apply(struct accept *accept, struct record *record)
 }
 
 /* From a parsed report to the ledger. */
-static int book(struct accept *accept, enum counter_mode counters, struct report *report,
-	struct record *record)
+static int book(struct accept *accept, const struct incoming *incoming,
+	struct report *report, struct record *record)
 {
-	int code = account_book(
-		accept->parts.ledger, record->node, counters, report, &record->bookings);
+	int code = account_book(accept->parts.ledger, record->node, incoming->counters,
+		report, &record->bookings);
 
 	if (code != 0)
 		return code;
@@ -164,6 +217,7 @@ static int book(struct accept *accept, enum counter_mode counters, struct report
 		accept->stats.stats_events += record->bookings.n_stats;
 		keep_rejects(accept, record->node, report, record->origin.time_ms);
 		maybe_tell_saturated(accept);
+		watch(accept, incoming, record);
 	}
 	bookings_done(&record->bookings);
 	return code;
@@ -186,7 +240,7 @@ static int parse_and_book(
 	XXH128_canonicalFromHash(
 		&fingerprint, XXH3_128bits(incoming->body, incoming->len));
 	memcpy(record.origin.fingerprint, &fingerprint, sizeof(fingerprint));
-	code = book(accept, incoming->counters, &report, &record);
+	code = book(accept, incoming, &report, &record);
 	report_done(&report);
 	if (code != 0)
 		return code;

@@ -1,0 +1,399 @@
+/*
+ * The list, and the words. A text of the table holds `{who}` (the series), `{service}`,
+ * `{node}`, `{node$}` (as a word for a shell), and the addresses `{a}` and `{b}`.
+ */
+#include "account/suspicion.h"
+#include "account/ledger.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The list */
+
+void suspicions_init(struct suspicions *suspicions)
+{
+	*suspicions = (struct suspicions){0};
+	TAILQ_INIT(&suspicions->listed);
+	TAILQ_INIT(&suspicions->over);
+}
+
+static void free_list(struct suspicion_list *list)
+{
+	struct suspicion *suspicion;
+
+	while ((suspicion = TAILQ_FIRST(list)) != NULL) {
+		TAILQ_REMOVE(list, suspicion, link);
+		free(suspicion);
+	}
+}
+
+void suspicions_done(struct suspicions *suspicions)
+{
+	free_list(&suspicions->listed);
+	free_list(&suspicions->over);
+}
+
+/* It is over, but whoever was told of it is to hear that, too. */
+static void retire(struct suspicions *suspicions, struct suspicion *suspicion)
+{
+	struct suspicion *oldest;
+
+	suspicion->service->watch.raised &= (uint8_t) ~(1u << suspicion->code);
+	TAILQ_REMOVE(&suspicions->listed, suspicion, link);
+	suspicions->n--;
+	suspicions->n_untold -= !suspicion->is_told;
+	if (!suspicion->is_told) {
+		free(suspicion);
+		return;
+	}
+	if (suspicions->n_over == SUSPICIONS_MAX) {
+		oldest = TAILQ_FIRST(&suspicions->over);
+		suspicions_told(suspicions, oldest);
+	}
+	suspicion->is_over = true;
+	TAILQ_INSERT_TAIL(&suspicions->over, suspicion, link);
+	suspicions->n_over++;
+}
+
+/* Whose service has been silent for longest. False: all of them report. */
+static bool make_room(struct suspicions *suspicions, uint64_t now_ms)
+{
+	uint64_t heard_ms = now_ms - SUSPICION_IDLE_MS;
+	struct suspicion *suspicion, *silent = NULL;
+
+	TAILQ_FOREACH (suspicion, &suspicions->listed, link) {
+		if (suspicion->service->updated_ms < heard_ms) {
+			heard_ms = suspicion->service->updated_ms;
+			silent = suspicion;
+		}
+	}
+	if (silent != NULL)
+		retire(suspicions, silent);
+	return silent != NULL;
+}
+
+bool suspicions_raise(struct suspicions *suspicions, const struct suspicion *as,
+	const char *client, uint64_t now_ms)
+{
+	size_t len = strlen(client);
+	struct suspicion *suspicion;
+
+	if (suspicions->n == SUSPICIONS_MAX && !make_room(suspicions, now_ms))
+		return false;
+	suspicion = calloc(1, sizeof(*suspicion) + len + 1);
+	if (suspicion == NULL)
+		return false;
+	*suspicion = *as;
+	memcpy(suspicion->client, client, len + 1);
+	suspicion->since_ms = now_ms;
+	suspicion->service->watch.raised |= (uint8_t)(1u << as->code);
+	TAILQ_INSERT_TAIL(&suspicions->listed, suspicion, link);
+	suspicions->n++;
+	suspicions->n_untold++;
+	return true;
+}
+
+void suspicions_clear(
+	struct suspicions *suspicions, struct service *service, enum suspicion_code code)
+{
+	struct suspicion *suspicion;
+
+	if ((service->watch.raised & 1u << code) == 0)
+		return;
+	TAILQ_FOREACH (suspicion, &suspicions->listed, link) {
+		if (suspicion->service == service && suspicion->code == code) {
+			retire(suspicions, suspicion);
+			return;
+		}
+	}
+}
+
+const struct suspicion *suspicions_news(const struct suspicions *suspicions)
+{
+	const struct suspicion *suspicion = TAILQ_FIRST(&suspicions->over);
+
+	if (suspicion != NULL || suspicions->n_untold == 0)
+		return suspicion;
+	TAILQ_FOREACH (suspicion, &suspicions->listed, link)
+		if (!suspicion->is_told)
+			return suspicion;
+	return NULL;
+}
+
+void suspicions_told(struct suspicions *suspicions, const struct suspicion *suspicion)
+{
+	/* Const is the promise of whoever asks; the list owns it. */
+	struct suspicion *own = (struct suspicion *)suspicion;
+
+	if (own->is_over) {
+		TAILQ_REMOVE(&suspicions->over, own, link);
+		suspicions->n_over--;
+		free(own);
+		return;
+	}
+	own->is_told = true;
+	suspicions->n_untold--;
+}
+
+/* The words */
+
+static const char *const code_words[] = {"looks-cumulative", "looks-delta", "two-senders",
+	"no-states", "service-only", "no-client"};
+
+const char *suspicion_word(enum suspicion_code code)
+{
+	return code_words[code];
+}
+
+/* When a line is right. */
+enum when {
+	ALWAYS,
+	IF_HANDLER, /* the series is of the handler */
+	IF_SERVICE, /* ... of the service as a whole */
+	IF_NODE,    /* the node was made with tallyctl: its counters are set there */
+	IF_NAME,    /* it is a name that only reports: they are in its address */
+	IF_DELTA,   /* its reports are taken for deltas */
+};
+
+struct line {
+	enum when when;
+	const char *text;
+};
+
+struct words {
+	const char *sentence;
+	struct line change[SUSPICION_LINES_MAX + 2];
+};
+
+#define AUTO_LINE                                                                        \
+	{                                                                                \
+		IF_HANDLER,                                                              \
+			"observer.resetTraffic: true   # in the metadata of the "        \
+			"handler of {service}, if that is auto; and counters of "        \
+			"{node} are delta then"                                          \
+	}
+
+enum words_row {
+	/* As enum suspicion_code, and what TWO_SENDERS may also be. */
+	TWO_AT_ONE_ADDRESS = N_SUSPICION_CODES,
+	TWO_BY_TURNS,
+	N_WORDS
+};
+
+static const struct words table[N_WORDS] = {
+	[LOOKS_CUMULATIVE] =
+		{"In 12 reports in a row the bytes of {who} have only grown, as counters "
+		 "do that GOST does not reset: each is added up as if it were new, and "
+		 "far too much is booked.",
+			{{IF_HANDLER,
+				 "observer.resetTraffic: true   # in the metadata of the "
+				 "handler of {service}, beside observer.period"},
+				{IF_SERVICE,
+					"observer.resetTraffic: true   # in the metadata "
+					"of the service {service} itself"},
+				{IF_NODE,
+					"tallyctl node set {node$} --counters "
+					"cumulative   # instead, if that GOST "
+					"cannot reset its counters"},
+				{IF_NAME,
+					"counters=cumulative   # instead, behind the "
+					"? of the observer's addr, if that GOST "
+					"cannot reset its counters"}}},
+	[LOOKS_DELTA] =
+		{"In 3 of 12 reports the counters of {who} were lower than before and "
+		 "nothing had restarted: its GOST resets them, or its handler is auto, "
+		 "whose parts share one name. Bytes are booked wrongly.",
+			{{IF_NODE,
+				 "tallyctl node set {node$} --counters delta   # if "
+				 "its GOST has observer.resetTraffic: true"},
+				{IF_NAME,
+					"counters=delta   # behind the ? of the "
+					"observer's addr, if its GOST has "
+					"observer.resetTraffic: true"},
+				AUTO_LINE}},
+	[TWO_SENDERS] =
+		{"The counters of {who} fall and come back: two GOSTs, at {a} and at "
+		 "{b}, report under the one name {node} and are taken for one. Bytes "
+		 "are booked wrongly.",
+			{{ALWAYS,
+				"tallyctl node add NAME   # one node for each GOST: "
+				"put the addr that it prints into that GOST"}}},
+	[TWO_AT_ONE_ADDRESS] =
+		{"The counters of {who} fall and come back: two GOSTs at {a} report "
+		 "under the one name {node}, or it is one whose handler is auto. They "
+		 "are taken for one, and bytes are booked wrongly.",
+			{{ALWAYS,
+				 "tallyctl node add NAME   # one node for each GOST: "
+				 "put the addr that it prints into that GOST"},
+				AUTO_LINE}},
+	[TWO_BY_TURNS] =
+		{"Two GOSTs, at {a} and at {b}, report {service} by turns under the one "
+		 "name {node}: when one of them restarts, all bytes of the other are "
+		 "booked again.",
+			{{ALWAYS,
+				"tallyctl node add NAME   # one node for each GOST: "
+				"put the addr that it prints into that GOST"}}},
+	[NO_STATES] =
+		{"{service} of {node} reports cumulative counters, but has never "
+		 "announced itself (running, ready): when its GOST restarts, that is "
+		 "not seen, and bytes are missing.",
+			{{ALWAYS,
+				 "observer: NAME   # beside addr of the service "
+				 "{service}: the NAME that its handler has; without "
+				 "enableStats"},
+				{ALWAYS,
+					"restart GOST once   # if the line is there: it "
+					"had started before tallyd listened"}}},
+	[SERVICE_ONLY] =
+		{"{service} of {node} reports its bytes as a whole, but its handler "
+		 "reports nothing: no user is counted.",
+			{{ALWAYS,
+				 "observer: NAME   # in the handler of {service}, where "
+				 "its auther is; ss and forward have no users"},
+				{IF_DELTA,
+					"observer.resetTraffic: true   # in the "
+					"metadata of that handler"}}},
+	[NO_CLIENT] = {"The handler of {service} of {node} reports bytes, but never a "
+		       "client: no user is counted.",
+		{{ALWAYS,
+			"auther: NAME   # in the handler of {service}: without one "
+			"GOST knows no users; ss and forward have none"}}},
+};
+
+static const struct words *words_of(const struct suspicion *suspicion)
+{
+	if (suspicion->code == TWO_SENDERS && suspicion->is_by_turns)
+		return &table[TWO_BY_TURNS];
+	if (suspicion->code == TWO_SENDERS &&
+		strcmp(suspicion->peers[0], suspicion->peers[1]) == 0)
+		return &table[TWO_AT_ONE_ADDRESS];
+	return &table[suspicion->code];
+}
+
+struct text {
+	char *at;
+	size_t room; /* without the NUL */
+};
+
+static void put(struct text *text, const char *more, size_t len)
+{
+	if (len > text->room)
+		len = text->room;
+	memcpy(text->at, more, len);
+	text->at += len;
+	text->room -= len;
+	*text->at = '\0';
+}
+
+static void put_string(struct text *text, const char *more)
+{
+	put(text, more, strlen(more));
+}
+
+/* As one word for a shell, whatever it holds. */
+static void put_word(struct text *text, const char *word)
+{
+	if (strspn(word,
+		    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+		    "0123456789-._") == strlen(word) &&
+		word[0] != '-' && word[0] != '\0') {
+		put_string(text, word);
+		return;
+	}
+	put_string(text, word[0] == '-' ? "-- '" : "'");
+	for (; *word != '\0'; word++)
+		if (*word == '\'')
+			put_string(text, "'\\''");
+		else
+			put(text, word, 1);
+	put_string(text, "'");
+}
+
+static void put_who(struct text *text, const struct suspicion *suspicion)
+{
+	if (suspicion->client[0] != '\0') {
+		put_string(text, suspicion->client);
+		put_string(text, " on ");
+	}
+	put_string(text, suspicion->service->name);
+	put_string(text, " of ");
+	put_string(text, suspicion->service->node);
+}
+
+static void put_named(struct text *text, const char *name, size_t len,
+	const struct suspicion *suspicion)
+{
+	static const char *const names[] = {"who", "service", "node", "node$", "a", "b"};
+	size_t i = 0;
+
+	while (strlen(names[i]) != len || strncmp(names[i], name, len) != 0)
+		i++;
+	if (i == 0)
+		put_who(text, suspicion);
+	else if (i == 1)
+		put_string(text, suspicion->service->name);
+	else if (i == 2)
+		put_string(text, suspicion->service->node);
+	else if (i == 3)
+		put_word(text, suspicion->service->node);
+	else
+		put_string(text, suspicion->peers[i - 4]);
+}
+
+static void fill(char to[SUSPICION_TEXT_BYTES], const char *from,
+	const struct suspicion *suspicion)
+{
+	struct text text = {to, SUSPICION_TEXT_BYTES - 1};
+
+	to[0] = '\0';
+	while (*from != '\0') {
+		size_t len = strcspn(from, "{");
+
+		put(&text, from, len);
+		from += len;
+		if (*from == '{') {
+			len = strcspn(++from, "}");
+			put_named(&text, from, len, suspicion);
+			from += len + 1;
+		}
+	}
+}
+
+static bool is_right(
+	enum when when, const struct ledger *ledger, const struct suspicion *suspicion)
+{
+	const struct service *service = suspicion->service;
+	const struct node *node = ledger_find_node(ledger, service->node);
+	bool is_node = node != NULL && node->kept.deleted_ms == 0;
+
+	switch (when) {
+	case IF_HANDLER:
+		return service->kind == KIND_HANDLER;
+	case IF_SERVICE:
+		return service->kind == KIND_SERVICE;
+	case IF_NODE:
+		return is_node;
+	case IF_NAME:
+		return !is_node;
+	case IF_DELTA:
+		return service->watch.mode != 1 + COUNTERS_CUMULATIVE;
+	case ALWAYS:
+		break;
+	}
+	return true;
+}
+
+void suspicion_describe(const struct ledger *ledger, const struct suspicion *suspicion,
+	struct suspicion_text *ret_text)
+{
+	const struct words *words = words_of(suspicion);
+
+	fill(ret_text->sentence, words->sentence, suspicion);
+	ret_text->n_change = 0;
+	for (const struct line *line = words->change; line->text != NULL; line++)
+		if (ret_text->n_change < SUSPICION_LINES_MAX &&
+			is_right(line->when, ledger, suspicion))
+			fill(ret_text->change[ret_text->n_change++], line->text,
+				suspicion);
+}

@@ -1,0 +1,387 @@
+/*
+ * One line of counters, and the table of them.
+ *
+ * Deltas: a row of reports that only grow. Cumulative: the two lines that the last values
+ * stand on. A value that is not below a line in any counter goes on with it. One sender
+ * without restarts has one line; two have two that alternate; deltas have none that
+ * lasts, so their values fall below both. A connection that has carried both lines
+ * belongs to one process: its handler is `auto`, whose parts count apart under one name.
+ */
+#include "account/watch_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define WINDOW ((1u << WATCH_REPORTS) - 1)
+#define NONE N_SUSPICION_CODES
+
+struct line {
+	uint64_t input, output;
+	uint32_t conns;
+	struct sender sender;
+};
+
+struct watch_series {
+	uint64_t key;
+	struct line lines[2];
+	/* Windows: it fell; it fell, and the address changed; it came back to the other
+	 * line from below; it was below both. */
+	uint16_t fell, moved, back, strange;
+	uint16_t generation;
+	uint8_t n_lines, at; /* the line that the last value stands on */
+	uint8_t row;         /* reports in a row that have grown */
+	uint8_t suspect;     /* 1 + suspicion_code, or 0 */
+	bool shares;         /* a connection has carried both lines */
+};
+
+/* The table: a series stands in one of the WAYS places of a set. */
+
+#define WAYS 8
+#define MIN_SETS 64
+#define MAX_SETS (WATCH_MAX_SERIES / WAYS)
+
+/* Apart from the series, so that a look-up reads one cache line of it. */
+struct watch_set {
+	uint32_t tags[WAYS]; /* 0: free */
+	uint32_t seen_s[WAYS];
+};
+
+size_t watch_table_max_bytes(void)
+{
+	return MAX_SETS * sizeof(struct watch_set) +
+		WATCH_MAX_SERIES * sizeof(struct watch_series);
+}
+
+void watch_table_done(struct watch_table *table)
+{
+	free(table->sets);
+	free(table->series);
+	*table = (struct watch_table){0};
+}
+
+/* By what ledger_prepare() has found: that stays where it is. */
+static uint64_t key_of(const struct booking *booking)
+{
+	const void *who = booking->in_user;
+	uint64_t key;
+
+	if (booking->in_series != NULL)
+		who = booking->in_series;
+	key = (uintptr_t)booking->in_service * UINT64_C(0x9e3779b97f4a7c15) ^
+		(uintptr_t)who;
+	key = (key ^ key >> 32) * UINT64_C(0xd6e8feb86659fd93);
+	key = (key ^ key >> 32) * UINT64_C(0xd6e8feb86659fd93);
+	return key ^ key >> 32;
+}
+
+static uint32_t tag_of(uint64_t key)
+{
+	return (uint32_t)(key >> 32) | 1;
+}
+
+static bool allocate(struct watch_table *table, size_t n_sets)
+{
+	struct watch_table made = {calloc(n_sets, sizeof(*made.sets)),
+		calloc(n_sets * WAYS, sizeof(*made.series)), n_sets};
+
+	if (made.sets == NULL || made.series == NULL) {
+		watch_table_done(&made);
+		return false;
+	}
+	*table = made;
+	return true;
+}
+
+/* Twice as many sets: what stood in one stands in one of two, so all of it has room. */
+static bool grow(struct watch_table *table)
+{
+	size_t n_sets = table->n_sets > 0 ? 2 * table->n_sets : MIN_SETS;
+	struct watch_table old = *table;
+
+	if (n_sets > MAX_SETS || !allocate(table, n_sets))
+		return false;
+	for (size_t i = 0; i < old.n_sets * WAYS; i++) {
+		const struct watch_set *from = &old.sets[i / WAYS];
+		size_t set = old.series[i].key & (n_sets - 1), way = i % WAYS;
+
+		table->sets[set].tags[way] = from->tags[way];
+		table->sets[set].seen_s[way] = from->seen_s[way];
+		table->series[set * WAYS + way] = old.series[i];
+	}
+	watch_table_done(&old);
+	return true;
+}
+
+/* A free place, or that of whoever has been silent for longest; -1: none. */
+static int find_place(const struct watch_set *set, uint32_t now_s, bool takes_idle)
+{
+	uint32_t longest = WATCH_IDLE_MS / 1000;
+	int place = -1;
+
+	for (int i = 0; i < WAYS; i++) {
+		uint32_t silent = now_s - set->seen_s[i];
+
+		if (set->tags[i] == 0)
+			return i;
+		/* The clock may have been set back: then it is negative. */
+		if (takes_idle && silent > longest && silent <= INT32_MAX) {
+			longest = silent;
+			place = i;
+		}
+	}
+	return place;
+}
+
+static struct watch_series *take_place(
+	struct watch_table *table, uint64_t key, uint32_t now_s)
+{
+	bool is_largest = table->n_sets == MAX_SETS;
+	size_t set = key & (table->n_sets - 1);
+	int way =
+		table->n_sets > 0 ? find_place(&table->sets[set], now_s, is_largest) : -1;
+
+	if (way < 0 && !is_largest && grow(table)) {
+		set = key & (table->n_sets - 1);
+		way = find_place(&table->sets[set], now_s, false);
+	}
+	if (way < 0)
+		return NULL;
+	table->sets[set].tags[way] = tag_of(key);
+	table->sets[set].seen_s[way] = now_s;
+	table->series[set * WAYS + (size_t)way] = (struct watch_series){.key = key};
+	return &table->series[set * WAYS + (size_t)way];
+}
+
+static struct watch_series *find(struct watch_table *table, uint64_t key, uint32_t now_s)
+{
+	size_t set = key & (table->n_sets - 1);
+	struct watch_set *at;
+
+	if (table->n_sets == 0)
+		return NULL;
+	at = &table->sets[set];
+	for (size_t i = 0; i < WAYS; i++) {
+		struct watch_series *series = &table->series[set * WAYS + i];
+
+		if (at->tags[i] != tag_of(key) || series->key != key)
+			continue;
+		at->seen_s[i] = now_s;
+		return series;
+	}
+	return NULL;
+}
+
+struct watch_series *watch_series_get(struct watch_table *table,
+	const struct booking *booking, uint16_t generation, uint64_t now_ms)
+{
+	uint64_t key = key_of(booking);
+	uint32_t now_s = (uint32_t)(now_ms / 1000);
+	struct watch_series *series = find(table, key, now_s);
+
+	if (series == NULL)
+		series = take_place(table, key, now_s);
+	if (series != NULL && series->generation != generation)
+		*series = (struct watch_series){.key = key, .generation = generation};
+	return series;
+}
+
+enum suspicion_code watch_series_suspect(const struct watch_series *series)
+{
+	return series->suspect != 0 ? (enum suspicion_code)(series->suspect - 1) : NONE;
+}
+
+void watch_series_set_suspect(struct watch_series *series, enum suspicion_code code)
+{
+	series->suspect = code != NONE ? (uint8_t)(1 + code) : 0;
+	series->fell = 0;
+}
+
+/* What both have in common */
+
+static struct line line_of(const struct counters *value, const struct sender *sender)
+{
+	return (struct line){value->input_bytes, value->output_bytes,
+		value->total_conns < UINT32_MAX ? (uint32_t)value->total_conns
+						: UINT32_MAX,
+		*sender};
+}
+
+static void shift(uint16_t *window, bool bit)
+{
+	*window = (uint16_t)((*window << 1 | bit) & WINDOW);
+}
+
+static int count(uint16_t window)
+{
+	return __builtin_popcount(window);
+}
+
+/* Deltas */
+
+/* Where deltas are honest, series fall about as often as they rise. Counters that are
+ * never reset do not fall, so a row of one series, which chance makes among many users,
+ * is none if the others fall. A handful tells nothing. */
+#define MIN_FALLS 32
+#define MAX_COMPARED 256
+
+static void note_step(struct service_watch *service, bool has_risen)
+{
+	if (has_risen)
+		service->rises++;
+	else
+		service->falls++;
+	if (service->rises + service->falls >= MAX_COMPARED) {
+		service->rises /= 2;
+		service->falls /= 2;
+	}
+}
+
+static bool do_others_fall(const struct service_watch *service)
+{
+	return service->falls > MIN_FALLS && 3 * service->falls > service->rises;
+}
+
+struct verdict watch_series_delta(struct watch_series *series,
+	const struct counters *value, struct service_watch *service)
+{
+	const struct line *last = &series->lines[0];
+	struct line now = line_of(value, &(struct sender){0, 0});
+	bool goes_on = series->n_lines > 0 && now.conns >= last->conns;
+	bool is_below = now.input < last->input || now.output < last->output;
+	bool has_risen = goes_on && !is_below &&
+		(now.input > last->input || now.output > last->output);
+
+	if (has_risen || (goes_on && is_below))
+		note_step(service, has_risen);
+	shift(&series->fell, goes_on && is_below);
+	if (!has_risen)
+		series->row = 1;
+	else if (series->row < WATCH_REPORTS)
+		series->row++;
+	series->lines[0] = now;
+	series->n_lines = 1;
+	if (series->suspect != 0)
+		return (struct verdict){
+			count(series->fell) >= WATCH_FALLS ? NONE : LOOKS_CUMULATIVE, 0};
+	return (struct verdict){series->row == WATCH_REPORTS && !do_others_fall(service)
+			? LOOKS_CUMULATIVE
+			: NONE,
+		0};
+}
+
+/* Cumulative */
+
+/* With one address for both, it takes one more: it may be `auto` after all. */
+#define BACK_TWO_ADDRESSES 3
+#define BACK_ONE_ADDRESS 4
+
+static bool is_below(const struct line *value, const struct line *line)
+{
+	return value->input < line->input || value->output < line->output ||
+		value->conns < line->conns;
+}
+
+/* The line that a value goes on with: the nearest below it; -1: none. */
+static int find_line(const struct watch_series *series, const struct line *value)
+{
+	int found = -1;
+
+	for (int i = 0; i < series->n_lines; i++) {
+		const struct line *line = &series->lines[i];
+
+		if (!is_below(value, line) &&
+			(found < 0 || !is_below(line, &series->lines[found])))
+			found = i;
+	}
+	return found;
+}
+
+/* Where a value that goes on with none begins a line: over the one that is older. */
+static uint8_t new_line(const struct watch_series *series)
+{
+	return series->n_lines == 0 ? 0 : 1 - series->at;
+}
+
+static enum suspicion_code judge(
+	const struct watch_series *series, bool has_two_addresses)
+{
+	int back = has_two_addresses ? BACK_TWO_ADDRESSES : BACK_ONE_ADDRESS;
+
+	if (count(series->fell) < WATCH_FALLS)
+		return NONE;
+	if (series->shares)
+		return LOOKS_DELTA;
+	/* Each fall came from another address than the value before. */
+	if (series->moved == series->fell)
+		return TWO_SENDERS;
+	if (series->strange != 0)
+		return LOOKS_DELTA;
+	return count(series->back) >= back ? TWO_SENDERS : NONE;
+}
+
+/* It stays suspected until a whole window has passed without a fall; and two senders turn
+ * out to be one, but not the other way round. */
+static enum suspicion_code stay(
+	const struct watch_series *series, enum suspicion_code judged)
+{
+	enum suspicion_code held = watch_series_suspect(series);
+
+	if (held == NONE)
+		return judged;
+	if (held == TWO_SENDERS && series->shares)
+		return LOOKS_DELTA;
+	return series->row < WATCH_REPORTS ? held : NONE;
+}
+
+/* One process has sent a value of one line, and now of another. */
+static bool has_shared(
+	const struct watch_series *series, const struct sender *sender, int found)
+{
+	for (int i = 0; i < series->n_lines; i++)
+		if (i != found && series->lines[i].sender.conn == sender->conn)
+			return true;
+	return false;
+}
+
+static void note_windows(
+	struct watch_series *series, bool falls, bool moved, bool back, bool is_strange)
+{
+	shift(&series->fell, falls);
+	shift(&series->moved, falls && moved);
+	shift(&series->back, back);
+	shift(&series->strange, is_strange);
+	if (falls)
+		series->row = 0;
+	else if (series->row < WATCH_REPORTS)
+		series->row++;
+}
+
+struct verdict watch_series_cumulative(struct watch_series *series,
+	const struct counters *value, const struct sender *sender,
+	struct service_watch *service)
+{
+	struct line now = line_of(value, sender), last = series->lines[series->at];
+	struct line other = series->lines[1 - series->at];
+	bool is_known = series->n_lines > 0;
+	bool falls = is_known && is_below(&now, &last);
+	bool has_moved = is_known && sender->peer != last.sender.peer;
+	int found = find_line(series, &now);
+	uint8_t at = found >= 0 ? (uint8_t)found : new_line(series);
+	bool changes = is_known && at != series->at;
+	uint32_t other_peer =
+		changes || series->n_lines < 2 ? last.sender.peer : other.sender.peer;
+
+	series->shares |= has_shared(series, sender, found);
+	note_windows(series, falls, has_moved, changes && !falls,
+		series->n_lines == 2 && found < 0);
+	if (is_known && !changes && has_moved)
+		service->mixed |= 1;
+	else if (is_known && !changes)
+		service->steady |= 1;
+	if (at >= series->n_lines)
+		series->n_lines = (uint8_t)(at + 1);
+	series->lines[at] = now;
+	series->at = at;
+	return (struct verdict){
+		stay(series, judge(series, other_peer != sender->peer)), other_peer};
+}
