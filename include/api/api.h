@@ -37,6 +37,7 @@ uint64_t api_rights_version(void *arg);
 int api_authorize(void *arg, const struct http_facts *facts, struct http_ruling *ruling);
 
 void api_observer(void *arg, struct http_request *request);
+void api_refusals(void *arg, struct http_request *request);
 void api_status(void *arg, struct http_request *request);
 void api_force_sync(void *arg, struct http_request *request);
 void api_user_traffic(void *arg, struct http_request *request);

@@ -8,4 +8,10 @@
 /* Answers with `body`, which it takes. */
 void json_answer(struct http_request *request, int status, cJSON *body);
 
+/* {"counts":{...},"last":[...]}, see README; NULL: short of memory. */
+cJSON *refusals_to_json(const struct refusals *refusals);
+
+/* A text, or null where there is none. */
+void json_add_text(cJSON *object, const char *name, const char *text);
+
 #endif

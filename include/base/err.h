@@ -48,6 +48,16 @@ enum err {
 	ERR_KEY_REUSED = -31,    /* an Idempotency-Key with another body */
 	ERR_NODE_DISABLED = -32, /* its reports wait in its GOST */
 	ERR_JOURNAL_NEWER = -33, /* a segment is of a later tallyd */
+	ERR_HTTP2 = -34,         /* the client speaks HTTP/2, as gRPC does */
+	ERR_TLS = -35,           /* the client speaks TLS */
+	ERR_MALFORMED = -36,     /* what came is no HTTP request, or is framed wrongly */
+	ERR_HEAD_TOO_LARGE = -37, /* the header lines, or the query's parameters */
+	ERR_URI_TOO_LONG = -38,
+	ERR_VERSION = -39,  /* neither HTTP/1.1 nor 1.0 */
+	ERR_ENCODING = -40, /* a Transfer-Encoding other than chunked */
+	ERR_TIMEOUT = -41,  /* a request was not whole within request_timeout */
+	ERR_ALL_BUSY = -42, /* max_connections are open, and none can give way */
+	ERR_LAST = ERR_ALL_BUSY,
 };
 
 /* Exit codes of the program (sysexits.h); 0 is a clean stop. */

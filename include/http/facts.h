@@ -66,13 +66,15 @@ struct http_identity {
 struct http_ruling {
 	struct http_identity *identity;
 	struct errmsg msg; /* of a refusal; plain text, which may hold quotes */
+	const char *node;  /* of a refusal: whose report it was, or NULL; borrowed, for as
+			      long as the facts */
 	unsigned delay_ms;
 };
 
 /*
  * Called once per request that has a route. 0, or why it is refused: ERR_UNAUTHORIZED,
  * ERR_FORBIDDEN, ERR_PARAM, ERR_NODE_DISABLED..., with its sentence. *ruling is without
- * right, sentence and delay before. Whoever refuses logs it.
+ * right, sentence, node and delay before. http notes and logs the refusal.
  */
 typedef int (*http_authorize)(
 	void *arg, const struct http_facts *facts, struct http_ruling *ruling);

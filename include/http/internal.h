@@ -61,6 +61,7 @@ struct http_request {
 	struct connection *connection;
 	const struct http_route *route;
 	char *path_value;
+	const char *method, *path; /* libmicrohttpd's; they live as long as it */
 	struct buf body;
 	size_t counted_bytes; /* of the server's body_bytes */
 	int refusal;          /* why it is answered without a handler, or 0 */
@@ -114,6 +115,7 @@ struct http_server {
 	TAILQ_HEAD(leaving_list, leaving) leaving;
 	size_t n_leaving;
 	struct http_stats stats;
+	struct refusals refusals;
 	uint64_t next_id;
 	size_t body_bytes; /* of all requests under way */
 
@@ -131,6 +133,10 @@ struct http_server {
 };
 
 /* answer.c */
+
+/* Notes it with what is known of the request. NULL: err_text(); no node. */
+void request_note_refusal(const struct http_request *request, int code,
+	const char *sentence, const char *node);
 
 /* Queues the answer that was set. MHD_NO closes the connection. */
 enum MHD_Result answer_queue(struct http_request *request) MUST_CHECK;

@@ -12,6 +12,7 @@
 
 #include "base/delivery.h"
 #include "base/err.h"
+#include "http/refusals.h"
 #include "http/route.h"
 
 #include <stdbool.h>
@@ -67,14 +68,14 @@ const char *http_header(
 	const struct http_request *request, const char *name); /* NULL: absent */
 const char *http_path_value(
 	const struct http_request *request); /* what `{}` stood for, or "" */
-const char *http_header(
-	const struct http_request *request, const char *name); /* NULL: absent */
 const struct http_identity *http_identity(const struct http_request *request);
 const void *http_route_data(const struct http_request *request);
 /* The address that it came from, without the port, or "unix". */
 const char *http_peer(const struct http_request *request);
 /* Counts up from http_config.first_connection. */
 uint64_t http_connection_id(const struct http_request *request);
+/* Of the whole server. */
+const struct refusals *http_refusals(const struct http_request *request);
 
 /*
  * Answers, once; the request is gone afterwards. `body` is copied unless it is one of the
@@ -87,7 +88,8 @@ void http_answer_empty(struct http_request *request, int status);
 
 /* {"ok":false,"code":"<err_word()>","error":"<sentence>"} with err_http_status(); NULL:
  * err_text(). To a report 401 and 503 are empty, which keeps the connection of Go's
- * client. */
+ * client. Noted as a refusal, but for what only tells how things stand (ERR_NOT_FOUND,
+ * ERR_CONFLICT, ERR_KEY_REUSED of a handler). */
 void http_answer_error(struct http_request *request, int code, const char *sentence);
 
 /*

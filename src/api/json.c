@@ -2,6 +2,14 @@
 
 #include <stdlib.h>
 
+void json_add_text(cJSON *object, const char *name, const char *text)
+{
+	if (text[0] != '\0')
+		(void)cJSON_AddStringToObject(object, name, text);
+	else
+		(void)cJSON_AddNullToObject(object, name);
+}
+
 void json_answer(struct http_request *request, int status, cJSON *body)
 {
 	char *text = cJSON_PrintUnformatted(body);
@@ -10,6 +18,6 @@ void json_answer(struct http_request *request, int status, cJSON *body)
 	if (text != NULL)
 		http_answer_json(request, status, text);
 	else
-		http_answer_empty(request, 503);
+		http_answer_error(request, ERR_NOMEM, NULL);
 	free(text);
 }

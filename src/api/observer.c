@@ -10,14 +10,6 @@ static void on_accepted(void *arg)
 	http_answer_ok(arg);
 }
 
-static void refuse(struct http_request *request, int code, const char *sentence)
-{
-	log_limited(LOG_WARN, "report refused", "status=%d node=%s reason=%s",
-		err_http_status(code), LOG_QUOTE(http_identity(request)->name),
-		LOG_QUOTE(sentence));
-	http_answer_error(request, code, sentence);
-}
-
 /* `word` is the query's, or NULL; then *ret_mode stays. */
 static bool read_counters(const char *word, enum counter_mode *ret_mode)
 {
@@ -71,7 +63,8 @@ void api_observer(void *arg, struct http_request *request)
 
 	if (!read_counters(counters, &incoming.counters)) {
 		accept_note_refused(api->accept);
-		refuse(request, ERR_PARAM, "counters is neither delta nor cumulative");
+		http_answer_error(
+			request, ERR_PARAM, "counters is neither delta nor cumulative");
 		return;
 	}
 	if (node != NULL)
@@ -79,5 +72,5 @@ void api_observer(void *arg, struct http_request *request)
 	incoming.body = http_body(request, &incoming.len);
 	code = accept_report(api->accept, &incoming, on_accepted, request);
 	if (code != 0)
-		refuse(request, code, err_text(code));
+		http_answer_error(request, code, NULL);
 }

@@ -10,6 +10,7 @@ const struct http_route *api_routes(void)
 			NULL},
 		{"GET", "/throttle-sync-status", api_status, RIGHT_READ,
 			HTTP_ANSWERS_LESS, NULL, NULL},
+		{"GET", "/refusals", api_refusals, RIGHT_READ, 0, NULL, NULL},
 		{"POST", "/force-sync", api_force_sync, RIGHT_ADMIN,
 			HTTP_MAY_WAIT | HTTP_LIKE_READ, NULL, NULL},
 		{"GET", "/users/{}/traffic", api_user_traffic, RIGHT_READ, 0, NULL, NULL},

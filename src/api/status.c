@@ -67,15 +67,6 @@ static void add_last_sync(cJSON *data, const struct flush_stats *flush)
 		(void)cJSON_AddStringToObject(last, "error", err_text(flush->last.error));
 }
 
-/* null where there is none */
-static void add_text(cJSON *object, const char *name, const char *text)
-{
-	if (text[0] != '\0')
-		(void)cJSON_AddStringToObject(object, name, text);
-	else
-		(void)cJSON_AddNullToObject(object, name);
-}
-
 static void add_redis(
 	cJSON *data, const struct live *live, const struct ledger_stats *ledger)
 {
@@ -90,10 +81,10 @@ static void add_redis(
 	json_add_u64(redis, "repairs", stats.view.n_absolute);
 	json_add_u64(redis, "differences", stats.view.n_differences);
 	json_add_u64(redis, "refusedCommands", stats.view.n_refused);
-	add_text(redis, "serverVersion", stats.survey.version);
-	add_text(redis, "maxmemoryPolicy", stats.survey.maxmemory_policy);
-	add_text(redis, "appendOnly", stats.survey.append_only);
-	add_text(redis, "error", stats.error);
+	json_add_text(redis, "serverVersion", stats.survey.version);
+	json_add_text(redis, "maxmemoryPolicy", stats.survey.maxmemory_policy);
+	json_add_text(redis, "appendOnly", stats.survey.append_only);
+	json_add_text(redis, "error", stats.error);
 }
 
 static void add_reports(cJSON *data, const struct accept_stats *accept,
@@ -171,8 +162,11 @@ void api_status(void *arg, struct http_request *request)
 	data = cJSON_AddObjectToObject(root, "data");
 	add_config(data, api);
 	add_stats(data, &flush, &ledger);
-	if (http_identity(request)->right >= RIGHT_READ)
+	if (http_identity(request)->right >= RIGHT_READ) {
 		add_ours(data, api, &flush, &ledger);
+		(void)cJSON_AddItemToObject(
+			data, "refusals", refusals_to_json(http_refusals(request)));
+	}
 	json_answer(request, 200, root);
 }
 

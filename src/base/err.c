@@ -49,8 +49,10 @@ static const struct entry entries[] = {
 	[-ERR_CONFIG] = {"the configuration is wrong", "internal", 500, EXIT_CONFIG},
 	[-ERR_DATA_DIR] = {"data_dir cannot be used", "internal", 500, EXIT_STORAGE},
 	[-ERR_END] = {"unexpected end", "internal", 500, EXIT_SOFTWARE},
-	[-ERR_HUNG_UP] = {"the client hung up before its report was accepted",
-		"unavailable", 503, EXIT_SOFTWARE},
+	[-ERR_HUNG_UP] = {"the client has closed its side before it was answered, so the "
+			  "report is not counted; with nc leave out -N, with socat "
+			  "add -t 5 and ignoreeof",
+		"hung_up", 503, EXIT_SOFTWARE},
 	[-ERR_JOURNAL_NEWER] = {"the journal is of a newer tallyd", "internal", 500,
 		EXIT_STORAGE},
 	[-ERR_UNAUTHORIZED] = {"a right is needed", "unauthorized", 401, EXIT_SOFTWARE},
@@ -64,6 +66,27 @@ static const struct entry entries[] = {
 	[-ERR_KEY_REUSED] = {"the Idempotency-Key belongs to another request",
 		"key_reused", 422, EXIT_SOFTWARE},
 	[-ERR_NODE_DISABLED] = {"the node is disabled", "node_disabled", 503,
+		EXIT_SOFTWARE},
+	[-ERR_HTTP2] = {"this is HTTP/2, which GOST's plugins speak as gRPC: put `type: "
+			"http` under `plugin:` in GOST's configuration",
+		"http2", 505, EXIT_SOFTWARE},
+	[-ERR_TLS] = {"this is TLS, and tallyd speaks plain HTTP: write http:// instead "
+		      "of https:// into the address, or put nginx in front",
+		"tls", 400, EXIT_SOFTWARE},
+	[-ERR_MALFORMED] = {"this is no HTTP request, or its framing is wrong",
+		"malformed", 400, EXIT_SOFTWARE},
+	[-ERR_HEAD_TOO_LARGE] = {"the headers or the query's parameters are too many or "
+				 "too long: 24 KiB and 100 parameters are taken",
+		"head_too_large", 431, EXIT_SOFTWARE},
+	[-ERR_URI_TOO_LONG] = {"the address is too long", "uri_too_long", 414,
+		EXIT_SOFTWARE},
+	[-ERR_VERSION] = {"only HTTP/1.1 and HTTP/1.0 are spoken here", "version", 505,
+		EXIT_SOFTWARE},
+	[-ERR_ENCODING] = {"of the Transfer-Encodings only `chunked` is understood",
+		"transfer_encoding", 501, EXIT_SOFTWARE},
+	[-ERR_TIMEOUT] = {"the request was not whole within request_timeout", "timeout",
+		408, EXIT_SOFTWARE},
+	[-ERR_ALL_BUSY] = {"max_connections are open and all are busy", "all_busy", 503,
 		EXIT_SOFTWARE},
 };
 

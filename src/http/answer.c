@@ -131,6 +131,36 @@ static void add_challenge(struct http_request *request)
 			request, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer" REALM);
 }
 
+void request_note_refusal(const struct http_request *request, int code,
+	const char *sentence, const char *node)
+{
+	struct connection *connection = request->connection;
+	struct refused refused = {.code = code,
+		.peer = connection->peer,
+		.node = node,
+		.method = request->method,
+		.path = request->path,
+		.reason = sentence,
+		.is_report = is_report(request)};
+
+	refusals_note(&connection->server->refusals, &refused);
+}
+
+/* That there is no such user, or a node already, is an answer to what was asked. */
+static bool is_answer(const struct http_request *request, int code)
+{
+	return request->route != NULL &&
+		(code == ERR_NOT_FOUND || code == ERR_CONFLICT || code == ERR_KEY_REUSED);
+}
+
+/* A handler's; all others were noted when they were decided. */
+static void maybe_note(const struct http_request *request, int code, const char *sentence)
+{
+	if (request->refusal == 0 && !is_answer(request, code))
+		request_note_refusal(request, code, sentence,
+			is_report(request) ? request->identity.name : NULL);
+}
+
 void http_answer_error(struct http_request *request, int code, const char *sentence)
 {
 	char escaped[sizeof(struct errmsg) + 128], body[sizeof(escaped) + 64];
@@ -139,6 +169,7 @@ void http_answer_error(struct http_request *request, int code, const char *sente
 		(status == MHD_HTTP_UNAUTHORIZED ||
 			status == MHD_HTTP_SERVICE_UNAVAILABLE);
 
+	maybe_note(request, code, sentence);
 	(void)text_to_json(
 		escaped, sizeof(escaped), sentence != NULL ? sentence : err_text(code));
 	(void)snprintf(body, sizeof(body),

@@ -10,7 +10,6 @@
  * body is small, it is read and thrown away first.
  */
 #include "http/internal.h"
-#include "base/log.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -36,19 +35,10 @@ static void forget_body(struct http_request *request, struct http_server *server
 	buf_done(&request->body);
 }
 
-/* GOST repeats what is refused here for ever: its operator has to hear of it. */
-static void log_refusal(
-	const struct http_request *request, int code, const char *sentence)
-{
-	log_limited(LOG_WARN, "request refused", "status=%d peer=%s reason=%s",
-		err_http_status(code), request->connection->peer,
-		LOG_QUOTE(sentence != NULL ? sentence : err_text(code)));
-}
-
 /* The request is answered without a handler once it is whole; its body is thrown away. */
 static void refuse(struct http_request *request, int code)
 {
-	log_refusal(request, code, NULL);
+	request_note_refusal(request, code, NULL, NULL);
 	request->refusal = code;
 	forget_body(request, request->connection->server);
 }
@@ -64,10 +54,10 @@ static enum MHD_Result refuse_at_once(
 	return answer_queue(request);
 }
 
-static bool find_route(struct http_request *request, const char *url, const char *method)
+static bool find_route(struct http_request *request)
 {
-	request->route = route_find(request->connection->server->routes, method, url,
-		&request->path_value, request->allow);
+	request->route = route_find(request->connection->server->routes, request->method,
+		request->path, &request->path_value, request->allow);
 	if (request->route == NULL)
 		refuse(request, request->allow[0] != '\0' ? ERR_METHOD : ERR_NOT_FOUND);
 	return request->route != NULL;
@@ -89,7 +79,8 @@ static bool has_small_body(const struct headers *headers)
 			strtoull(headers->length, NULL, 10) <= SMALL_BODY_BYTES);
 }
 
-/* Asks whoever judges. What is refused has its sentence. Returns the delay. */
+/* Asks whoever judges. What is refused has its sentence and is noted, before a delay in
+ * which its client may go. Returns the delay. */
 static unsigned authorize(struct http_request *request, const struct headers *headers)
 {
 	struct http_server *server = request->connection->server;
@@ -100,16 +91,20 @@ static unsigned authorize(struct http_request *request, const struct headers *he
 	request->identity.name[0] = '\0';
 	ruling.identity = &request->identity;
 	ruling.msg.text[0] = '\0';
+	ruling.node = NULL;
 	ruling.delay_ms = 0;
 	facts_gather(request, headers, &facts);
 	request->rights_version = server->config.rights_version(server->arg);
 	request->refusal = server->config.authorize(server->arg, &facts, &ruling);
-	if (request->refusal != 0)
+	if (request->refusal != 0) {
 		request->sentence = strdup(ruling.msg.text);
+		request_note_refusal(
+			request, request->refusal, ruling.msg.text, ruling.node);
+	}
 	return ruling.delay_ms;
 }
 
-/* Whether it may go on. Whoever refuses has logged it. */
+/* Whether it may go on. */
 static enum MHD_Result judge(struct http_request *request, const struct headers *headers)
 {
 	unsigned delay_ms = authorize(request, headers);
@@ -142,6 +137,8 @@ static enum MHD_Result begin(struct connection *connection, const char *url,
 		return MHD_NO;
 	*context = request;
 	request->connection = connection;
+	request->method = method;
+	request->path = url;
 	connection->request = request;
 	connection->server->stats.requests++;
 	answer_proved_by_request(connection);
@@ -153,10 +150,11 @@ static enum MHD_Result begin(struct connection *connection, const char *url,
 	if (mistake != NULL || announces_too_much(request, &headers)) {
 		int code = mistake != NULL ? ERR_PARAM : ERR_TOO_LARGE;
 
-		log_refusal(request, code, mistake);
+		request->refusal = code;
+		request_note_refusal(request, code, mistake, NULL);
 		return refuse_at_once(request, code, mistake);
 	}
-	return find_route(request, url, method) ? judge(request, &headers) : MHD_YES;
+	return find_route(request) ? judge(request, &headers) : MHD_YES;
 }
 
 static void receive(struct http_request *request, const char *data, size_t len)
@@ -309,6 +307,11 @@ const void *http_route_data(const struct http_request *request)
 const char *http_peer(const struct http_request *request)
 {
 	return request->connection->peer;
+}
+
+const struct refusals *http_refusals(const struct http_request *request)
+{
+	return &request->connection->server->refusals;
 }
 
 uint64_t http_connection_id(const struct http_request *request)

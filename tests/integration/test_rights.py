@@ -19,7 +19,7 @@ API = "api-token-for-tests"
 READ = "read-token-for-tests"
 SECRET = "a-secret-for-tests"
 
-READING = (("GET", "/users/alice/traffic"), ("GET", "/version"), ("GET", "/nodes"),
+READING = (("GET", "/users/alice/traffic"), ("GET", "/version"), ("GET", "/refusals"), ("GET", "/nodes"),
            ("GET", "/nodes/hk1"), ("GET", "/api/gost/users/alice/traffic"))
 COMMANDS = (("POST", "/force-sync"), ("POST", "/nodes"), ("POST", "/nodes/open"),
             ("POST", "/nodes/hk1/secret"), ("PATCH", "/nodes/hk1"), ("DELETE", "/nodes/hk9"),

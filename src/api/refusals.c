@@ -1,0 +1,48 @@
+/* What was refused, as it is shown. */
+#include "api/api.h"
+#include "api/json.h"
+
+static void add_counts(cJSON *object, const struct refusals *refusals)
+{
+	cJSON *counts = cJSON_AddObjectToObject(object, "counts");
+
+	for (int code = -1; code >= ERR_LAST; code--) {
+		uint64_t count = refusals_count(refusals, code);
+
+		if (count > 0)
+			json_add_u64(counts, err_word(code), count);
+	}
+}
+
+static cJSON *show(const struct refusal *refusal)
+{
+	cJSON *object = cJSON_CreateObject();
+
+	json_add_u64(object, "at", refusal->at_ms);
+	json_add_text(object, "peer", refusal->peer);
+	json_add_text(object, "node", refusal->node);
+	json_add_text(object, "method", refusal->method);
+	json_add_text(object, "path", refusal->path);
+	json_add_u64(object, "status", (uint64_t)err_http_status(refusal->code));
+	(void)cJSON_AddStringToObject(object, "code", err_word(refusal->code));
+	(void)cJSON_AddStringToObject(object, "reason", refusal->reason);
+	return object;
+}
+
+cJSON *refusals_to_json(const struct refusals *refusals)
+{
+	cJSON *object = cJSON_CreateObject(), *last;
+	const struct refusal *refusal;
+
+	add_counts(object, refusals);
+	last = cJSON_AddArrayToObject(object, "last");
+	for (unsigned i = 0; (refusal = refusals_last(refusals, i)) != NULL; i++)
+		(void)cJSON_AddItemToArray(last, show(refusal));
+	return object;
+}
+
+void api_refusals(void *arg, struct http_request *request)
+{
+	(void)arg;
+	json_answer(request, 200, refusals_to_json(http_refusals(request)));
+}

@@ -1,0 +1,60 @@
+#include "http/refusals.h"
+#include "base/clock.h"
+#include "base/text.h"
+
+#include <string.h>
+
+static void keep(struct refusals *refusals, const struct refused *refused)
+{
+	struct refusal *kept = &refusals->last[refusals->total % REFUSALS_KEPT];
+
+	kept->at_ms = clock_wall_ms();
+	kept->code = refused->code;
+	text_put_clean(kept->peer, sizeof(kept->peer), refused->peer);
+	text_put_clean(kept->node, sizeof(kept->node), refused->node);
+	text_put_clean(kept->method, sizeof(kept->method), refused->method);
+	text_put_clean(kept->path, sizeof(kept->path), refused->path);
+	text_put_clean(kept->reason, sizeof(kept->reason),
+		refused->reason != NULL ? refused->reason : err_text(refused->code));
+	refusals->counts[-refused->code]++;
+	refusals->total++;
+}
+
+/* GOST repeats what is refused for ever: this line is how its operator hears of it. */
+void refusals_note(struct refusals *refusals, const struct refused *refused)
+{
+	const struct refusal *kept;
+	unsigned suppressed;
+
+	keep(refusals, refused);
+	kept = refusals_last(refusals, 0);
+	if (!log_limit_allows(&refusals->limits[-refused->code], &suppressed))
+		return;
+	log_warn(refused->is_report ? "report refused" : "request refused",
+		"status=%d peer=%s node=%s method=%s path=%s code=%s reason=%s "
+		"suppressed=%u",
+		err_http_status(kept->code), kept->peer, LOG_QUOTE(kept->node),
+		LOG_QUOTE(kept->method), LOG_QUOTE(kept->path), err_word(kept->code),
+		LOG_QUOTE(kept->reason), suppressed);
+}
+
+const struct refusal *refusals_last(const struct refusals *refusals, unsigned i)
+{
+	if (i >= REFUSALS_KEPT || i >= refusals->total)
+		return NULL;
+	return &refusals->last[(refusals->total - 1 - i) % REFUSALS_KEPT];
+}
+
+uint64_t refusals_count(const struct refusals *refusals, int code)
+{
+	uint64_t sum = 0;
+
+	for (int other = -1; other >= ERR_LAST; other--) {
+		if (strcmp(err_word(other), err_word(code)) != 0)
+			continue;
+		if (other > code)
+			return 0;
+		sum += refusals->counts[-other];
+	}
+	return sum;
+}

@@ -1,0 +1,85 @@
+#include "lib/test.h"
+#include "http/refusals.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static struct refusals refusals;
+
+static void note(int code, const char *path)
+{
+	struct refused refused = {
+		.code = code, .peer = "192.0.2.1", .method = "POST", .path = path};
+
+	refusals_note(&refusals, &refused);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	memset(&refusals, 0, sizeof(refusals));
+	log_set_level(LOG_ERROR);
+	return 0;
+}
+
+TEST(the_last_twenty_are_kept_newest_first)
+{
+	char path[16];
+
+	assert_null(refusals_last(&refusals, 0));
+	for (int i = 0; i < 50; i++) {
+		(void)snprintf(path, sizeof(path), "/%d", i);
+		note(ERR_NOT_FOUND, path);
+		(void)snprintf(path, sizeof(path), "/%d", i < 19 ? 0 : i - 19);
+		assert_string_equal(
+			refusals_last(&refusals, i < 19 ? (unsigned)i : 19)->path, path);
+	}
+	assert_string_equal(refusals_last(&refusals, 0)->path, "/49");
+	assert_null(refusals_last(&refusals, 20));
+	assert_int_equal(refusals_count(&refusals, ERR_NOT_FOUND), 50);
+}
+
+TEST(codes_that_share_a_word_are_counted_as_one_and_once)
+{
+	note(ERR_JSON, "/observer");
+	note(ERR_NO_EVENTS, "/observer");
+	note(ERR_PARAM, "/observer");
+	note(ERR_LAST, NULL);
+	assert_int_equal(refusals_count(&refusals, ERR_JSON), 3);
+	assert_int_equal(refusals_count(&refusals, ERR_NO_EVENTS), 0);
+	assert_int_equal(refusals_count(&refusals, ERR_PARAM), 0);
+	assert_int_equal(refusals_count(&refusals, ERR_LAST), 1);
+	assert_int_equal(refusals_count(&refusals, ERR_NOMEM), 0);
+}
+
+TEST(what_is_kept_is_clean_and_cut_and_never_half_a_character)
+{
+	char path[REFUSAL_PATH_BYTES + 10];
+	const struct refusal *kept;
+	struct refused refused = {.code = ERR_HTTP2, .peer = "unix", .node = "a\nb\xff"};
+
+	refusals_note(&refusals, &refused);
+	kept = refusals_last(&refusals, 0);
+	assert_string_equal(kept->node, "a?b?");
+	assert_string_equal(kept->method, "");
+	assert_string_equal(kept->path, "");
+	assert_string_equal(kept->reason, err_text(ERR_HTTP2));
+	memset(path, 'x', sizeof(path));
+	memcpy(path + REFUSAL_PATH_BYTES - 2, "\xc3\xbc", 3);
+	note(ERR_NOT_FOUND, path);
+	assert_int_equal(
+		strlen(refusals_last(&refusals, 0)->path), REFUSAL_PATH_BYTES - 2);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(the_last_twenty_are_kept_newest_first, setup),
+		cmocka_unit_test_setup(
+			codes_that_share_a_word_are_counted_as_one_and_once, setup),
+		cmocka_unit_test_setup(
+			what_is_kept_is_clean_and_cut_and_never_half_a_character, setup),
+	};
+
+	return RUN_TESTS(tests);
+}
