@@ -1,5 +1,6 @@
 #include "api/api.h"
 #include "app/app.h"
+#include "app/setup.h"
 #include "base/log.h"
 
 #include <sodium.h>
@@ -27,6 +28,8 @@ static int execute(enum config_command command, struct config *config,
 	case COMMAND_CHECK_CONFIG:
 		(void)puts("the configuration is good");
 		return printed();
+	case COMMAND_CHECK_SETUP:
+		return app_check_setup(config, NULL);
 	case COMMAND_PRINT_CONFIG:
 		config_print(config, stdout);
 		return printed();
@@ -42,11 +45,38 @@ static int execute(enum config_command command, struct config *config,
 	return app_run(config, invocation);
 }
 
+/* The mistakes are kept until it is known who gets them; owned. */
+static int load(struct config *config, const struct invocation *invocation,
+	enum config_command *ret_command, char **ret_mistakes)
+{
+	size_t len;
+	FILE *errors = open_memstream(ret_mistakes, &len);
+	int code;
+
+	if (errors == NULL)
+		return ERR_NOMEM;
+	code = config_load(config, invocation->argc, invocation->argv,
+		invocation->environment, ret_command, errors);
+	return fclose(errors) == 0 ? code : ERR_NOMEM;
+}
+
+/* What is wrong is what --check-setup was asked for. The exit code. */
+static int refuse(enum config_command command, const struct config *config, int code,
+	const char *mistakes)
+{
+	if (code == ERR_CONFIG && command == COMMAND_CHECK_SETUP)
+		return app_check_setup(config, mistakes);
+	(void)fprintf(stderr, "%stallyd: not started; tallyd --help lists the options\n",
+		mistakes != NULL ? mistakes : "");
+	return err_exit_code(code);
+}
+
 int main(int argc, char **argv)
 {
 	struct config config;
-	enum config_command command;
+	enum config_command command = COMMAND_RUN;
 	struct invocation invocation = {0};
+	char *mistakes = NULL;
 	int code, exit_code;
 
 	log_init();
@@ -54,15 +84,10 @@ int main(int argc, char **argv)
 	code = sodium_init() < 0 ? ERR_NOMEM
 				 : invocation_take(&invocation, argc, argv, environ);
 	if (code == 0)
-		code = config_load(&config, argc, invocation.argv, invocation.environment,
-			&command, stderr);
-	if (code != 0) {
-		exit_code = err_exit_code(code);
-		(void)fputs(
-			"tallyd: not started; tallyd --help lists the options\n", stderr);
-	} else {
-		exit_code = execute(command, &config, &invocation);
-	}
+		code = load(&config, &invocation, &command, &mistakes);
+	exit_code = code == 0 ? execute(command, &config, &invocation)
+			      : refuse(command, &config, code, mistakes);
+	free(mistakes);
 	config_done(&config);
 	invocation_done(&invocation);
 	return exit_code;

@@ -66,6 +66,11 @@ int rights_decide(const struct rights *rights, const struct http_facts *facts,
  * loopback reads. */
 bool rights_is_free(const struct rights *rights);
 
+/* For --check-setup as well, which says the same. */
+#define RIGHTS_REDIS_IS_BARE                                                             \
+	"redis_url has no password: if Redis asks for none, a proxy's customers can "    \
+	"read and change there what panels see; README, \"A password for Redis\""
+
 /* What an operator should know of it; the number of sentences, all constant. */
 #define RIGHTS_MAX_WARNINGS 3
 size_t rights_warnings(

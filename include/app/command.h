@@ -4,15 +4,15 @@
 
 #include "app/config.h"
 
-#define COMMAND_COUNT 9
+#define COMMAND_COUNT 11
 
 struct command_row {
 	const char *name, *argument, *help; /* argument: NULL if it takes none */
 	enum config_command command;
 };
 
-/* COMMAND_COUNT rows; the first two, --config FILE and --take-over-redis=HOW, command
- * nothing. */
+/* COMMAND_COUNT rows; the first three, --config FILE, --take-over-redis=HOW and --json,
+ * command nothing. */
 const struct command_row *command_rows(void);
 
 #endif

@@ -39,7 +39,9 @@ struct config {
 		char *admin_socket, *read_socket, *api_token, *read_token;
 		char *first_node_file;
 	} resolved;
+	const char *file; /* that was read; it need not be there. Borrows from argv */
 	/* Of the command line; no options, since they are done once. */
+	bool is_json; /* --check-setup is for a program */
 	enum live_take_over take_over;
 	const char *forgotten_node; /* borrows from argv */
 };
@@ -49,6 +51,7 @@ enum config_command {
 	COMMAND_HELP,
 	COMMAND_VERSION,
 	COMMAND_CHECK_CONFIG,
+	COMMAND_CHECK_SETUP,
 	COMMAND_PRINT_CONFIG,
 	COMMAND_DUMP_JOURNAL,
 	COMMAND_SALVAGE,

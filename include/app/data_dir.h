@@ -29,6 +29,9 @@ enum data_dir_use {
  */
 int data_dir_open(const char *path, enum data_dir_use use, struct data_dir *ret_dir,
 	struct errmsg *ret_msg) MUST_CHECK;
+/* Which tallyd holds it now, 0: none; held by one whose pid is not known, -1. Takes the
+ * lock for no longer than the question. 0, or ERR_DATA_DIR: that cannot be asked. */
+int data_dir_holder(const char *path, long *ret_pid) MUST_CHECK;
 void data_dir_close(struct data_dir *dir);
 
 #endif

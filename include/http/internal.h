@@ -11,8 +11,10 @@
 
 #include <arpa/inet.h>
 #include <microhttpd.h>
+#include <netinet/in.h>
 #include <sys/queue.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 /*
  *     IDLE ──request line──► READING ──whole──► ANSWERING ──answered──► WRITING ──sent──►
@@ -161,6 +163,22 @@ void delay_wake_due(struct http_server *server, bool all);
 void delay_end(struct http_request *request); /* if there is one */
 
 /* listen.c */
+
+union address {
+	struct sockaddr any;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+	struct sockaddr_un un;
+};
+
+/* One address of `listen`. 0 or ERR_LISTEN. */
+int listen_parse(const char *text, union address *ret_address, socklen_t *ret_len,
+	struct errmsg *msg) MUST_CHECK;
+
+/* Calls `use` for each address of the list, until one is not 0. */
+int listen_for_each(const char *list,
+	int (*use)(void *arg, const char *text, struct errmsg *msg), void *arg,
+	struct errmsg *msg) MUST_CHECK;
 
 /* Binds all of config.listen, and the two sockets. 0, ERR_LISTEN or ERR_NOMEM. */
 int listen_open(struct http_server *server, struct errmsg *msg) MUST_CHECK;

@@ -25,6 +25,10 @@ struct journal_config {
 				    smaller */
 };
 
+/* With fewer free, of a file system of that size, nothing is accepted. */
+uint64_t journal_min_free_bytes(
+	const struct journal_config *config, uint64_t total_bytes);
+
 struct journal_stats {
 	uint64_t bytes, records; /* of all segments, since the last checkpoint */
 	uint64_t seq, synced_seq;

@@ -11,6 +11,9 @@
  */
 int schema_migrate(sqlite3 *db, struct errmsg *ret_msg) MUST_CHECK;
 
+/* The user_version of a file that needs no migration. */
+int schema_version(void);
+
 /* Our code for an SQLite result code. */
 int store_error_of(int sqlite_code);
 

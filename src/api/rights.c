@@ -57,10 +57,7 @@ size_t rights_warnings(
 	size_t n = 0;
 
 	if (rights->is_redis_bare)
-		ret_warnings[n++] =
-			"redis_url has no password: if Redis asks for none, a proxy's "
-			"customers can read and change there what panels see; README, "
-			"\"A password for Redis\"";
+		ret_warnings[n++] = RIGHTS_REDIS_IS_BARE;
 	if (!ledger_is_open(rights->ledger))
 		return n;
 	if (ledger_n_secrets(rights->ledger) > 0)

@@ -348,6 +348,8 @@ static void read_arguments(
 			ret->file = optarg;
 		else if ((size_t)index == OPTION_COUNT + 1)
 			ret->take_over = optarg;
+		else if ((size_t)index == OPTION_COUNT + 2)
+			loader->config->is_json = true;
 		else
 			set_command(loader, ret,
 				command_rows()[(size_t)index - OPTION_COUNT].command);
@@ -398,6 +400,17 @@ static void set_arguments(struct loader *loader, const struct arguments *argumen
 			set_argument(loader, &option_rows()[i], arguments->values[i]);
 		loader->is_command_line_wrong |= loader->n_mistakes > before;
 	}
+}
+
+/* Only one command prints something else with it. */
+static void check_json(struct loader *loader, enum config_command command)
+{
+	struct source source = {.where = "command line"};
+
+	if (!loader->config->is_json || command == COMMAND_CHECK_SETUP)
+		return;
+	loader->is_command_line_wrong = true;
+	mistake(loader, &source, "json", "it is for --check-setup");
 }
 
 /* What only shows when all values are there. */
@@ -532,8 +545,9 @@ int config_load(struct config *config, int argc, char **argv, char *const *envir
 	*ret_command = arguments.command;
 	if (arguments.command == COMMAND_HELP || arguments.command == COMMAND_VERSION)
 		return loader.is_command_line_wrong ? ERR_PARAM : 0;
-	load_file(&loader, arguments.file != NULL ? arguments.file : CONFIG_DEFAULT_FILE,
-		arguments.file != NULL);
+	check_json(&loader, arguments.command);
+	config->file = arguments.file != NULL ? arguments.file : CONFIG_DEFAULT_FILE;
+	load_file(&loader, config->file, arguments.file != NULL);
 	load_environment(&loader, environment);
 	set_arguments(&loader, &arguments);
 	if (loader.n_mistakes == 0)

@@ -14,11 +14,17 @@ const struct command_row *command_rows(void)
 			"run, and once `adopt` (add) or `overwrite` the totals that are "
 			"another's in Redis",
 			COMMAND_RUN},
+		{"json", NULL, "with --check-setup: one JSON object a line",
+			COMMAND_CHECK_SETUP},
 		{"help", NULL, "show this and exit", COMMAND_HELP},
 		{"version", NULL, "show the version and exit", COMMAND_VERSION},
 		{"check-config", NULL,
 			"report every mistake of the configuration and exit",
 			COMMAND_CHECK_CONFIG},
+		{"check-setup", NULL,
+			"look at configuration, data_dir, disk, clock, Redis and "
+			"addresses, change nothing, and exit",
+			COMMAND_CHECK_SETUP},
 		{"print-config", NULL, "print the values in force and exit",
 			COMMAND_PRINT_CONFIG},
 		{"dump-journal", NULL,
@@ -103,9 +109,10 @@ void config_print_help(FILE *out)
 			option_rows()[i].also != NULL ? "; also " : "",
 			option_rows()[i].also != NULL ? option_rows()[i].also : "");
 	}
-	(void)fputs("\nSIGTERM and SIGINT stop it after a last flush; SIGHUP reads the "
-		    "configuration again.\nExit codes: 0 stopped, 64 usage, 70 a bug, 74 "
-		    "storage, "
-		    "75 data_dir is in use, 78 configuration.\n",
+	(void)fputs(
+		"\nSIGTERM and SIGINT stop it after a last flush; SIGHUP reads the "
+		"configuration again.\nExit codes: 0 stopped, 1 --check-setup found a "
+		"problem, 64 usage, 70 a bug, 74 storage,\n75 data_dir is in use, 78 "
+		"configuration.\n",
 		out);
 }

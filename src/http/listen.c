@@ -15,13 +15,6 @@
 
 #define BACKLOG 512
 
-union address {
-	struct sockaddr any;
-	struct sockaddr_in in;
-	struct sockaddr_in6 in6;
-	struct sockaddr_un un;
-};
-
 static int parse_unix(
 	const char *path, union address *address, socklen_t *ret_len, struct errmsg *msg)
 {
@@ -69,7 +62,7 @@ bad:
 		"`%s` is none of ADDRESS:PORT, [ADDRESS]:PORT and unix:/PATH", text);
 }
 
-static int parse(
+int listen_parse(
 	const char *text, union address *address, socklen_t *ret_len, struct errmsg *msg)
 {
 	memset(address, 0, sizeof(*address));
@@ -78,8 +71,7 @@ static int parse(
 	return parse_inet(text, address, ret_len, msg);
 }
 
-/* Calls `use` for each address of the list. */
-static int for_each(const char *list,
+int listen_for_each(const char *list,
 	int (*use)(void *arg, const char *text, struct errmsg *msg), void *arg,
 	struct errmsg *msg)
 {
@@ -108,12 +100,12 @@ static int check_one(void *arg, const char *text, struct errmsg *msg)
 	socklen_t len = 0;
 
 	(void)arg;
-	return parse(text, &address, &len, msg);
+	return listen_parse(text, &address, &len, msg);
 }
 
 int http_check_listen(const char *listen, struct errmsg *ret_msg)
 {
-	return for_each(listen, check_one, NULL, ret_msg);
+	return listen_for_each(listen, check_one, NULL, ret_msg);
 }
 
 /* A socket file that nobody answers on was left by a process that is gone. */
@@ -193,7 +185,7 @@ static int open_one(void *arg, const char *text, struct errmsg *msg)
 {
 	union address address;
 	socklen_t len = 0;
-	int code = parse(text, &address, &len, msg);
+	int code = listen_parse(text, &address, &len, msg);
 
 	if (code != 0)
 		return code;
@@ -245,7 +237,7 @@ static int open_private(struct http_server *server, const char *path,
 int listen_open(struct http_server *server, struct errmsg *msg)
 {
 	const struct http_config *config = &server->config;
-	int code = for_each(config->listen, open_one, server, msg);
+	int code = listen_for_each(config->listen, open_one, server, msg);
 
 	if (code == 0)
 		code = open_private(server, config->admin_socket, ENTRANCE_ADMIN, msg);

@@ -82,12 +82,12 @@ struct journal {
 	void *on_closed_arg;
 };
 
-static uint64_t min_free(const struct journal *journal, uint64_t total_bytes)
+uint64_t journal_min_free_bytes(const struct journal_config *config, uint64_t total_bytes)
 {
 	uint64_t twentieth = total_bytes / 20;
 
-	if (journal->config.min_free_bytes != UINT64_MAX)
-		return journal->config.min_free_bytes;
+	if (config->min_free_bytes != UINT64_MAX)
+		return config->min_free_bytes;
 	return twentieth < (16u << 20) ? twentieth : 16u << 20;
 }
 
@@ -137,12 +137,13 @@ static void job_work(uv_work_t *work)
 
 static void note_disk(struct journal *journal, const struct job *job)
 {
-	bool is_low = job->free_bytes < min_free(journal, job->total_bytes);
+	bool is_low = job->free_bytes <
+		journal_min_free_bytes(&journal->config, job->total_bytes);
 
 	if (is_low && !journal->is_disk_low)
 		log_error("disk low: reports are refused until there is room",
 			"free_bytes=%" PRIu64 " min_free_bytes=%" PRIu64, job->free_bytes,
-			min_free(journal, job->total_bytes));
+			journal_min_free_bytes(&journal->config, job->total_bytes));
 	else if (!is_low && journal->is_disk_low)
 		log_info("disk has room again", "free_bytes=%" PRIu64, job->free_bytes);
 	journal->is_disk_low = is_low;

@@ -101,6 +101,11 @@ static const char *const migrations[] = {
 
 #define N_MIGRATIONS ((int)(sizeof(migrations) / sizeof(migrations[0])))
 
+int schema_version(void)
+{
+	return N_MIGRATIONS;
+}
+
 int store_error_of(int sqlite_code)
 {
 	switch (sqlite_code & 0xff) {

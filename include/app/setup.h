@@ -1,0 +1,67 @@
+/*
+ * tallyd --check-setup: what only this machine knows of a set-up. It looks with the
+ * daemon's own configuration, at one that runs as well as at one that is to be started;
+ * it writes nothing and holds nothing up. What the running daemon knows it tells itself,
+ * by its API: tallyctl doctor prints both.
+ *
+ * A finding is a level, a code for programs, a sentence, and the lines that mend it.
+ */
+#ifndef TALLYD_APP_SETUP_H
+#define TALLYD_APP_SETUP_H
+
+#include "app/config.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+enum setup_level { SETUP_OK, SETUP_WARNING, SETUP_PROBLEM };
+
+/* What the checks share. All 0 at the start, but `config` and `out`. */
+struct setup {
+	const struct config *config;
+	FILE *out; /* people get text, programs (is_json of config) a line for each */
+	unsigned n_problems;
+	bool is_in_finding; /* whose lines may follow */
+	unsigned n_changes; /* so many of them have */
+
+	/* What one check leaves to those behind it. */
+	bool is_dir_open, has_database;
+	int dir_fd;         /* of data_dir, if it is open */
+	uid_t owner;        /* of data_dir */
+	long running_pid;   /* of the daemon on it; 0: there is none, -1: not known */
+	uint64_t newest_ms; /* the newest time that was found there, 0: none */
+	char instance_id[40];
+};
+
+/* Ends the finding before, and begins one. What of it comes from outside is made safe for
+ * a terminal. */
+void setup_find(struct setup *setup, enum setup_level level, const char *code,
+	const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* A line to change, of the finding that was begun last. */
+void setup_change(struct setup *setup, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
+/* Ends the last finding. */
+void setup_end(struct setup *setup);
+
+/* The checks, in their order. */
+void setup_check_config(struct setup *setup);   /* what is legal but odd */
+void setup_check_data_dir(struct setup *setup); /* opens it */
+void setup_check_database(struct setup *setup);
+void setup_check_space(struct setup *setup);
+void setup_check_clock(struct setup *setup);
+void setup_check_redis(struct setup *setup);
+void setup_check_ports(struct setup *setup);
+
+/* True if `now_ms` is so early that this program was not yet made. */
+bool setup_is_before_build(uint64_t now_ms);
+
+/* All of it, on stdout; `mistakes`, a line each, are those of a configuration that is not
+ * good, else NULL. The exit code: 0, or 1 if there is a problem. */
+int app_check_setup(const struct config *config, const char *mistakes);
+
+#endif

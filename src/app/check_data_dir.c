@@ -1,0 +1,339 @@
+/*
+ * data_dir and what is in it: whose it is, who may write it, whether a daemon holds it.
+ * The journal's files and the database are looked at as the daemon's user has to find
+ * them, whoever looks.
+ */
+#include "app/data_dir.h"
+#include "app/setup.h"
+#include "base/clock.h"
+#include "journal/journal.h"
+#include "journal/segment.h"
+#include "store/look.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define OWNER_BYTES 40
+
+static const char *owner_name(uid_t uid, char buf[OWNER_BYTES])
+{
+	const struct passwd *entry = getpwuid(uid);
+
+	if (entry != NULL)
+		(void)snprintf(buf, OWNER_BYTES, "%s", entry->pw_name);
+	else
+		(void)snprintf(buf, OWNER_BYTES, "%u", (unsigned)uid);
+	return buf;
+}
+
+static void no_right(struct setup *setup, const char *what)
+{
+	setup_find(setup, SETUP_WARNING, "no-right",
+		"you have no right to look into %s, so not all could be looked at: run "
+		"it with sudo",
+		what);
+	setup_change(setup, "sudo tallyctl doctor");
+}
+
+static void note_time(struct setup *setup, const struct timespec *at)
+{
+	uint64_t ms = at->tv_sec > 0 ? (uint64_t)at->tv_sec * 1000 : 0;
+
+	if (ms > setup->newest_ms)
+		setup->newest_ms = ms;
+}
+
+/* What must not be: `is_secret` too, that anybody but the owner reads it. */
+static const struct watched {
+	const char *name;
+	bool is_secret;
+} watched_files[] = {
+	{"key", true},
+	{"lock", false},
+	{"tally.db", false},
+	{"tally.db-wal", false},
+	{"tally.db-shm", false},
+	{"journal", false},
+};
+
+static bool are_others_let_in(const struct setup *setup)
+{
+	struct stat st;
+
+	return fstat(setup->dir_fd, &st) == 0 && (st.st_mode & S_IXOTH) != 0;
+}
+
+static void check_mode(
+	struct setup *setup, const struct watched *watched, const struct stat *st)
+{
+	const char *dir = setup->config->data_dir;
+
+	if (watched->is_secret && (st->st_mode & 077) != 0) {
+		setup_find(setup, SETUP_PROBLEM, watched->name,
+			"others may read %s/%s: with it they can guess what was "
+			"commanded",
+			dir, watched->name);
+		setup_change(setup, "chmod 600 %s/%s", dir, watched->name);
+	} else if ((st->st_mode & 022) != 0) {
+		setup_find(setup, SETUP_PROBLEM, "writable",
+			"others than its owner may write %s/%s", dir, watched->name);
+		setup_change(setup, "chmod go-w %s/%s", dir, watched->name);
+	} else if ((st->st_mode & S_IROTH) != 0 && S_ISREG(st->st_mode) &&
+		strcmp(watched->name, "lock") != 0 && are_others_let_in(setup)) {
+		setup_find(setup, SETUP_WARNING, "readable",
+			"everybody on this machine can read %s/%s: the users and their "
+			"totals",
+			dir, watched->name);
+		setup_change(setup, "chmod o= %s/%s", dir, watched->name);
+	}
+}
+
+static void check_modes(struct setup *setup)
+{
+	for (size_t i = 0; i < sizeof(watched_files) / sizeof(watched_files[0]); i++) {
+		struct stat st;
+
+		if (fstatat(setup->dir_fd, watched_files[i].name, &st,
+			    AT_SYMLINK_NOFOLLOW) == 0)
+			check_mode(setup, &watched_files[i], &st);
+	}
+}
+
+/* Tells of the first that is another's; true if there is one. Takes the descriptor. */
+static bool has_alien(struct setup *setup, int dir_fd, const char *folder)
+{
+	DIR *dir = dir_fd >= 0 ? fdopendir(dir_fd) : NULL;
+	char theirs[OWNER_BYTES], ours[OWNER_BYTES];
+	const struct dirent *entry;
+	bool is_alien = false;
+
+	if (dir == NULL) {
+		if (dir_fd >= 0)
+			(void)close(dir_fd); /* a directory */
+		return false;
+	}
+	while (!is_alien && (entry = readdir(dir)) != NULL) {
+		struct stat st;
+
+		if (strcmp(entry->d_name, "..") == 0 ||
+			fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) !=
+				0 ||
+			st.st_uid == setup->owner)
+			continue;
+		is_alien = true;
+		setup_find(setup, SETUP_PROBLEM, "owner",
+			"%s/%s%s belongs to %s, the folder to %s: tallyd cannot write it",
+			setup->config->data_dir, folder, entry->d_name,
+			owner_name(st.st_uid, theirs), owner_name(setup->owner, ours));
+		setup_change(setup, "chown -R %s %s", ours, setup->config->data_dir);
+	}
+	(void)closedir(dir);
+	return is_alien;
+}
+
+static void check_owners(struct setup *setup)
+{
+	int top = openat(setup->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int journal =
+		openat(setup->dir_fd, "journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (!has_alien(setup, top, ""))
+		(void)has_alien(setup, journal, "journal/");
+	else if (journal >= 0)
+		(void)close(journal); /* a directory */
+}
+
+static void check_running(struct setup *setup)
+{
+	const char *dir = setup->config->data_dir;
+	char path[40], theirs[OWNER_BYTES], ours[OWNER_BYTES];
+	struct stat st;
+
+	if (data_dir_holder(dir, &setup->running_pid) != 0) {
+		no_right(setup, dir);
+		return;
+	}
+	if (setup->running_pid == 0) {
+		setup_find(setup, SETUP_OK, "daemon", "no tallyd runs on %s", dir);
+		return;
+	}
+	if (setup->running_pid > 0)
+		setup_find(setup, SETUP_OK, "daemon", "tallyd runs on %s, with pid %ld",
+			dir, setup->running_pid);
+	else
+		setup_find(setup, SETUP_OK, "daemon", "a tallyd runs on %s", dir);
+	(void)snprintf(path, sizeof(path), "/proc/%ld", setup->running_pid);
+	if (stat(path, &st) != 0 || st.st_uid == setup->owner || st.st_uid == 0)
+		return;
+	setup_find(setup, SETUP_PROBLEM, "owner",
+		"%s belongs to %s, and tallyd runs as %s", dir,
+		owner_name(setup->owner, ours), owner_name(st.st_uid, theirs));
+	setup_change(setup, "chown -R %s %s", theirs, dir);
+}
+
+static void check_journal(struct setup *setup)
+{
+	const char *dir = setup->config->data_dir;
+	struct stat st;
+
+	if (fstatat(setup->dir_fd, "journal", &st, AT_SYMLINK_NOFOLLOW) == 0) {
+		if (S_ISDIR(st.st_mode))
+			return;
+		setup_find(
+			setup, SETUP_PROBLEM, "journal", "%s/journal is no folder", dir);
+		setup_change(setup, "mv %s/journal %s/journal.not-ours", dir, dir);
+	} else if (setup->running_pid != 0) {
+		setup_find(setup, SETUP_PROBLEM, "journal",
+			"%s/journal is gone while tallyd runs: reports are not safe",
+			dir);
+		setup_change(setup, "systemctl restart tallyd");
+	} else if (faccessat(setup->dir_fd, "tally.db", F_OK, 0) == 0) {
+		setup_find(setup, SETUP_WARNING, "journal",
+			"%s/journal is missing: what was accepted since the last flush "
+			"was in it; if you moved it, put it back before the start",
+			dir);
+		setup_change(setup, "ls -l %s", dir);
+	}
+}
+
+/* What is there; false: nothing can be looked at. */
+static bool open_dir(struct setup *setup, struct stat *st)
+{
+	const char *dir = setup->config->data_dir;
+
+	setup->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	setup->is_dir_open = setup->dir_fd >= 0;
+	if (setup->is_dir_open && fstat(setup->dir_fd, st) == 0)
+		return true;
+	if (errno == ENOENT) {
+		setup_find(setup, SETUP_OK, "data-dir",
+			"%s is not there yet: the first start makes it", dir);
+	} else if (errno == EACCES) {
+		no_right(setup, dir);
+	} else {
+		setup_find(setup, SETUP_PROBLEM, "data-dir",
+			"data_dir %s cannot be used: %s", dir, strerror(errno));
+		setup_change(setup, "data_dir = /var/lib/tallyd");
+	}
+	return false;
+}
+
+void setup_check_data_dir(struct setup *setup)
+{
+	const char *dir = setup->config->data_dir;
+	char name[OWNER_BYTES];
+	struct stat st;
+
+	if (!open_dir(setup, &st))
+		return;
+	setup->owner = st.st_uid;
+	if ((st.st_mode & S_IWOTH) != 0) {
+		setup_find(setup, SETUP_PROBLEM, "writable",
+			"everybody on this machine may write into %s: who puts a file "
+			"there changes what was counted",
+			dir);
+		setup_change(setup, "chmod o-w %s", dir);
+	} else {
+		setup_find(setup, SETUP_OK, "data-dir", "%s belongs to %s", dir,
+			owner_name(st.st_uid, name));
+	}
+	check_running(setup);
+	check_owners(setup);
+	check_modes(setup);
+	check_journal(setup);
+}
+
+/* Those of the journal's files: a segment that was begun, or written to, at that time. */
+static void note_journal_times(struct setup *setup)
+{
+	int dir_fd = openat(setup->dir_fd, "journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	uint64_t *numbers = NULL;
+	char name[SEGMENT_NAME_BYTES];
+	struct stat st;
+	size_t n = 0;
+
+	if (dir_fd < 0)
+		return;
+	if (segment_list(dir_fd, &numbers, &n) == 0 && n > 0 &&
+		fstatat(dir_fd, segment_name(numbers[n - 1], name), &st, 0) == 0)
+		note_time(setup, &st.st_mtim);
+	free(numbers);
+	(void)close(dir_fd); /* a directory */
+}
+
+void setup_check_database(struct setup *setup)
+{
+	char path[256];
+	struct store_look look;
+	struct errmsg msg = {""};
+	struct stat st;
+	int code;
+
+	if (!setup->is_dir_open)
+		return;
+	note_journal_times(setup);
+	if (fstatat(setup->dir_fd, "tally.db", &st, 0) != 0)
+		return; /* nothing was counted yet */
+	note_time(setup, &st.st_mtim);
+	(void)snprintf(path, sizeof(path), "%s/tally.db", setup->config->data_dir);
+	if (access(path, R_OK) != 0) {
+		no_right(setup, path);
+		return;
+	}
+	code = store_look(path, setup->running_pid != 0, &look, &msg);
+	if (code != 0) {
+		setup_find(setup, SETUP_PROBLEM, "database", "%s: %s", path, msg.text);
+		setup_change(setup, "journalctl -u tallyd -n 20");
+		return;
+	}
+	setup->has_database = true;
+	if (look.newest_ms > setup->newest_ms)
+		setup->newest_ms = look.newest_ms;
+	(void)snprintf(
+		setup->instance_id, sizeof(setup->instance_id), "%s", look.instance_id);
+	setup_find(setup, SETUP_OK, "database", "%s can be read", path);
+}
+
+/* MiB are exact enough, and what the options are written in. */
+static uint64_t to_mib(uint64_t bytes)
+{
+	return bytes >> 20;
+}
+
+void setup_check_space(struct setup *setup)
+{
+	const char *dir = setup->config->data_dir;
+	struct journal_config journal;
+	struct statvfs fs;
+	uint64_t free_bytes, least;
+
+	if (!setup->is_dir_open || fstatvfs(setup->dir_fd, &fs) != 0)
+		return;
+	config_to_journal(setup->config, &journal);
+	free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
+	least = journal_min_free_bytes(&journal, (uint64_t)fs.f_blocks * fs.f_frsize);
+	if (free_bytes < least || (fs.f_files > 0 && fs.f_favail == 0)) {
+		setup_find(setup, SETUP_PROBLEM, "disk-low",
+			"%" PRIu64 " MiB and %" PRIu64 " inodes are free in %s: below "
+			"min_free_bytes, %" PRIu64 " MiB, reports are answered with 503",
+			to_mib(free_bytes), (uint64_t)fs.f_favail, dir, to_mib(least));
+		setup_change(setup, "df -h %s; df -i %s", dir, dir);
+	} else if (free_bytes / 4 < least) {
+		setup_find(setup, SETUP_WARNING, "disk-low",
+			"only %" PRIu64 " MiB are free in %s; below %" PRIu64
+			" MiB reports are answered with 503",
+			to_mib(free_bytes), dir, to_mib(least));
+		setup_change(setup, "df -h %s", dir);
+	} else {
+		setup_find(setup, SETUP_OK, "disk", "%" PRIu64 " MiB are free in %s",
+			to_mib(free_bytes), dir);
+	}
+}

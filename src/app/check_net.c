@@ -1,0 +1,185 @@
+/* What tallyd meets on the network of this machine: Redis, and the addresses it is to
+ * listen on. */
+#include "api/rights.h"
+#include "app/process.h"
+#include "app/setup.h"
+#include "http/places.h"
+#include "live/probe.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void tell_unreachable(struct setup *setup, const char *where,
+	const struct redis_address *address, const struct probe *probe)
+{
+	bool is_about_password = strncmp(probe->error, "NOAUTH", 6) == 0 ||
+		strncmp(probe->error, "WRONGPASS", 9) == 0 ||
+		strstr(probe->error, "AUTH") != NULL;
+
+	setup_find(setup, SETUP_PROBLEM,
+		is_about_password ? "redis-password" : "redis-down",
+		"Redis at %s %s: %s; tallyd counts on, but what Redis shows stands still",
+		where, is_about_password ? "does not let tallyd in" : "cannot be reached",
+		probe->error);
+	if (is_about_password && address->path == NULL)
+		setup_change(setup, "redis_url = redis://default:PASSWORD@%s", where);
+	else if (is_about_password)
+		setup_change(setup, "redis_url = unix://default:PASSWORD@%s?db=%d",
+			address->path, address->db);
+	else
+		setup_change(setup, "systemctl status redis-server");
+	if (!is_about_password)
+		setup_change(setup, "redis_url = none      # if there is to be no Redis");
+}
+
+/* Who has no data directory yet can only know that it is somebody's. */
+static void tell_owner(struct setup *setup, const char *where, const struct probe *probe)
+{
+	bool is_ours = probe->has_owner && setup->has_database &&
+		strcmp(probe->owner, setup->instance_id) == 0;
+
+	if (!probe->has_owner) {
+		setup_find(setup, SETUP_OK, "redis",
+			"Redis at %s can be reached; no tallyd has it yet", where);
+	} else if (is_ours) {
+		setup_find(setup, SETUP_OK, "redis",
+			"Redis at %s can be reached, and shows this data_dir", where);
+	} else if (!setup->has_database && setup->running_pid != 0) {
+		setup_find(setup, SETUP_OK, "redis",
+			"Redis at %s can be reached; whose it is was not looked at",
+			where);
+	} else {
+		setup_find(setup, SETUP_PROBLEM, "redis-foreign",
+			"Redis at %s shows another data_dir, whose id is %s: nothing is "
+			"written there; take another database number, or take it over, "
+			"once, while both are stopped",
+			where, probe->owner);
+		setup_change(setup, "redis_url = redis://HOST:PORT/1");
+		setup_change(setup,
+			"sudo -u tallyd tallyd --take-over-redis=adopt        # adds "
+			"what it shows");
+		setup_change(setup,
+			"sudo -u tallyd tallyd --take-over-redis=overwrite    # forgets "
+			"it");
+	}
+}
+
+static void tell_connected(struct setup *setup, const char *where,
+	const struct redis_address *address, const struct probe *probe)
+{
+	const char *policy = probe->survey.maxmemory_policy;
+
+	tell_owner(setup, where, probe);
+	if (policy[0] != '\0' && strcmp(policy, "noeviction") != 0) {
+		setup_find(setup, SETUP_WARNING, "redis-evicts",
+			"Redis may throw totals away when its memory is full: its "
+			"maxmemory-policy is %s; in redis.conf:",
+			policy);
+		setup_change(setup, "maxmemory-policy noeviction");
+	}
+	if (address->path == NULL && address->password == NULL) {
+		setup_find(setup, SETUP_WARNING, "rights", RIGHTS_REDIS_IS_BARE);
+		setup_change(setup, "requirepass PASSWORD      # in redis.conf");
+		setup_change(setup, "redis_url = redis://default:PASSWORD@%s", where);
+	}
+}
+
+void setup_check_redis(struct setup *setup)
+{
+	const char *url = setup->config->redis_url;
+	char where[REDIS_ADDRESS_BYTES];
+	struct redis_address address;
+	struct probe probe;
+	struct errmsg msg;
+
+	if (strcmp(url, "none") == 0) {
+		setup_find(setup, SETUP_OK, "redis",
+			"redis_url is none: only SQLite is written");
+		return;
+	}
+	if (redis_address_parse(url, &address, &msg) != 0)
+		return; /* the configuration was checked, but for memory */
+	redis_address_text(&address, where);
+	if (probe_redis(&address, setup->config->redis_timeout, &probe) == 0) {
+		if (!probe.is_connected || probe.error[0] != '\0')
+			tell_unreachable(setup, where, &address, &probe);
+		else
+			tell_connected(setup, where, &address, &probe);
+	}
+	redis_address_done(&address);
+}
+
+static void tell_taken(struct setup *setup, const struct http_place *place)
+{
+	struct process process;
+
+	if (place->inode == 0 || !process_of_socket(place->inode, &process)) {
+		setup_find(setup, setup->running_pid != 0 ? SETUP_OK : SETUP_WARNING,
+			"port", "somebody listens on %s%s; who it is shows with sudo",
+			place->address,
+			setup->running_pid != 0 ? ", as the running tallyd should" : "");
+		setup_change(setup, "sudo tallyctl doctor");
+	} else if (process.pid == setup->running_pid) {
+		setup_find(
+			setup, SETUP_OK, "port", "tallyd listens on %s", place->address);
+	} else {
+		setup_find(setup, SETUP_PROBLEM, "port",
+			"%s is used by another program, %s with pid %ld: end that one, "
+			"or take another port",
+			place->address, process.name, process.pid);
+		setup_change(setup, "ss -ltnp      # who listens where");
+		setup_change(setup, "listen = 127.0.0.1:3001");
+	}
+}
+
+static void on_place(void *arg, const struct http_place *place)
+{
+	struct setup *setup = arg;
+
+	if (place->is_taken) {
+		tell_taken(setup, place);
+	} else if (place->cause == EADDRNOTAVAIL) {
+		setup_find(setup, SETUP_PROBLEM, "port",
+			"%s: this machine has no such address", place->address);
+		setup_change(setup, "ip -brief address      # those that it has");
+		setup_change(setup, "listen = 127.0.0.1:3000");
+	} else if (place->cause != 0) {
+		setup_find(setup, SETUP_PROBLEM, "port", "%s cannot be listened on: %s",
+			place->address, strerror(place->cause));
+		setup_change(setup, "listen = 127.0.0.1:3000");
+	} else if (setup->running_pid != 0) {
+		setup_find(setup, SETUP_PROBLEM, "port",
+			"tallyd runs, but nobody listens on %s: it is still starting, or "
+			"was started with another configuration",
+			place->address);
+		setup_change(setup, "systemctl restart tallyd");
+	} else {
+		setup_find(setup, SETUP_OK, "port", "%s is free", place->address);
+	}
+}
+
+static void look_at(struct setup *setup, const char *list)
+{
+	struct errmsg msg;
+
+	if (http_look_at(list, on_place, setup, &msg) == 0)
+		return;
+	setup_find(setup, SETUP_PROBLEM, "port", "%s", msg.text);
+	setup_change(setup, "listen = 127.0.0.1:3000");
+}
+
+void setup_check_ports(struct setup *setup)
+{
+	const struct resolved *resolved = &setup->config->resolved;
+	const char *const sockets[] = {resolved->admin_socket, resolved->read_socket};
+	char address[160];
+
+	look_at(setup, setup->config->listen);
+	for (size_t i = 0; i < 2; i++) {
+		if (sockets[i] == NULL)
+			continue;
+		(void)snprintf(address, sizeof(address), "unix:%s", sockets[i]);
+		look_at(setup, address);
+	}
+}
