@@ -96,6 +96,7 @@ class Operator:
         unit = self.bytes("carol")
         assert unit[1] < 2 * len(PAYLOAD) + 2000
         assert self.bytes("alice") == (n * unit[0], n * unit[1])
+        assert "something looks wrong" not in self.daemon.all_logs()
 
     def service_bytes(self):
         return dict(self.daemon.sql(
