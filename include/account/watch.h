@@ -12,23 +12,23 @@
  * WATCH_IDLE_MS gives way, the longest first; without such a one, a series that is new is
  * not watched. (Did the least recently used give way, 100,000 users who report by turns
  * would push each other out, and none would be watched.) Of WATCH_MAX_NODES, the one that
- * has been silent for longest is forgotten. All of it takes at most WATCH_MAX_BYTES,
- * beside what stands in the services.
+ * has been silent for longest is forgotten. All of it takes at most WATCH_MAX_BYTES (a
+ * third of that only while the table grows), beside what stands in the services.
  */
 #ifndef TALLYD_ACCOUNT_WATCH_H
 #define TALLYD_ACCOUNT_WATCH_H
 
 #include "account/account.h"
 #include "account/suspicion.h"
-#include "base/hash.h"
 
 #define WATCH_REPORTS 12 /* of a series: so many tell something, and */
 #define WATCH_FALLS 3    /* so many falls among them are too many (rule 8) */
 #define WATCH_MAX_SERIES 65536
 #define WATCH_MAX_NODES 4096
+#define WATCH_NODE_BUCKETS 1024
 #define WATCH_IDLE_MS 60000
 #define WATCH_PEERS 4 /* addresses of a node that are remembered */
-#define WATCH_MAX_BYTES (UINT64_C(10) << 20)
+#define WATCH_MAX_BYTES (UINT64_C(14) << 20)
 
 /* Part of every service. All zero: nothing was seen of it. Windows are bits, one per
  * report, the newest lowest. */
@@ -60,7 +60,7 @@ struct watch_node {
 	enum counter_mode mode;               /* of its last report */
 	bool has_users, has_handler, has_service, has_states;
 	TAILQ_ENTRY(watch_node) link;
-	UT_hash_handle hh;
+	LIST_ENTRY(watch_node) in_bucket;
 	char name[];
 };
 
@@ -74,7 +74,8 @@ struct watch_table {
 struct watch {
 	struct watch_table table;
 	struct suspicions suspicions;
-	struct watch_node *nodes;
+	/* By name. No uthash: that would end the process where memory is short. */
+	LIST_HEAD(, watch_node) nodes[WATCH_NODE_BUCKETS];
 	TAILQ_HEAD(, watch_node) by_use; /* the longest silent first */
 	size_t n_nodes;
 	uint64_t n_reports;

@@ -37,7 +37,7 @@ struct verdict watch_series_cumulative(struct watch_series *series,
 enum suspicion_code watch_series_suspect(const struct watch_series *series);
 void watch_series_set_suspect(struct watch_series *series, enum suspicion_code code);
 
-/* Most of it: the table of series. */
-size_t watch_table_max_bytes(void);
+/* One in the table, of which half as much again is there while it grows. */
+#define WATCH_SERIES_BYTES 100
 
 #endif

@@ -1,10 +1,9 @@
 /*
  * From a report to its services, its node and its series, and what of it to suspect.
  *
- * A suspicion is of a service: the first series that looks so gives its name to it, and
- * it is over when the last has stopped looking so. It begins anew, without suspicions by
- * series, when the service does (a restart, a reload) and when the counters are taken for
- * something else.
+ * A suspicion is of a service: the first series that looks so gives its name to it. It is
+ * over when the last of them has stopped looking so, when many reports of the service
+ * have not confirmed it, and when the counters are taken for something else.
  */
 #include "account/watch_internal.h"
 #include "account/internal.h"
@@ -17,8 +16,10 @@
 #define PATIENCE WATCH_REPORTS
 #define PATIENCE_STATES 3
 
-/* Of so many reports of the service, none confirmed it: those series have gone. */
+/* So many reports of a service that do not confirm it are enough: those series have gone,
+ * or have been mended by the restart that was before. */
 #define FADES_AFTER 720
+#define FADES_AFTER_RESTART (3 * WATCH_REPORTS)
 
 #define WINDOW ((1u << WATCH_REPORTS) - 1)
 
@@ -64,16 +65,29 @@ static void clear_series(
 	suspicions_clear(&watch->suspicions, service, code);
 }
 
-/* All that was seen of its series is void. */
+/* What was seen of its series is void. What was suspected of them stays, until enough
+ * reports have not confirmed it. */
 static void begin_anew(struct watch *watch, struct service *service)
 {
 	struct service_watch *seen = &service->watch;
 
-	for (int code = 0; code < N_SERIES_CODES; code++)
-		clear_series(watch, service, code);
+	for (int code = 0; code < N_SERIES_CODES; code++) {
+		watch->n_suspect_series -= seen->n_suspect[code];
+		seen->n_suspect[code] = 0;
+		if (seen->unconfirmed[code] < FADES_AFTER - FADES_AFTER_RESTART)
+			seen->unconfirmed[code] = FADES_AFTER - FADES_AFTER_RESTART;
+	}
 	seen->generation++;
 	seen->rises = seen->falls = 0;
 	seen->came_back = seen->mixed = seen->steady = 0;
+}
+
+/* Its counters are taken for something else. */
+static void take_anew(struct watch *watch, struct service *service)
+{
+	for (int code = 0; code <= NO_STATES; code++)
+		suspicions_clear(&watch->suspicions, service, code);
+	begin_anew(watch, service);
 }
 
 static void copy_peer(const struct look *look, uint32_t hash, char *to)
@@ -206,10 +220,10 @@ static void look_at_mode(const struct look *look, struct service *service)
 
 	if (seen->mode == mode && seen->epoch == (uint32_t)service->epoch.number)
 		return;
-	if (seen->mode != 0)
+	if (seen->mode == mode)
 		begin_anew(look->watch, service);
-	if (seen->mode != mode)
-		suspicions_clear(&look->watch->suspicions, service, NO_STATES);
+	else if (seen->mode != 0)
+		take_anew(look->watch, service);
 	seen->mode = mode;
 	seen->epoch = (uint32_t)service->epoch.number;
 }
@@ -347,18 +361,25 @@ static void look_at_bookings(const struct look *look)
 
 static void forget(struct watch *watch, struct watch_node *node)
 {
-	HASH_DEL(watch->nodes, node);
+	LIST_REMOVE(node, in_bucket);
 	TAILQ_REMOVE(&watch->by_use, node, link);
 	watch->n_nodes--;
 	free(node);
+}
+
+static size_t bucket_of(const char *name)
+{
+	return hash_bytes(name, strlen(name)) % WATCH_NODE_BUCKETS;
 }
 
 static struct watch_node *find_node(const struct watch *watch, const char *name)
 {
 	struct watch_node *node;
 
-	HASH_FIND_STR(watch->nodes, name, node);
-	return node;
+	LIST_FOREACH (node, &watch->nodes[bucket_of(name)], in_bucket)
+		if (strcmp(node->name, name) == 0)
+			return node;
+	return NULL;
 }
 
 static struct watch_node *get_node(struct watch *watch, const char *name)
@@ -377,7 +398,7 @@ static struct watch_node *get_node(struct watch *watch, const char *name)
 	if (node == NULL)
 		return NULL;
 	memcpy(node->name, name, len);
-	HASH_ADD_KEYPTR(hh, watch->nodes, node->name, len, node);
+	LIST_INSERT_HEAD(&watch->nodes[bucket_of(name)], node, in_bucket);
 	TAILQ_INSERT_TAIL(&watch->by_use, node, link);
 	watch->n_nodes++;
 	return node;
@@ -399,6 +420,14 @@ static void note_peer(struct watch_node *node, uint32_t hash, const char *peer)
 
 /* The watch */
 
+/* Half as much again, while the table grows; names of any length. */
+_Static_assert(WATCH_MAX_SERIES *WATCH_SERIES_BYTES * 3 / 2 + WATCH_MAX_NODES * 700 +
+			2 * SUSPICIONS_MAX *
+				(sizeof(struct suspicion) + NAME_MAX_BYTES + 32) <
+		WATCH_MAX_BYTES,
+	"what the header says");
+_Static_assert(sizeof(struct watch_node) + NAME_MAX_BYTES + 32 < 700, "as said above");
+
 void watch_init(struct watch *watch)
 {
 	*watch = (struct watch){0};
@@ -408,8 +437,8 @@ void watch_init(struct watch *watch)
 
 void watch_done(struct watch *watch)
 {
-	while (watch->nodes != NULL)
-		forget(watch, watch->nodes);
+	while (!TAILQ_EMPTY(&watch->by_use))
+		forget(watch, TAILQ_FIRST(&watch->by_use));
 	suspicions_done(&watch->suspicions);
 	watch_table_done(&watch->table);
 }
@@ -442,7 +471,7 @@ void watch_forget_node(struct ledger *ledger, const char *name, bool is_fresh)
 		if (strcmp(service->node, name) != 0)
 			continue;
 		begin_anew(watch, service);
-		for (int code = N_SERIES_CODES; code < N_SUSPICION_CODES; code++)
+		for (int code = 0; code < N_SUSPICION_CODES; code++)
 			suspicions_clear(&watch->suspicions, service, code);
 		service->watch = (struct service_watch){
 			.generation = service->watch.generation,

@@ -46,11 +46,9 @@ struct watch_set {
 	uint32_t seen_s[WAYS];
 };
 
-size_t watch_table_max_bytes(void)
-{
-	return MAX_SETS * sizeof(struct watch_set) +
-		WATCH_MAX_SERIES * sizeof(struct watch_series);
-}
+_Static_assert(sizeof(struct watch_series) + sizeof(struct watch_set) / WAYS <=
+		WATCH_SERIES_BYTES,
+	"what the bound is reckoned from");
 
 void watch_table_done(struct watch_table *table)
 {

@@ -208,7 +208,7 @@ static int post_on(
 	struct rig *rig, uint64_t connection, const char *body, struct ticket *ticket)
 {
 	struct incoming incoming = {
-		"hk1", COUNTERS_DELTA, connection, body, strlen(body)};
+		"hk1", COUNTERS_DELTA, connection, body, strlen(body), NULL};
 	int code;
 
 	ticket->rig = rig;
