@@ -66,10 +66,12 @@ int rights_decide(const struct rights *rights, const struct http_facts *facts,
  * loopback reads. */
 bool rights_is_free(const struct rights *rights);
 
-/* For --check-setup as well, which says the same. */
+/* For --check-setup as well, which says the same. What is between backticks is a line to
+ * type or to write: tallyctl shows it as such. */
 #define RIGHTS_REDIS_IS_BARE                                                             \
 	"redis_url has no password: if Redis asks for none, a proxy's customers can "    \
-	"read and change there what panels see; README, \"A password for Redis\""
+	"read and change there what panels see; `requirepass PASSWORD` in redis.conf "   \
+	"and `redis_url = redis://default:PASSWORD@HOST:PORT/0` end that"
 
 /* What an operator should know of it; the number of sentences, all constant. */
 #define RIGHTS_MAX_WARNINGS 3

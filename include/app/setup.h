@@ -28,12 +28,13 @@ struct setup {
 	unsigned n_changes; /* so many of them have */
 
 	/* What one check leaves to those behind it. */
-	bool is_dir_open, has_database;
-	int dir_fd;         /* of data_dir, if it is open */
-	uid_t owner;        /* of data_dir */
-	long running_pid;   /* of the daemon on it; 0: there is none, -1: not known */
-	uint64_t newest_ms; /* the newest time that was found there, 0: none */
-	char instance_id[40];
+	bool is_dir_open;
+	int dir_fd;           /* of data_dir, if it is open */
+	uid_t owner;          /* of data_dir */
+	long running_pid;     /* of the daemon on it; 0: there is none, -1: not known */
+	uint64_t newest_ms;   /* the newest time that was found there, 0: none */
+	char instance_id[40]; /* of the database; "": there is none */
+	bool is_instance_unknown; /* or there is one that cannot be looked at */
 };
 
 /* Ends the finding before, and begins one. What of it comes from outside is made safe for

@@ -19,15 +19,18 @@
  * (what was printed did not arrive). */
 enum ctl_exit {
 	EXIT_REFUSED = 1,      /* the daemon said no */
+	EXIT_PROBLEM = 1,      /* doctor found one */
 	EXIT_UNREACHABLE = 69, /* nothing answers there, or what does is not tallyd */
 	EXIT_NO_RIGHT = 77,    /* 401, 403, or no right to use the socket */
 };
 
 struct args;
 struct call;
+struct target;
 
 struct ctl {
 	const struct args *args;
+	const struct target *target;
 	struct call *call;
 	bool is_json; /* --json: answers go out as they came, nothing else does */
 };
@@ -47,6 +50,14 @@ int ctl_ask(const struct ctl *ctl, const char *method, char *path, cJSON *body,
 /* The same, and `show`s the answer unless --json did. */
 int ctl_do(const struct ctl *ctl, const char *method, char *path, cJSON *body,
 	ctl_show_cb show) MUST_CHECK;
+
+/* GETs `path`, which is borrowed, and prints nothing: for who asks several things. 0 and
+ * the answer, **owned**, or the exit code with the sentence. */
+int ctl_try(const struct ctl *ctl, const char *path, cJSON **ret_answer,
+	struct errmsg *ret_msg) MUST_CHECK;
+
+/* As a line; a terminal gets it safe, for JSON may hold what moves the cursor. */
+void ctl_print_json(const cJSON *json);
 
 /* Gets a list page by page, as long as its `next` is a cursor; `on_page` gets each.
  * Borrows `path`, which has no query. With --json each page is a line. */

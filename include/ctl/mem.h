@@ -2,6 +2,7 @@
 #ifndef TALLYD_CTL_MEM_H
 #define TALLYD_CTL_MEM_H
 
+#include <stdarg.h>
 #include <stddef.h>
 
 /* Never NULL; **returns owned**, to be freed with free(). */
@@ -9,6 +10,7 @@ void *mem_alloc(size_t bytes);
 void *mem_resize(void *old, size_t bytes);
 char *mem_copy(const char *text);
 char *mem_format(const char *format, ...) __attribute__((format(printf, 1, 2)));
+char *mem_vformat(const char *format, va_list args) __attribute__((format(printf, 1, 0)));
 
 /* From now on cJSON allocates the same way, so that no member of a body can go missing.
  */

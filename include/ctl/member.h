@@ -19,6 +19,10 @@ bool member_bool(const cJSON *object, const char *name, bool *ret_value);
 
 bool member_is_true(const cJSON *object, const char *name);
 
+/* The texts of a list, with commas between them; "" if there is none. **Returns owned.**
+ */
+char *member_texts(const cJSON *object, const char *name);
+
 /* The member if it is an object, or NULL. */
 const cJSON *member_object(const cJSON *object, const char *name);
 

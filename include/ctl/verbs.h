@@ -42,6 +42,10 @@ const struct verb_option *verb_find_option(
 /* src/ctl/status.c */
 int status_show(const struct ctl *ctl);
 
+/* src/ctl/doctor.c */
+int doctor_run(const struct ctl *ctl);
+const struct verb_option *doctor_options(void);
+
 /* src/ctl/node.c */
 int node_list(const struct ctl *ctl);
 int node_show(const struct ctl *ctl);

@@ -45,6 +45,7 @@ struct http_facts {
 
 	unsigned n_authorizations, n_origins;
 	const char *authorization, *host, *origin, *fetch_site; /* NULL: absent */
+	const char *target_host; /* of `POST http://host/observer`; NULL: only a path */
 
 	const char *strange_param;  /* one that the route does not take, or NULL */
 	const char *repeated_param; /* one that is there twice, or NULL */

@@ -54,6 +54,12 @@ struct connection {
 	char peer[INET6_ADDRSTRLEN], own_ip[INET6_ADDRSTRLEN];
 	struct http_memo memo;
 	bool is_cut; /* shut down by us: what still arrives is not accepted */
+	/* It has had a request answered that not everybody may make, and has no half one
+	 * lying here. */
+	bool is_proven;
+	bool is_told; /* why its last request came to nothing, or that it had none */
+	char uri[64]; /* of the request whose headers are coming; cut */
+	const char *target; /* where libmicrohttpd has it; only to be compared */
 	TAILQ_ENTRY(connection) link;
 };
 
@@ -64,6 +70,7 @@ struct http_request {
 	const struct http_route *route;
 	char *path_value;
 	const char *method, *path; /* libmicrohttpd's; they live as long as it */
+	char *target_host;         /* of an absolute request line, or NULL; owned */
 	struct buf body;
 	size_t counted_bytes; /* of the server's body_bytes */
 	int refusal;          /* why it is answered without a handler, or 0 */
@@ -83,7 +90,7 @@ struct http_request {
 /* What of the headers matters here or tells who asks. */
 struct headers {
 	unsigned n_hosts, n_lengths, n_encodings, n_authorizations, n_origins;
-	const char *host, *length, *authorization, *origin, *fetch_site;
+	const char *host, *length, *encoding, *authorization, *origin, *fetch_site;
 	bool has_odd_name;              /* one that is read in more than one way */
 	bool is_forwarded, does_expect; /* 100-continue */
 };
@@ -100,6 +107,15 @@ struct listener {
 	bool is_open, is_paused;
 };
 
+/* Connections without a byte. */
+struct lobby {
+	int epoll_fd;
+	uv_poll_t poll;
+	TAILQ_HEAD(guests, guest) guests; /* the longest here first */
+	unsigned n;
+	bool is_open;
+};
+
 struct http_server {
 	uv_loop_t *loop;
 	struct http_config config;
@@ -109,7 +125,10 @@ struct http_server {
 	struct MHD_Response *ok; /* {"ok":true}, shared by all answers */
 	struct listener listeners[MAX_LISTENERS + MAX_EXTRA_LISTENERS];
 	size_t n_listeners;
-	struct connections idle, busy; /* idle: the longest idle first */
+	struct lobby lobby;
+	/* Idle, the longest first: those that have shown what they are, and strangers. */
+	struct connections idle, strangers, busy;
+	unsigned n_strangers; /* also busy ones */
 	struct connections watched;
 	TAILQ_HEAD(delays, delay) delays;
 	unsigned n_delays;
@@ -120,6 +139,7 @@ struct http_server {
 	struct refusals refusals;
 	uint64_t next_id;
 	size_t body_bytes; /* of all requests under way */
+	int overheard;     /* the last refusal of libmicrohttpd's that is not noted yet */
 
 	uv_poll_t poll;     /* of MHD's epoll descriptor */
 	uv_timer_t timer;   /* when MHD wants to run next */
@@ -135,6 +155,9 @@ struct http_server {
 };
 
 /* answer.c */
+
+/* A whole answer past libmicrohttpd, as far as the socket takes it, which then ends. */
+void answer_raw(int fd, int code, const char *sentence);
 
 /* Notes it with what is known of the request. NULL: err_text(); no node. */
 void request_note_refusal(const struct http_request *request, int code,
@@ -191,13 +214,39 @@ void listen_close(struct http_server *server); /* descriptors and socket files *
 const struct http_route *route_find(const struct http_route *routes, const char *method,
 	const char *path, char **ret_value, char ret_allow[64]);
 
+/* lobby.c */
+int lobby_init(struct http_server *server) MUST_CHECK; /* 0 or ERR_NOMEM */
+void lobby_done(struct http_server *server);
+void lobby_open(struct http_server *server); /* opens one handle */
+void lobby_close(struct http_server *server, uv_close_cb on_closed);
+/* Takes the descriptor. */
+void lobby_receive(
+	struct http_server *server, int fd, const struct sockaddr *peer, socklen_t len);
+bool lobby_make_room(struct http_server *server); /* false: nobody was there */
+void lobby_expire(struct http_server *server, uint64_t now);
+
+/* overheard.c: what libmicrohttpd refuses by itself. */
+void overheard_line(struct connection *connection, const char *uri);
+void overheard_log(struct http_server *server, const char *text);
+/* A request has ended that was never handed over; `code` as libmicrohttpd has it. */
+void overheard_end(struct connection *connection, enum MHD_RequestTerminationCode code);
+void overheard_close(struct connection *connection);
+/* A request under way that ends here, with what is known of it. */
+void overheard_note(struct connection *connection, int code);
+/* The same, answered past libmicrohttpd, and the connection is cut. */
+void overheard_answer(struct connection *connection, int code);
+
 /* connection.c */
+bool peer_to_text(const struct sockaddr *address, char ret_text[INET6_ADDRSTRLEN]);
+void connection_set_proven(struct connection *connection, bool is_proven);
 void connection_enter(struct connection *connection, enum connection_state state);
 void connection_cut(struct connection *connection);
 void connection_on_notify(void *server, struct MHD_Connection *mhd, void **context,
 	enum MHD_ConnectionNotificationCode code);
 struct connection *connection_of(struct MHD_Connection *mhd); /* NULL: memory was short */
-bool connection_is_late(struct connection *connection, uint64_t now);
+/* TOO_SLOW: in the middle of a request. */
+enum lateness { IN_TIME, TOO_SLOW, TOO_LATE };
+enum lateness connection_lateness(struct connection *connection, uint64_t now);
 
 /* delivery.c */
 void answer_queued(struct connection *connection);
@@ -220,6 +269,7 @@ void request_abandon(
 	struct http_request *request); /* answers it with 503, whoever had it */
 
 /* server.c */
+void server_run(struct http_server *server);
 void server_run_soon(struct http_server *server);
 
 #endif

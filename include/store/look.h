@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 struct store_look {
-	char instance_id[INSTANCE_ID_BYTES];
+	char instance_id[INSTANCE_ID_BYTES]; /* "": it is not known */
 	uint64_t newest_ms; /* of the times in services and audit; 0: there are none */
 };
 

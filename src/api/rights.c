@@ -68,8 +68,9 @@ size_t rights_warnings(
 	else
 		ret_warnings[n++] =
 			"no node has a secret: a proxy's customers reach 127.0.0.1 and "
-			"can report for anybody; README, \"Closing an open directory\", "
-			"says how to end that without losing a report";
+			"can report for anybody; `tallyctl node add NAME "
+			"--secret-stdin` for each, then `tallyctl node close`; README, "
+			"\"Closing an open directory\"";
 	if (rights_is_free(rights))
 		ret_warnings[n++] =
 			"there is neither a token nor a secret: a proxy's "
@@ -112,14 +113,21 @@ static bool is_of_another_site(const struct http_facts *facts)
 		strcasecmp(scheme_end + 3, facts->host) != 0;
 }
 
-/* Who reaches a unix socket is no page, and without a Host there is no name. */
+static bool is_ours(const struct question *q, const char *host)
+{
+	return host == NULL ||
+		host_is_ours(
+			host, q->facts->own_ip, q->rights->listen, q->rights->hostnames);
+}
+
+/* Who reaches a unix socket is no page, and without a Host there is no name. An absolute
+ * request line names a host, too, and which of the two others go by is unknown. */
 static bool is_by_name_of_ours(const struct question *q)
 {
 	const struct http_facts *facts = q->facts;
 
-	return facts->is_unix || facts->host == NULL ||
-		host_is_ours(facts->host, facts->own_ip, q->rights->listen,
-			q->rights->hostnames);
+	return facts->is_unix ||
+		(is_ours(q, facts->host) && is_ours(q, facts->target_host));
 }
 
 static int refuse_host(const struct question *q)
@@ -127,7 +135,7 @@ static int refuse_host(const struct question *q)
 	return REFUSE(q, ERR_FORBIDDEN,
 		"the Host `%.100s` is none of this tallyd's: add it to hostnames, or "
 		"send a credential",
-		q->facts->host);
+		is_ours(q, q->facts->host) ? q->facts->target_host : q->facts->host);
 }
 
 /* Reports */

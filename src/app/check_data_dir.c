@@ -162,14 +162,15 @@ static void check_running(struct setup *setup)
 		return;
 	}
 	if (setup->running_pid == 0) {
-		setup_find(setup, SETUP_OK, "daemon", "no tallyd runs on %s", dir);
+		setup_find(
+			setup, SETUP_OK, "daemon-stopped", "no tallyd runs on %s", dir);
 		return;
 	}
 	if (setup->running_pid > 0)
-		setup_find(setup, SETUP_OK, "daemon", "tallyd runs on %s, with pid %ld",
-			dir, setup->running_pid);
+		setup_find(setup, SETUP_OK, "daemon-runs",
+			"tallyd runs on %s, with pid %ld", dir, setup->running_pid);
 	else
-		setup_find(setup, SETUP_OK, "daemon", "a tallyd runs on %s", dir);
+		setup_find(setup, SETUP_OK, "daemon-runs", "a tallyd runs on %s", dir);
 	(void)snprintf(path, sizeof(path), "/proc/%ld", setup->running_pid);
 	if (stat(path, &st) != 0 || st.st_uid == setup->owner || st.st_uid == 0)
 		return;
@@ -213,6 +214,7 @@ static bool open_dir(struct setup *setup, struct stat *st)
 	setup->is_dir_open = setup->dir_fd >= 0;
 	if (setup->is_dir_open && fstat(setup->dir_fd, st) == 0)
 		return true;
+	setup->is_instance_unknown = errno != ENOENT;
 	if (errno == ENOENT) {
 		setup_find(setup, SETUP_OK, "data-dir",
 			"%s is not there yet: the first start makes it", dir);
@@ -282,6 +284,7 @@ void setup_check_database(struct setup *setup)
 	note_journal_times(setup);
 	if (fstatat(setup->dir_fd, "tally.db", &st, 0) != 0)
 		return; /* nothing was counted yet */
+	setup->is_instance_unknown = true;
 	note_time(setup, &st.st_mtim);
 	(void)snprintf(path, sizeof(path), "%s/tally.db", setup->config->data_dir);
 	if (access(path, R_OK) != 0) {
@@ -294,7 +297,7 @@ void setup_check_database(struct setup *setup)
 		setup_change(setup, "journalctl -u tallyd -n 20");
 		return;
 	}
-	setup->has_database = true;
+	setup->is_instance_unknown = look.instance_id[0] == '\0';
 	if (look.newest_ms > setup->newest_ms)
 		setup->newest_ms = look.newest_ms;
 	(void)snprintf(

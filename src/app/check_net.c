@@ -30,25 +30,22 @@ static void tell_unreachable(struct setup *setup, const char *where,
 	else
 		setup_change(setup, "systemctl status redis-server");
 	if (!is_about_password)
-		setup_change(setup, "redis_url = none      # if there is to be no Redis");
+		setup_change(setup, "redis_url = none   # if there is to be no Redis");
 }
 
-/* Who has no data directory yet can only know that it is somebody's. */
+/* Who has no database yet is another than whoever has that Redis. */
 static void tell_owner(struct setup *setup, const char *where, const struct probe *probe)
 {
-	bool is_ours = probe->has_owner && setup->has_database &&
-		strcmp(probe->owner, setup->instance_id) == 0;
-
 	if (!probe->has_owner) {
 		setup_find(setup, SETUP_OK, "redis",
 			"Redis at %s can be reached; no tallyd has it yet", where);
-	} else if (is_ours) {
-		setup_find(setup, SETUP_OK, "redis",
-			"Redis at %s can be reached, and shows this data_dir", where);
-	} else if (!setup->has_database && setup->running_pid != 0) {
+	} else if (setup->is_instance_unknown) {
 		setup_find(setup, SETUP_OK, "redis",
 			"Redis at %s can be reached; whose it is was not looked at",
 			where);
+	} else if (strcmp(probe->owner, setup->instance_id) == 0) {
+		setup_find(setup, SETUP_OK, "redis",
+			"Redis at %s can be reached, and shows this data_dir", where);
 	} else {
 		setup_find(setup, SETUP_PROBLEM, "redis-foreign",
 			"Redis at %s shows another data_dir, whose id is %s: nothing is "
@@ -57,10 +54,10 @@ static void tell_owner(struct setup *setup, const char *where, const struct prob
 			where, probe->owner);
 		setup_change(setup, "redis_url = redis://HOST:PORT/1");
 		setup_change(setup,
-			"sudo -u tallyd tallyd --take-over-redis=adopt        # adds "
+			"sudo -u tallyd tallyd --take-over-redis=adopt   # adds "
 			"what it shows");
 		setup_change(setup,
-			"sudo -u tallyd tallyd --take-over-redis=overwrite    # forgets "
+			"sudo -u tallyd tallyd --take-over-redis=overwrite   # forgets "
 			"it");
 	}
 }
@@ -80,7 +77,7 @@ static void tell_connected(struct setup *setup, const char *where,
 	}
 	if (address->path == NULL && address->password == NULL) {
 		setup_find(setup, SETUP_WARNING, "rights", RIGHTS_REDIS_IS_BARE);
-		setup_change(setup, "requirepass PASSWORD      # in redis.conf");
+		setup_change(setup, "requirepass PASSWORD");
 		setup_change(setup, "redis_url = redis://default:PASSWORD@%s", where);
 	}
 }
@@ -128,7 +125,7 @@ static void tell_taken(struct setup *setup, const struct http_place *place)
 			"%s is used by another program, %s with pid %ld: end that one, "
 			"or take another port",
 			place->address, process.name, process.pid);
-		setup_change(setup, "ss -ltnp      # who listens where");
+		setup_change(setup, "ss -ltnp   # who listens where");
 		setup_change(setup, "listen = 127.0.0.1:3001");
 	}
 }
@@ -142,7 +139,7 @@ static void on_place(void *arg, const struct http_place *place)
 	} else if (place->cause == EADDRNOTAVAIL) {
 		setup_find(setup, SETUP_PROBLEM, "port",
 			"%s: this machine has no such address", place->address);
-		setup_change(setup, "ip -brief address      # those that it has");
+		setup_change(setup, "ip -brief address   # those that it has");
 		setup_change(setup, "listen = 127.0.0.1:3000");
 	} else if (place->cause != 0) {
 		setup_find(setup, SETUP_PROBLEM, "port", "%s cannot be listened on: %s",

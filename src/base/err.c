@@ -49,9 +49,9 @@ static const struct entry entries[] = {
 	[-ERR_CONFIG] = {"the configuration is wrong", "internal", 500, EXIT_CONFIG},
 	[-ERR_DATA_DIR] = {"data_dir cannot be used", "internal", 500, EXIT_STORAGE},
 	[-ERR_END] = {"unexpected end", "internal", 500, EXIT_SOFTWARE},
-	[-ERR_HUNG_UP] = {"the client has closed its side before it was answered, so the "
-			  "report is not counted; with nc leave out -N, with socat "
-			  "add -t 5 and ignoreeof",
+	[-ERR_HUNG_UP] = {"the client closed its side before it was answered: the report "
+			  "is not counted, and a GOST sends it again; with nc leave out "
+			  "-N, with socat add shut-none",
 		"hung_up", 503, EXIT_SOFTWARE},
 	[-ERR_JOURNAL_NEWER] = {"the journal is of a newer tallyd", "internal", 500,
 		EXIT_STORAGE},
@@ -86,8 +86,9 @@ static const struct entry entries[] = {
 		"transfer_encoding", 501, EXIT_SOFTWARE},
 	[-ERR_TIMEOUT] = {"the request was not whole within request_timeout", "timeout",
 		408, EXIT_SOFTWARE},
-	[-ERR_ALL_BUSY] = {"max_connections are open and all are busy", "all_busy", 503,
-		EXIT_SOFTWARE},
+	[-ERR_ALL_BUSY] =
+		{"max_connections are open: what is half begun gives way, or the new one",
+			"all_busy", 503, EXIT_SOFTWARE},
 };
 
 static const struct entry *find(int code)

@@ -27,21 +27,29 @@ int ctl_fail(int code, const char *format, ...)
 }
 
 /* As it is; a terminal gets it safe, for JSON may hold what moves the cursor. */
-static void print_text(const struct answer *answer)
+static void print_text(const char *text, size_t len)
 {
-	char *safe = isatty(STDOUT_FILENO) ? term_safe_lines(answer->text) : NULL;
+	char *safe = isatty(STDOUT_FILENO) ? term_safe_lines(text) : NULL;
 
 	if (safe != NULL)
 		(void)fputs(safe, stdout); /* looked at with ferror() at the end */
 	else
-		(void)fwrite(answer->text, 1, answer->len, stdout);
-	if (answer->len == 0 || answer->text[answer->len - 1] != '\n')
+		(void)fwrite(text, 1, len, stdout);
+	if (len == 0 || text[len - 1] != '\n')
 		(void)fputc('\n', stdout);
 	free(safe);
 }
 
+void ctl_print_json(const cJSON *json)
+{
+	char *text = cJSON_PrintUnformatted(json); /* memory: see mem.h */
+
+	print_text(text, strlen(text));
+	free(text);
+}
+
 /* Why the answer is not the one that was asked for. */
-static int refused(const struct answer *answer)
+static int refused(const struct answer *answer, struct errmsg *msg)
 {
 	const char *error = member_text(answer->json, "error");
 	const char *word = member_text(answer->json, "code");
@@ -49,52 +57,58 @@ static int refused(const struct answer *answer)
 	int code = is_about_right ? EXIT_NO_RIGHT : EXIT_REFUSED;
 
 	if (error != NULL)
-		return ctl_fail(code, "%s%s%s%s", error, word != NULL ? " (" : "",
+		return err_set(msg, code, "%s%s%s%s", error, word != NULL ? " (" : "",
 			word != NULL ? word : "", word != NULL ? ")" : "");
 	if (is_about_right)
-		return ctl_fail(code,
+		return err_set(msg, code,
 			"the daemon gives you no right to do that (HTTP %ld); use its "
 			"admin socket, or --url with the right token",
 			answer->status);
 	if (cJSON_IsObject(answer->json))
-		return ctl_fail(
-			code, "the daemon refused that (HTTP %ld)", answer->status);
-	return ctl_fail(EXIT_UNREACHABLE,
+		return err_set(
+			msg, code, "the daemon refused that (HTTP %ld)", answer->status);
+	return err_set(msg, EXIT_UNREACHABLE,
 		"what answers there is not tallyd, or something is between it and you "
 		"(HTTP %ld)",
 		answer->status);
 }
 
 static int ask(const struct ctl *ctl, const char *method, const char *path,
-	const cJSON *body, cJSON **ret_answer)
+	const cJSON *body, bool is_shown, cJSON **ret_answer, struct errmsg *msg)
 {
 	struct answer answer = {0};
-	struct errmsg msg;
-	int code = call_do(ctl->call, method, path, body, &answer, &msg);
+	int code = call_do(ctl->call, method, path, body, &answer, msg);
 	bool is_json = code == 0 && cJSON_IsObject(answer.json);
 
 	if (code != 0)
-		return ctl_fail(code, "%s", msg.text);
-	if (is_json && ctl->is_json)
-		print_text(&answer);
+		return code;
+	if (is_json && is_shown)
+		print_text(answer.text, answer.len);
 	if (is_json && answer.status >= 200 && answer.status < 300) {
 		*ret_answer = answer.json;
 		answer.json = NULL;
 	} else {
-		code = refused(&answer);
+		code = refused(&answer, msg);
 	}
 	answer_done(&answer);
 	return code;
 }
 
+int ctl_try(const struct ctl *ctl, const char *path, cJSON **ret_answer,
+	struct errmsg *ret_msg)
+{
+	return ask(ctl, "GET", path, NULL, false, ret_answer, ret_msg);
+}
+
 int ctl_ask(const struct ctl *ctl, const char *method, char *path, cJSON *body,
 	cJSON **ret_answer)
 {
-	int code = ask(ctl, method, path, body, ret_answer);
+	struct errmsg msg;
+	int code = ask(ctl, method, path, body, ctl->is_json, ret_answer, &msg);
 
 	cJSON_Delete(body);
 	free(path);
-	return code;
+	return code == 0 ? 0 : ctl_fail(code, "%s", msg.text);
 }
 
 int ctl_do(const struct ctl *ctl, const char *method, char *path, cJSON *body,

@@ -67,9 +67,9 @@ static void print_program(FILE *out)
 		"never given on the command\nline: other users of this machine can see "
 		"it there, and the shell keeps it in its\nhistory. Over http:// whoever "
 		"is on the way can read it: use https://, or a tunnel.\n\n"
-		"Exit codes: 0 done, 1 refused by the daemon, 64 usage, 69 the daemon "
-		"cannot be\nreached, 70 no memory, 74 the output cannot be written, 77 "
-		"no right to do that.\n",
+		"Exit codes: 0 done, 1 refused by the daemon, or doctor found a problem, "
+		"64 usage,\n69 the daemon cannot be reached, 70 no memory, 74 the output "
+		"cannot be written,\n77 no right to do that.\n",
 		out);
 }
 

@@ -30,6 +30,7 @@ static int run(const struct args *args)
 
 	if (code != 0)
 		return ctl_fail(code, "%s", msg.text);
+	ctl.target = &target;
 	ctl.call = call_new(&target, CALL_TIMEOUT_MS);
 	code = args->verb->run(&ctl);
 	call_free(ctl.call);

@@ -32,16 +32,23 @@ char *mem_copy(const char *text)
 	return or_exit(strdup(text));
 }
 
-char *mem_format(const char *format, ...)
+char *mem_vformat(const char *format, va_list args)
 {
 	char *text = NULL;
+	int len = vasprintf(&text, format, args);
+
+	return or_exit(len < 0 ? NULL : text);
+}
+
+char *mem_format(const char *format, ...)
+{
 	va_list args;
-	int len;
+	char *text;
 
 	va_start(args, format);
-	len = vasprintf(&text, format, args);
+	text = mem_vformat(format, args);
 	va_end(args);
-	return or_exit(len < 0 ? NULL : text);
+	return text;
 }
 
 void mem_init_json(void)

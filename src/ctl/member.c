@@ -1,6 +1,8 @@
 #include "ctl/member.h"
+#include "ctl/mem.h"
 
 #include <stddef.h>
+#include <stdlib.h>
 
 const char *member_text(const cJSON *object, const char *name)
 {
@@ -43,6 +45,24 @@ bool member_bool(const cJSON *object, const char *name, bool *ret_value)
 bool member_is_true(const cJSON *object, const char *name)
 {
 	return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, name));
+}
+
+char *member_texts(const cJSON *object, const char *name)
+{
+	const cJSON *item;
+	char *texts = mem_copy("");
+
+	cJSON_ArrayForEach (item, cJSON_GetObjectItemCaseSensitive(object, name)) {
+		const char *text = cJSON_GetStringValue(item);
+		char *longer;
+
+		if (text == NULL)
+			continue;
+		longer = mem_format("%s%s%s", texts, texts[0] != '\0' ? ", " : "", text);
+		free(texts);
+		texts = longer;
+	}
+	return texts;
 }
 
 const cJSON *member_object(const cJSON *object, const char *name)

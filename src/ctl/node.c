@@ -2,10 +2,12 @@
 #include "base/text.h"
 #include "ctl/args.h"
 #include "ctl/ctl.h"
+#include "ctl/findings.h"
 #include "ctl/mem.h"
 #include "ctl/member.h"
 #include "ctl/path.h"
 #include "ctl/show.h"
+#include "ctl/symptoms.h"
 #include "ctl/table.h"
 #include "ctl/term.h"
 #include "ctl/verbs.h"
@@ -284,11 +286,21 @@ static void show_at(
 		show_text(table, title, show_time(at, buf));
 }
 
+static void show_peers(struct table *table, const cJSON *node)
+{
+	char *peers = member_texts(node, "peers");
+
+	if (peers[0] != '\0')
+		show_text(table, "reports from", peers);
+	free(peers);
+}
+
 static void show_node(const struct ctl *ctl, const cJSON *node)
 {
 	static const char *const no_titles[] = {"", ""};
 	struct table *table = table_new(2, no_titles);
 	const char *counters = member_text(node, "counters");
+	const char *seen = symptoms_seen(node, (char[SHOW_BYTES]){0});
 	uint64_t services;
 
 	(void)ctl;
@@ -302,6 +314,10 @@ static void show_node(const struct ctl *ctl, const cJSON *node)
 		table_cellf(table, "%llu", (unsigned long long)services);
 	}
 	show_at(table, "last report", node, "lastReportAt");
+	show_peers(table, node);
+	show_text(table, "reports as", member_text(node, "mode"));
+	if (seen[0] != '\0')
+		show_text(table, "seen of it", seen);
 	show_at(table, "made", node, "createdAt");
 	show_at(table, "deleted", node, "deletedAt");
 	show_text(table, "note", member_text(node, "note"));
@@ -309,11 +325,41 @@ static void show_node(const struct ctl *ctl, const cJSON *node)
 	table_free(table);
 }
 
+/* What doctor would say of this one. Who is older than that says nothing. */
+static void show_findings(const struct ctl *ctl, const cJSON *node)
+{
+	cJSON *findings = cJSON_CreateArray(), *nodes = cJSON_CreateArray();
+	cJSON *refusals = NULL;
+	struct errmsg unsaid;
+
+	(void)cJSON_AddItemToArray(nodes, cJSON_Duplicate(node, true));
+	if (ctl_try(ctl, "/refusals", &refusals, &unsaid) == 0)
+		symptoms_of_refusals(
+			findings, refusals, nodes, member_text(node, "name"));
+	symptoms_of_suspicions(
+		findings, cJSON_GetObjectItemCaseSensitive(node, "suspicions"));
+	symptoms_of_node(findings, node);
+	if (cJSON_GetArraySize(findings) > 0)
+		(void)fputc('\n', stdout);
+	findings_print(findings, LEVEL_PROBLEM, stdout);
+	findings_print(findings, LEVEL_WARNING, stdout);
+	cJSON_Delete(refusals);
+	cJSON_Delete(nodes);
+	cJSON_Delete(findings);
+}
+
+static void show_node_and_findings(const struct ctl *ctl, const cJSON *node)
+{
+	show_node(ctl, node);
+	show_findings(ctl, node);
+}
+
 int node_show(const struct ctl *ctl)
 {
 	char *path = node_path(ctl, "");
 
-	return path != NULL ? ctl_do(ctl, "GET", path, NULL, show_node) : EXIT_USAGE;
+	return path != NULL ? ctl_do(ctl, "GET", path, NULL, show_node_and_findings)
+			    : EXIT_USAGE;
 }
 
 static cJSON *set_body(const struct ctl *ctl)

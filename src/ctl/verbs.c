@@ -6,6 +6,8 @@ const struct verb *verb_rows(void)
 {
 	static const struct verb rows[] = {
 		{"status", "", "shows how the daemon is doing", status_show, NULL},
+		{"doctor", "", "looks for what is wrong, and says what to change",
+			doctor_run, doctor_options},
 		{"node list", "", "lists the nodes", node_list, NULL},
 		{"node show", "NODE", "shows one node", node_show, NULL},
 		{"node add", "NAME", "makes a node; shows its secret, once", node_add,

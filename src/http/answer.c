@@ -2,6 +2,7 @@
  */
 #include "base/text.h"
 #include "http/internal.h"
+#include "http/path.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -135,14 +136,17 @@ void request_note_refusal(const struct http_request *request, int code,
 	const char *sentence, const char *node)
 {
 	struct connection *connection = request->connection;
+	char path[REFUSAL_PATH_BYTES + 8];
 	struct refused refused = {.code = code,
 		.peer = connection->peer,
 		.node = node,
 		.method = request->method,
-		.path = request->path,
+		.path = path,
 		.reason = sentence,
 		.is_report = is_report(request)};
 
+	(void)snprintf(path, sizeof(path), "%s", request->path);
+	path_restore(path);
 	refusals_note(&connection->server->refusals, &refused);
 }
 
@@ -161,23 +165,69 @@ static void maybe_note(const struct http_request *request, int code, const char 
 			is_report(request) ? request->identity.name : NULL);
 }
 
-void http_answer_error(struct http_request *request, int code, const char *sentence)
-{
-	char escaped[sizeof(struct errmsg) + 128], body[sizeof(escaped) + 64];
-	int status = err_http_status(code);
-	bool is_empty = is_report(request) &&
-		(status == MHD_HTTP_UNAUTHORIZED ||
-			status == MHD_HTTP_SERVICE_UNAVAILABLE);
+#define ERROR_BYTES (sizeof(struct errmsg) + 256)
 
-	maybe_note(request, code, sentence);
+static void put_error(char body[ERROR_BYTES], int code, const char *sentence)
+{
+	char escaped[sizeof(struct errmsg) + 128];
+
 	(void)text_to_json(
 		escaped, sizeof(escaped), sentence != NULL ? sentence : err_text(code));
-	(void)snprintf(body, sizeof(body),
+	(void)snprintf(body, ERROR_BYTES,
 		"{\"ok\":false,\"code\":\"%s\",\"error\":\"%s\"}", err_word(code),
 		escaped);
+}
+
+/* What a report is not told keeps the connection of Go's client; who has hung up has
+ * none to keep. */
+static bool is_told_nothing(const struct http_request *request, int code)
+{
+	int status = err_http_status(code);
+
+	return is_report(request) && code != ERR_HUNG_UP &&
+		(status == MHD_HTTP_UNAUTHORIZED ||
+			status == MHD_HTTP_SERVICE_UNAVAILABLE);
+}
+
+void http_answer_error(struct http_request *request, int code, const char *sentence)
+{
+	char body[ERROR_BYTES];
+	int status = err_http_status(code);
+	bool is_empty = is_told_nothing(request, code);
+
+	maybe_note(request, code, sentence);
+	put_error(body, code, sentence);
 	http_answer_json(request, status, is_empty ? "" : body);
 	if (status == MHD_HTTP_UNAUTHORIZED)
 		add_challenge(request);
+}
+
+/* What has come and nobody reads would make the end a reset, which may overtake the
+ * answer. */
+static void read_away(int fd)
+{
+	char bytes[4096];
+
+	for (int i = 0; i < 64 && recv(fd, bytes, sizeof(bytes), MSG_DONTWAIT) > 0; i++)
+		;
+}
+
+void answer_raw(int fd, int code, const char *sentence)
+{
+	unsigned status = (unsigned)err_http_status(code);
+	char body[ERROR_BYTES], text[ERROR_BYTES + 256];
+	int len;
+
+	put_error(body, code, sentence);
+	len = snprintf(text, sizeof(text),
+		"HTTP/1.1 %u %s\r\nConnection: close\r\nContent-Type: "
+		"application/json\r\n"
+		"Content-Length: %zu\r\n\r\n%s",
+		status, MHD_get_reason_phrase_for(status), strlen(body), body);
+	read_away(fd);
+	/* Who does not take it has the line in the log. */
+	(void)send(fd, text, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
+	(void)shutdown(fd, SHUT_WR);
 }
 
 void request_abandon(struct http_request *request)

@@ -15,7 +15,7 @@
 #define ANSWER_CUT_MS (HTTP_ANSWER_MS - 500)
 
 /* The address alone, as text; "" for another family. False: it is not loopback. */
-static bool read_address(const struct sockaddr *address, char ret_text[INET6_ADDRSTRLEN])
+bool peer_to_text(const struct sockaddr *address, char ret_text[INET6_ADDRSTRLEN])
 {
 	const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)address;
 	const struct sockaddr_in6 *in6 =
@@ -30,6 +30,8 @@ static bool read_address(const struct sockaddr *address, char ret_text[INET6_ADD
 		(void)inet_ntop(AF_INET6, &in6->sin6_addr, ret_text, INET6_ADDRSTRLEN);
 		return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
 	}
+	if (address->sa_family == AF_UNIX)
+		(void)strcpy(ret_text, "unix");
 	return address->sa_family == AF_UNIX;
 }
 
@@ -40,7 +42,6 @@ static void read_unix(struct connection *connection, const struct sockaddr_un *o
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 
-	(void)strcpy(connection->peer, "unix");
 	connection->peer_uid =
 		getsockopt(connection->fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0
 		? peer.uid
@@ -61,13 +62,13 @@ static void read_addresses(struct connection *connection, const struct sockaddr 
 	socklen_t len = sizeof(own) - 1; /* a path is terminated, whatever its length */
 
 	connection->is_unix = peer->sa_family == AF_UNIX;
-	connection->is_loopback = read_address(peer, connection->peer);
+	connection->is_loopback = peer_to_text(peer, connection->peer);
 	if (getsockname(connection->fd, &own.any, &len) != 0)
 		return;
 	if (connection->is_unix)
 		read_unix(connection, &own.un);
 	else
-		(void)read_address(&own.any, connection->own_ip);
+		(void)peer_to_text(&own.any, connection->own_ip);
 }
 
 /* Bytes that TCP has received; 0 on a unix socket. */
@@ -84,12 +85,29 @@ static bool knows_received(const struct connection *connection)
 	return connection->answer.step == ANSWER_WRITTEN && !connection->is_watched;
 }
 
-void connection_enter(struct connection *connection, enum connection_state state)
+static struct connections *list_of(const struct connection *connection)
 {
 	struct http_server *server = connection->server;
 
-	TAILQ_REMOVE(connection->state == CONN_IDLE ? &server->idle : &server->busy,
-		connection, link);
+	if (connection->state != CONN_IDLE)
+		return &server->busy;
+	return connection->is_proven ? &server->idle : &server->strangers;
+}
+
+/* Among the idle it goes to the end of its new list. */
+void connection_set_proven(struct connection *connection, bool is_proven)
+{
+	if (connection->is_proven == is_proven)
+		return;
+	TAILQ_REMOVE(list_of(connection), connection, link);
+	connection->is_proven = is_proven;
+	TAILQ_INSERT_TAIL(list_of(connection), connection, link);
+	connection->server->n_strangers += is_proven ? -1u : 1u;
+}
+
+void connection_enter(struct connection *connection, enum connection_state state)
+{
+	TAILQ_REMOVE(list_of(connection), connection, link);
 	connection->state = state;
 	connection->since_ms = clock_ms();
 	if (state == CONN_IDLE) {
@@ -97,10 +115,8 @@ void connection_enter(struct connection *connection, enum connection_state state
 		connection->received_bytes = knows_received(connection)
 			? connection->answer.received
 			: received_bytes(connection);
-		TAILQ_INSERT_TAIL(&server->idle, connection, link);
-	} else {
-		TAILQ_INSERT_TAIL(&server->busy, connection, link);
 	}
+	TAILQ_INSERT_TAIL(list_of(connection), connection, link);
 }
 
 void connection_cut(struct connection *connection)
@@ -127,7 +143,9 @@ static void started(
 		       ->client_addr;
 	read_addresses(connection, peer);
 	connection->since_ms = clock_ms();
-	TAILQ_INSERT_TAIL(&server->idle, connection, link);
+	connection->partial_since_ms = connection->since_ms; /* see lobby.c */
+	TAILQ_INSERT_TAIL(&server->strangers, connection, link);
+	server->n_strangers++;
 	HASH_ADD(hh, server->by_id, id, sizeof(connection->id), connection);
 	server->stats.connections++;
 }
@@ -142,9 +160,10 @@ void connection_on_notify(void *server, struct MHD_Connection *mhd, void **conte
 		started(self, mhd, context);
 	} else if (connection != NULL) {
 		delivery_on_close(connection);
+		overheard_close(connection);
 		HASH_DEL(self->by_id, connection);
-		TAILQ_REMOVE(connection->state == CONN_IDLE ? &self->idle : &self->busy,
-			connection, link);
+		TAILQ_REMOVE(list_of(connection), connection, link);
+		self->n_strangers -= connection->is_proven ? 0 : 1;
 		self->stats.connections--;
 		explicit_bzero(&connection->memo, sizeof(connection->memo));
 		free(connection);
@@ -160,41 +179,46 @@ struct connection *connection_of(struct MHD_Connection *mhd)
 
 /*
  * Idle for us may be in mid-header for the client: bytes have come, but no request yet.
- * On a unix socket nothing tells, and only the idle timeout ends it.
+ * On a unix socket nothing tells of a second request, and only the idle timeout ends it.
  */
-static bool is_idle_late(struct connection *connection, uint64_t now)
+static enum lateness lateness_of_idle(struct connection *connection, uint64_t now)
 {
 	const struct http_config *config = &connection->server->config;
 
 	if (connection->partial_since_ms == 0 &&
-		received_bytes(connection) > connection->received_bytes)
+		received_bytes(connection) > connection->received_bytes) {
 		connection->partial_since_ms = now;
+		connection_set_proven(connection, false);
+	}
 	if (connection->partial_since_ms != 0 && peer_has_gone(connection->fd))
-		return true; /* see connection_is_late() */
+		return TOO_LATE; /* see connection_lateness() */
 	if (connection->partial_since_ms != 0 &&
 		now - connection->partial_since_ms >= config->request_timeout_ms)
-		return true;
-	return now - connection->since_ms >= config->idle_timeout_ms;
+		return TOO_SLOW;
+	return now - connection->since_ms >= config->idle_timeout_ms ? TOO_LATE : IN_TIME;
 }
 
-bool connection_is_late(struct connection *connection, uint64_t now)
+enum lateness connection_lateness(struct connection *connection, uint64_t now)
 {
 	const struct http_request *request = connection->request;
 	uint64_t age = now - connection->since_ms;
+	bool is_over = age >= connection->server->config.request_timeout_ms;
 
 	switch (connection->state) {
 	case CONN_IDLE:
-		return is_idle_late(connection, now);
+		return lateness_of_idle(connection, now);
 	case CONN_ANSWERING:
 		return age >= ANSWER_CUT_MS &&
-			(request->route->flags & HTTP_MAY_WAIT) == 0;
+				(request->route->flags & HTTP_MAY_WAIT) == 0
+			? TOO_LATE
+			: IN_TIME;
 	case CONN_READING:
 		/* libmicrohttpd 0.9.75 waits on for the rest of a request. */
 		if (peer_has_gone(connection->fd))
-			return true;
-		break;
+			return TOO_LATE;
+		return is_over ? TOO_SLOW : IN_TIME;
 	case CONN_WRITING:
 		break;
 	}
-	return age >= connection->server->config.request_timeout_ms;
+	return is_over ? TOO_LATE : IN_TIME;
 }

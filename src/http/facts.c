@@ -49,7 +49,7 @@ static enum MHD_Result look_at_header(
 	else if (is_named(name, MHD_HTTP_HEADER_CONTENT_LENGTH))
 		note(&headers->n_lengths, &headers->length, value);
 	else if (is_named(name, MHD_HTTP_HEADER_TRANSFER_ENCODING))
-		headers->n_encodings++;
+		note(&headers->n_encodings, &headers->encoding, value);
 	else if (is_named(name, MHD_HTTP_HEADER_AUTHORIZATION))
 		note(&headers->n_authorizations, &headers->authorization, value);
 	else if (is_named(name, MHD_HTTP_HEADER_ORIGIN))
@@ -84,6 +84,8 @@ const char *headers_mistake(const struct headers *headers, const char *version)
 	if (headers->n_encodings > 1 ||
 		(headers->n_encodings == 1 && headers->n_lengths == 1))
 		return "Content-Length and Transfer-Encoding exclude each other";
+	if (headers->n_encodings == 1 && strcmp(version, "HTTP/1.0") == 0)
+		return "HTTP/1.0 has no Transfer-Encoding";
 	return NULL;
 }
 
@@ -132,6 +134,7 @@ void facts_gather(const struct http_request *request, const struct headers *head
 		.n_origins = headers->n_origins,
 		.authorization = headers->authorization,
 		.host = headers->host,
+		.target_host = request->target_host,
 		.origin = headers->origin,
 		.fetch_site = headers->fetch_site,
 		.param = param_of,

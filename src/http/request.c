@@ -10,9 +10,11 @@
  * body is small, it is read and thrown away first.
  */
 #include "http/internal.h"
+#include "http/path.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* Bodies of all connections together, in max_body_bytes; beyond it whoever sends much is
  * asked to come again. Small ones are always taken: large ones must not crowd them out.
@@ -26,6 +28,11 @@ static bool announces_too_much(
 	return headers->length != NULL &&
 		strtoull(headers->length, NULL, 10) >
 		request->connection->server->config.max_body_bytes;
+}
+
+static bool has_odd_encoding(const struct headers *headers)
+{
+	return headers->n_encodings > 0 && strcasecmp(headers->encoding, "chunked") != 0;
 }
 
 static void forget_body(struct http_request *request, struct http_server *server)
@@ -126,6 +133,28 @@ static enum MHD_Result go_on(struct http_request *request)
 	return request->refusal != 0 ? refuse_stranger(request) : MHD_YES;
 }
 
+/* Path, and host if it is absolute. False: short of memory. */
+static bool take_target(struct http_request *request, const char *target)
+{
+	const char *authority;
+	size_t len;
+
+	request->path = path_in_target(target, &authority, &len);
+	if (authority != NULL)
+		request->target_host = strndup(authority, len);
+	return authority == NULL || request->target_host != NULL;
+}
+
+/* What makes it ambiguous, or NULL. */
+static const char *mistake_of(const struct http_request *request,
+	const struct headers *headers, const char *version)
+{
+	if (request->target_host != NULL && strchr(request->target_host, '@') != NULL)
+		return "the address in the request line holds a name or a secret: they "
+		       "belong into the header Authorization";
+	return headers_mistake(headers, version);
+}
+
 static enum MHD_Result begin(struct connection *connection, const char *url,
 	const char *method, const char *version, void **context)
 {
@@ -135,10 +164,13 @@ static enum MHD_Result begin(struct connection *connection, const char *url,
 
 	if (request == NULL)
 		return MHD_NO;
+	if (!take_target(request, url)) {
+		free(request);
+		return MHD_NO;
+	}
 	*context = request;
 	request->connection = connection;
 	request->method = method;
-	request->path = url;
 	connection->request = request;
 	connection->server->stats.requests++;
 	answer_proved_by_request(connection);
@@ -146,9 +178,13 @@ static enum MHD_Result begin(struct connection *connection, const char *url,
 		connection_enter(connection, CONN_READING);
 	headers_gather(connection->mhd, &headers);
 
-	mistake = headers_mistake(&headers, version);
-	if (mistake != NULL || announces_too_much(request, &headers)) {
+	mistake = mistake_of(request, &headers, version);
+	if (mistake != NULL || has_odd_encoding(&headers) ||
+		announces_too_much(request, &headers)) {
 		int code = mistake != NULL ? ERR_PARAM : ERR_TOO_LARGE;
+
+		if (mistake == NULL && has_odd_encoding(&headers))
+			code = ERR_ENCODING;
 
 		request->refusal = code;
 		request_note_refusal(request, code, mistake, NULL);
@@ -246,6 +282,14 @@ enum MHD_Result request_on_access(void *server, struct MHD_Connection *mhd,
 	return request->answer != NULL ? answer_queue(request) : MHD_YES;
 }
 
+/* Of who is no stranger: it was allowed what not everybody is. */
+static bool is_proof(const struct http_request *request)
+{
+	return request->refusal == 0 && request->is_handed &&
+		request->status < MHD_HTTP_BAD_REQUEST && request->route != NULL &&
+		request->route->right > RIGHT_ANYBODY;
+}
+
 void request_on_completed(void *server, struct MHD_Connection *mhd, void **context,
 	enum MHD_RequestTerminationCode code)
 {
@@ -253,9 +297,13 @@ void request_on_completed(void *server, struct MHD_Connection *mhd, void **conte
 	struct connection *connection = connection_of(mhd);
 
 	if (connection != NULL) {
+		if (request == NULL || !request->is_handed)
+			overheard_end(connection, code);
 		connection->request = NULL;
 		if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
 			answer_written(connection);
+		if (request != NULL && is_proof(request))
+			connection_set_proven(connection, true);
 		if (connection->state != CONN_IDLE)
 			connection_enter(connection, CONN_IDLE);
 	}
@@ -267,6 +315,7 @@ void request_on_completed(void *server, struct MHD_Connection *mhd, void **conte
 	answer_drop(request);
 	forget_body(request, server);
 	free(request->path_value);
+	free(request->target_host);
 	free(request->sentence);
 	free(request);
 }

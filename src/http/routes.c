@@ -1,35 +1,70 @@
 #include "http/internal.h"
+#include "http/path.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define PREFIX "/api/gost"
 
-static const char *without_prefix(const char *path)
+/* Where `path` goes on behind `literal`, or NULL. A slash stands for one or more. */
+static const char *behind(const char *path, const char *literal, size_t len)
 {
-	size_t len = strlen(PREFIX);
-
-	return strncmp(path, PREFIX "/", len + 1) == 0 ? path + len : path;
+	for (const char *end = literal + len; literal < end; literal++) {
+		if (*path++ != *literal)
+			return NULL;
+		while (*literal == '/' && *path == '/')
+			path++;
+	}
+	return path;
 }
 
-/* Whether the path has the pattern's shape; then where its value lies. */
-static bool matches(
-	const char *pattern, const char *path, const char **ret_value, size_t *ret_len)
+/* Where what stands before `literal` ends, if path..end ends with that; else NULL. */
+static const char *before(const char *path, const char *end, const char *literal)
 {
-	const char *hole = strstr(pattern, "{}");
-	size_t head, tail, len = strlen(path);
+	for (const char *at = literal + strlen(literal); at > literal;) {
+		if (end == path || *--end != *--at)
+			return NULL;
+		while (*at == '/' && end > path && end[-1] == '/')
+			end--;
+	}
+	return end;
+}
+
+static const char *without_prefix(const char *path)
+{
+	const char *rest = behind(path, PREFIX, strlen(PREFIX));
+
+	return rest != NULL && *rest == '/' ? rest : path;
+}
+
+/* Without slashes at the end, but the first. */
+static const char *end_of(const char *path)
+{
+	const char *end = path + strlen(path);
+
+	while (end > path + 1 && end[-1] == '/')
+		end--;
+	return end;
+}
+
+/* Whether path..end has the pattern's shape; then where its value lies. */
+static bool matches(const char *pattern, const char *path, const char *end,
+	const char **ret_value, size_t *ret_len)
+{
+	const char *hole = strstr(pattern, "{}"), *value_end;
 
 	*ret_value = path;
 	*ret_len = 0;
-	if (hole == NULL)
-		return strcmp(pattern, path) == 0;
-	head = (size_t)(hole - pattern);
-	tail = strlen(hole + 2);
-	if (len <= head + tail || strncmp(pattern, path, head) != 0 ||
-		strcmp(hole + 2, path + len - tail) != 0)
+	if (hole == NULL) {
+		path = behind(path, pattern, strlen(pattern));
+		return path != NULL && path >= end;
+	}
+	path = behind(path, pattern, (size_t)(hole - pattern));
+	value_end = path != NULL ? before(path, end, hole + 2) : NULL;
+	if (value_end == NULL || value_end <= path)
 		return false;
-	*ret_value = path + head;
-	*ret_len = len - head - tail;
+	*ret_value = path;
+	*ret_len = (size_t)(value_end - path);
 	return true;
 }
 
@@ -55,17 +90,21 @@ static void add_allowed(char allow[64], const char *method)
 const struct http_route *route_find(const struct http_route *routes, const char *method,
 	const char *path, char **ret_value, char ret_allow[64])
 {
-	const char *value;
+	const char *value, *end;
 	size_t len;
 
 	ret_allow[0] = '\0';
 	path = without_prefix(path);
+	end = end_of(path);
 	for (const struct http_route *route = routes; route->path != NULL; route++) {
-		if (!matches(route->path, path, &value, &len))
+		if (!matches(route->path, path, end, &value, &len))
 			continue;
 		if (allows(route, method)) {
 			*ret_value = strndup(value, len);
-			return *ret_value != NULL ? route : NULL;
+			if (*ret_value == NULL)
+				return NULL;
+			path_restore(*ret_value);
+			return route;
 		}
 		add_allowed(ret_allow, route->method);
 	}

@@ -7,6 +7,7 @@
  * down.
  */
 #include "http/internal.h"
+#include "http/path.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -31,7 +32,7 @@
 static void on_timer(uv_timer_t *timer);
 
 /* Lets libmicrohttpd do what is due, and finds out when to call it next. */
-static void run(struct http_server *server)
+void server_run(struct http_server *server)
 {
 	MHD_UNSIGNED_LONG_LONG timeout;
 
@@ -46,14 +47,14 @@ static void run(struct http_server *server)
 
 static void on_timer(uv_timer_t *timer)
 {
-	run(timer->data);
+	server_run(timer->data);
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
 	(void)status; /* an epoll descriptor has no errors of its own */
 	(void)events;
-	run(poll->data);
+	server_run(poll->data);
 }
 
 void server_run_soon(struct http_server *server)
@@ -64,28 +65,15 @@ void server_run_soon(struct http_server *server)
 static void give_way(struct connection *connection)
 {
 	connection_cut(connection);
-	run(connection->server);
+	server_run(connection->server);
 }
 
-/*
- * The longest idle connection gives way to a new one; where none is idle, the one that
- * has been sending its request for longest, if that is longer than a fair client takes.
- * False if all are busy.
- */
-static bool make_room(struct http_server *server)
+static bool longest_idle_gives_way(struct connections *list)
 {
-	uint64_t now = clock_ms();
 	struct connection *connection;
 
-	TAILQ_FOREACH (connection, &server->idle, link) {
+	TAILQ_FOREACH (connection, list, link) {
 		if (!connection->is_cut) {
-			give_way(connection);
-			return true;
-		}
-	}
-	TAILQ_FOREACH (connection, &server->busy, link) {
-		if (!connection->is_cut && connection->state == CONN_READING &&
-			now - connection->since_ms > FAIR_READING_MS) {
 			give_way(connection);
 			return true;
 		}
@@ -93,22 +81,66 @@ static bool make_room(struct http_server *server)
 	return false;
 }
 
-static void refuse(struct http_server *server, int fd)
+/* The one that has been sending its request for longest; a fair client takes less than
+ * FAIR_READING_MS. */
+static bool longest_reading_gives_way(struct http_server *server, bool also_fair)
 {
+	uint64_t now = clock_ms();
+	struct connection *connection;
+
+	TAILQ_FOREACH (connection, &server->busy, link) {
+		if (connection->is_cut || connection->state != CONN_READING ||
+			(also_fair ? connection->is_proven
+				   : now - connection->since_ms <= FAIR_READING_MS))
+			continue;
+		overheard_note(connection, ERR_ALL_BUSY);
+		give_way(connection);
+		return true;
+	}
+	return false;
+}
+
+/* Above this share of the places, strangers that are sending give way to each other,
+ * however fast they are, and no longer take the place of who is proven and idle. */
+static bool are_strangers_many(const struct http_server *server)
+{
+	return server->n_strangers > server->config.max_connections / 4;
+}
+
+/*
+ * Who gives way to a new connection: who has never sent a byte, idle strangers and those
+ * that have half a request lying here, what is too slow with its request, and only then
+ * the longest idle one of those that have shown what they are: that is GOST between two
+ * reports. False if all are busy.
+ */
+static bool make_room(struct http_server *server)
+{
+	return lobby_make_room(server) || longest_idle_gives_way(&server->strangers) ||
+		longest_reading_gives_way(server, false) ||
+		(are_strangers_many(server) && longest_reading_gives_way(server, true)) ||
+		longest_idle_gives_way(&server->idle);
+}
+
+static void refuse(struct http_server *server, int fd, const struct sockaddr *peer)
+{
+	char text[INET6_ADDRSTRLEN];
+	struct refused refused = {.code = ERR_ALL_BUSY, .peer = text};
+
 	server->stats.refused_connections++;
-	log_limited(LOG_WARN, "connection refused: all are busy", "max_connections=%u",
-		server->config.max_connections);
+	(void)peer_to_text(peer, text);
+	refusals_note(&server->refusals, &refused);
 	(void)close(fd); /* nothing was sent on it */
 }
 
 static void add(
 	struct http_server *server, int fd, const struct sockaddr *peer, socklen_t len)
 {
-	if (server->stats.connections >= server->config.max_connections &&
+	if (server->stats.connections + server->lobby.n >=
+			server->config.max_connections &&
 		!make_room(server))
-		refuse(server, fd);
-	else if (MHD_add_connection(server->daemon, fd, peer, len) != MHD_YES)
-		server->stats.refused_connections++; /* it has closed the descriptor */
+		refuse(server, fd, peer);
+	else
+		lobby_receive(server, fd, peer, len);
 }
 
 /* Out of descriptors: the listener would be ready for ever, so it rests until the next
@@ -143,7 +175,7 @@ static void on_listener(uv_poll_t *poll, int status, int events)
 			peer.ss_family = AF_UNIX;
 		add(listener->server, fd, (struct sockaddr *)&peer, len);
 	}
-	run(listener->server);
+	server_run(listener->server);
 }
 
 static void poll_listener(struct listener *listener)
@@ -155,14 +187,23 @@ static void poll_listener(struct listener *listener)
 
 static void cut_late(struct connections *list, uint64_t now)
 {
-	struct connection *connection;
+	struct connection *connection, *next;
 
-	TAILQ_FOREACH (connection, list, link)
-		if (!connection->is_cut && connection_is_late(connection, now)) {
-			log_debug("connection cut", "id=%" PRIu64 " state=%d",
-				connection->id, connection->state);
+	for (connection = TAILQ_FIRST(list); connection != NULL; connection = next) {
+		enum lateness lateness = connection->is_cut
+			? IN_TIME
+			: connection_lateness(connection, now);
+
+		next = TAILQ_NEXT(connection, link); /* it may have changed lists */
+		if (lateness == IN_TIME)
+			continue;
+		log_debug("connection cut", "id=%" PRIu64 " state=%d", connection->id,
+			connection->state);
+		if (lateness == TOO_SLOW)
+			overheard_answer(connection, ERR_TIMEOUT);
+		else
 			connection_cut(connection);
-		}
+	}
 }
 
 /* What is left is only requests that may wait for something that ends by itself. */
@@ -176,19 +217,27 @@ static bool is_drained(struct http_server *server)
 		if (connection->request == NULL || connection->request->route == NULL ||
 			(connection->request->route->flags & HTTP_MAY_WAIT) == 0)
 			return false;
-	return TAILQ_EMPTY(&server->idle) && delivery_has_settled(server);
+	return TAILQ_EMPTY(&server->idle) && TAILQ_EMPTY(&server->strangers) &&
+		delivery_has_settled(server);
+}
+
+static void cut_all(struct connections *list)
+{
+	struct connection *connection;
+
+	TAILQ_FOREACH (connection, list, link)
+		if (!connection->is_cut)
+			connection_cut(connection);
 }
 
 static void maybe_drained(struct http_server *server)
 {
 	void (*on_drained)(void *) = server->on_drained;
-	struct connection *connection;
 
 	if (on_drained == NULL)
 		return;
-	TAILQ_FOREACH (connection, &server->idle, link)
-		if (!connection->is_cut)
-			connection_cut(connection);
+	cut_all(&server->idle);
+	cut_all(&server->strangers);
 	if (!is_drained(server))
 		return;
 	server->on_drained = NULL;
@@ -210,10 +259,12 @@ static void on_tick(uv_timer_t *timer)
 			poll_listener(&server->listeners[i]);
 	delay_wake_due(server, server->is_draining);
 	if (!has_stalled) {
+		lobby_expire(server, now);
 		cut_late(&server->idle, now);
+		cut_late(&server->strangers, now);
 		cut_late(&server->busy, now);
 	}
-	run(server);
+	server_run(server);
 	delivery_look_at_leaving(server, true);
 	maybe_drained(server);
 }
@@ -224,17 +275,23 @@ static void *on_request_line(void *arg, const char *uri, struct MHD_Connection *
 	struct connection *connection = connection_of(mhd);
 
 	(void)arg;
-	(void)uri;
-	if (connection != NULL && connection->state == CONN_IDLE)
+	if (connection == NULL || uri == NULL)
+		return NULL;
+	if (connection->state == CONN_IDLE)
 		connection_enter(connection, CONN_READING);
+	connection->target = uri;
+	overheard_line(connection, uri);
 	return NULL;
 }
 
+/* The parameters come first, the path last, and in place. */
 static size_t unescape(void *arg, struct MHD_Connection *mhd, char *text)
 {
+	const struct connection *connection = connection_of(mhd);
+
 	(void)arg;
-	(void)mhd;
-	return text_unescape(text);
+	return connection != NULL && connection->target == text ? path_unescape(text)
+								: text_unescape(text);
 }
 
 __attribute__((format(printf, 2, 0))) static void on_mhd_log(
@@ -242,9 +299,9 @@ __attribute__((format(printf, 2, 0))) static void on_mhd_log(
 {
 	char text[256];
 
-	(void)arg;
 	(void)vsnprintf(text, sizeof(text), format, args);
 	text[strcspn(text, "\n")] = '\0';
+	overheard_log(arg, text);
 	log_debug("http", "message=%s", LOG_QUOTE(text));
 }
 
@@ -256,7 +313,7 @@ static int start_daemon(struct http_server *server)
 	server->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME |
 			MHD_USE_NO_LISTEN_SOCKET | MHD_USE_ERROR_LOG,
 		0, NULL, NULL, request_on_access, server, MHD_OPTION_EXTERNAL_LOGGER,
-		on_mhd_log, NULL, MHD_OPTION_NOTIFY_COMPLETED, request_on_completed,
+		on_mhd_log, server, MHD_OPTION_NOTIFY_COMPLETED, request_on_completed,
 		server, MHD_OPTION_NOTIFY_CONNECTION, connection_on_notify, server,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY_BYTES,
 		MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_URI_LOG_CALLBACK,
@@ -283,7 +340,8 @@ static int open_handles(struct http_server *server)
 	(void)uv_timer_init(server->loop, &server->timer); /* always 0 */
 	(void)uv_timer_init(server->loop, &server->tick);
 	server->poll.data = server->timer.data = server->tick.data = server;
-	server->n_open_handles = 3;
+	lobby_open(server);
+	server->n_open_handles = 4;
 	for (size_t i = 0; i < server->n_listeners; i++) {
 		struct listener *listener = &server->listeners[i];
 
@@ -315,11 +373,14 @@ int http_open(uv_loop_t *loop, const struct http_config *config,
 	server->next_id = config->first_connection;
 	server->ticked_ms = clock_ms();
 	TAILQ_INIT(&server->idle);
+	TAILQ_INIT(&server->strangers);
 	TAILQ_INIT(&server->busy);
 	TAILQ_INIT(&server->watched);
 	TAILQ_INIT(&server->leaving);
 	TAILQ_INIT(&server->delays);
-	code = start_daemon(server);
+	code = lobby_init(server);
+	if (code == 0)
+		code = start_daemon(server);
 	if (code != 0)
 		(void)err_set(ret_msg, code, "libmicrohttpd cannot be started");
 	else
@@ -359,6 +420,7 @@ static void finish_listener(uv_handle_t *handle)
 /* New clients are turned away by the kernel at once, not left to wait. */
 static void close_door(struct http_server *server)
 {
+	lobby_close(server, finish_close);
 	for (size_t i = 0; i < server->n_listeners; i++) {
 		struct listener *listener = &server->listeners[i];
 
@@ -391,7 +453,7 @@ void http_close(struct http_server *server, void (*on_closed)(void *arg), void *
 		if (connection->request != NULL && connection->request->is_suspended)
 			request_abandon(connection->request);
 	for (int i = 0; i < 3; i++)
-		run(server); /* wake, queue, send */
+		server_run(server); /* wake, queue, send */
 	uv_close((uv_handle_t *)&server->poll, finish_close);
 	uv_close((uv_handle_t *)&server->timer, finish_close);
 	uv_close((uv_handle_t *)&server->tick, finish_close);
@@ -406,6 +468,7 @@ void http_free(struct http_server *server)
 	if (server->ok != NULL)
 		MHD_destroy_response(server->ok);
 	delivery_done(server);
+	lobby_done(server);
 	free(server);
 }
 

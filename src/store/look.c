@@ -65,6 +65,8 @@ static int read_all(sqlite3 *db, struct store_look *look, struct errmsg *msg)
 
 	if (code == SQLITE_OK && atoi(version) > schema_version())
 		return err_set(msg, ERR_STORE_NEWER, "%s", err_text(ERR_STORE_NEWER));
+	if (code == SQLITE_OK && atoi(version) == 0)
+		return 0; /* all of it is still in the WAL of who was killed */
 	if (code == SQLITE_OK)
 		code = read_one(db, "SELECT value FROM meta WHERE key='instance_id'",
 			look->instance_id, sizeof(look->instance_id));

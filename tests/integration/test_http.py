@@ -82,7 +82,7 @@ def test_the_version_is_that_of_the_program(tallyd):
 def test_unknown_paths_are_404(tallyd):
     daemon = tallyd().start()
     for path in ("/", "/observers", "/observer/x", "/api/gost", "/api", "/users", "/traffic",
-                 "/users//traffic", "/users/alice", "/users/alice/traffic/x", "//observer",
+                 "/users//traffic", "/users/alice", "/users/alice/traffic/x", "/users/%2f",
                  "/api/gost/api/gost/observer", "/Observer", "/%6fbserver/x"):
         for method in ("GET", "POST"):
             answer = daemon.request(method, path)

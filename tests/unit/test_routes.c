@@ -1,6 +1,7 @@
 #include "lib/test.h"
 #include "api/api.h"
 #include "http/internal.h"
+#include "http/path.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -54,8 +55,6 @@ TEST(a_path_is_found_whole_and_with_its_method)
 		{"GET", "/", 7, "", NULL},
 		{"POST", "/observe", -1, NULL, ""},
 		{"POST", "/observers", -1, NULL, ""},
-		{"POST", "/observer/", -1, NULL, ""},
-		{"POST", "//observer", -1, NULL, ""},
 		{"POST", "/Observer", -1, NULL, ""},
 		{"POST", "observer", -1, NULL, ""},
 		{"POST", "", -1, NULL, ""},
@@ -78,9 +77,8 @@ TEST(the_prefix_may_stand_before_every_path_once)
 		{"POST", "/api/gostobserver", -1, NULL, ""},
 		{"POST", "/api/observer", -1, NULL, ""},
 		{"POST", "/API/gost/observer", -1, NULL, ""},
-		{"POST", "/api/gost//observer", -1, NULL, ""},
 		{"POST", "/api/gost/api/gost/observer", -1, NULL, ""},
-		{"GET", "/users/api/gost/", 3, "api/gost/", NULL},
+		{"GET", "/users/api/gost", 3, "api/gost", NULL},
 	};
 
 	check(rows, COUNT_OF(rows));
@@ -97,9 +95,8 @@ TEST(a_hole_stands_for_one_or_more_characters)
 		{"POST", "/users/bob/adjust", 6, "bob", NULL},
 		{"POST", "/users/a/b/adjust", 6, "a/b", NULL},
 		{"POST", "/users/adjust/adjust", 6, "adjust", NULL},
-		{"POST", "/users///adjust", 6, "/", NULL},
+		{"POST", "/users/a//b/adjust", 6, "a//b", NULL},
 		{"GET", "/users", 2, "", NULL},
-		{"GET", "/users/", -1, NULL, ""},
 		{"POST", "/users//adjust", -1, NULL, "GET, HEAD, DELETE"},
 		{"POST", "/users/adjust", -1, NULL, "GET, HEAD, DELETE"},
 		{"POST", "/users/bob/adjusted", -1, NULL, "GET, HEAD, DELETE"},
@@ -107,6 +104,115 @@ TEST(a_hole_stands_for_one_or_more_characters)
 	};
 
 	check(rows, COUNT_OF(rows));
+}
+
+TEST(slashes_that_are_doubled_or_at_the_end_do_not_count)
+{
+	static const struct reply rows[] = {
+		{"POST", "/observer/", 0, "", NULL},
+		{"POST", "//observer", 0, "", NULL},
+		{"POST", "///observer///", 0, "", NULL},
+		{"POST", "/api/gost//observer/", 0, "", NULL},
+		{"POST", "//api//gost/observer", 0, "", NULL},
+		{"GET", "//", 7, "", NULL},
+		{"GET", "/users/", 2, "", NULL},
+		{"GET", "/users/bob/", 3, "bob", NULL},
+		{"DELETE", "//users//bob//", 4, "bob", NULL},
+		{"POST", "/users//bob//adjust/", 6, "bob", NULL},
+		{"POST", "/users//adjust", -1, NULL, "GET, HEAD, DELETE"},
+		{"POST", "/users///adjust", -1, NULL, "GET, HEAD, DELETE"},
+		{"GET", "/observer/", -1, NULL, "POST"},
+		{"POST", "/observer/x", -1, NULL, ""},
+		{"POST", "/obs//erver", -1, NULL, ""},
+		{"POST", "/api//gostobserver", -1, NULL, ""},
+		{"POST", "observer/", -1, NULL, ""},
+	};
+
+	check(rows, COUNT_OF(rows));
+}
+
+TEST(a_slash_that_was_sent_encoded_belongs_to_the_value)
+{
+	static const struct {
+		const char *raw;
+		int row;
+		const char *value;
+	} rows[] = {
+		{"/users/%2F", 3, "/"},
+		{"/users/a%2fb", 3, "a/b"},
+		{"/users/%2Fa%2F/", 3, "/a/"},
+		{"/users/http://x", 3, "http://x"},
+		{"/users/a%2520b", 3, "a%20b"},
+		{"/users/%c3%bc", 3, "\xc3\xbc"},
+		{"/users%2Fbob", -1, NULL},
+		{"/%2Fusers/bob", -1, NULL},
+		/* The byte that stands for it cannot be sent. */
+		{"/users/a%ffb", 3,
+			"a\xfe"
+			"b"},
+		{"/users/a\xff"
+		 "b",
+			3,
+			"a\xfe"
+			"b"},
+		{"/users\xff"
+		 "bob",
+			-1, NULL},
+		{"/%75sers/bob", 3, "bob"},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		char path[64], allow[64], *value = NULL;
+		const struct http_route *route;
+
+		(void)strcpy(path, rows[i].raw);
+		AT_ROW(i, path_unescape(path) == strlen(path));
+		route = route_find(routes, "GET", path, &value, allow);
+		AT_ROW(i, route == (rows[i].row < 0 ? NULL : &routes[rows[i].row]));
+		AT_ROW(i, route == NULL || strcmp(value, rows[i].value) == 0);
+		free(value);
+	}
+}
+
+TEST(the_path_of_an_absolute_target_is_behind_its_host)
+{
+	static const struct {
+		const char *target, *path, *authority, *logged;
+	} rows[] = {
+		{"/observer", "/observer", NULL, "/observer"},
+		{"/observer?node=x", "/observer?node=x", NULL, "/observer"},
+		{"http://host:3000/observer", "/observer", "host:3000", "/observer"},
+		{"HTTPS://[::1]:3000//observer/", "//observer/", "[::1]:3000",
+			"//observer/"},
+		{"http://host", "/", "host", "/"},
+		{"http://host?node=x", "/", "host", "/"},
+		{"http:///observer", "/observer", "", "/observer"},
+		{"http://hk1:secret@host/observer?s=secret", "/observer?s=secret",
+			"hk1:secret@host", "/observer"},
+		{"/http://host/observer", "/http://host/observer", NULL,
+			"/http://host/observer"},
+		{"ftp://host/observer", "ftp://host/observer", NULL,
+			"ftp://host/observer"},
+		{"*", "*", NULL, "*"},
+		{"", "", NULL, ""},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		const char *authority;
+		char logged[64];
+		size_t len;
+
+		AT_ROW(i,
+			strcmp(path_in_target(rows[i].target, &authority, &len),
+				rows[i].path) == 0);
+		AT_ROW(i, (authority == NULL) == (rows[i].authority == NULL));
+		AT_ROW(i,
+			authority == NULL ||
+				(len == strlen(rows[i].authority) &&
+					strncmp(authority, rows[i].authority, len) == 0));
+		path_of_target(rows[i].target, logged, sizeof(logged));
+		AT_ROW(i, strcmp(logged, rows[i].logged) == 0);
+	}
 }
 
 TEST(a_wrong_method_is_told_which_ones_are_right)
@@ -284,6 +390,9 @@ int main(void)
 		cmocka_unit_test(a_path_is_found_whole_and_with_its_method),
 		cmocka_unit_test(the_prefix_may_stand_before_every_path_once),
 		cmocka_unit_test(a_hole_stands_for_one_or_more_characters),
+		cmocka_unit_test(slashes_that_are_doubled_or_at_the_end_do_not_count),
+		cmocka_unit_test(a_slash_that_was_sent_encoded_belongs_to_the_value),
+		cmocka_unit_test(the_path_of_an_absolute_target_is_behind_its_host),
 		cmocka_unit_test(a_wrong_method_is_told_which_ones_are_right),
 		cmocka_unit_test(head_is_found_where_get_is),
 		cmocka_unit_test(of_two_that_match_the_first_is_found),

@@ -1,0 +1,25 @@
+/*
+ * This machine, as far as doctor looks at it: by `tallyd --check-setup`, which knows the
+ * files that tallyctl does not, and by the log of the service.
+ */
+#ifndef TALLYD_CTL_MACHINE_H
+#define TALLYD_CTL_MACHINE_H
+
+#include <cjson/cJSON.h>
+#include <stdbool.h>
+
+struct ctl;
+struct target;
+
+/* Whether the daemon that is asked runs here. */
+bool machine_is_ours(const struct target *target);
+
+/* Adds what --check-setup finds, with the option --config FILE of `ctl`; or that it was
+ * left out, and why. */
+void machine_look(const struct ctl *ctl, cJSON *findings);
+
+/* The last lines of the service's log, as member `log` of a finding, where there are any.
+ */
+void machine_add_log(cJSON *finding);
+
+#endif

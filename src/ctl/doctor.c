@@ -1,0 +1,387 @@
+/*
+ * tallyctl doctor: what is wrong, and the lines that mend it. First this machine is
+ * looked at by `tallyd --check-setup`, which knows the files that tallyctl does not; then
+ * the running daemon is asked what it sees. A finding of the daemon's is a row of the
+ * table below.
+ */
+#include "ctl/doctor.h"
+#include "base/err.h"
+#include "ctl/args.h"
+#include "ctl/ctl.h"
+#include "ctl/findings.h"
+#include "ctl/machine.h"
+#include "ctl/mem.h"
+#include "ctl/member.h"
+#include "ctl/path.h"
+#include "ctl/show.h"
+#include "ctl/symptoms.h"
+#include "ctl/target.h"
+#include "ctl/verbs.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX_PAGES 1000
+
+const struct verb_option *doctor_options(void)
+{
+	static const struct verb_option rows[] = {
+		{"config", "FILE",
+			"the daemon's configuration, if it is not "
+			"/etc/tallyd/tallyd.conf"},
+		{"all", NULL, "show what is right as well"},
+		{0},
+	};
+
+	return rows;
+}
+
+/* Asking */
+
+static void add_no_answer(struct doctor *doctor, int code, const struct errmsg *msg)
+{
+	bool runs = findings_has(doctor->findings, "daemon-runs");
+	cJSON *finding;
+
+	if (code == EXIT_NO_RIGHT) {
+		finding_change(finding_add(doctor->findings, LEVEL_PROBLEM, "no-right",
+				       mem_copy(msg->text)),
+			"sudo tallyctl doctor");
+		return;
+	}
+	finding = finding_add(doctor->findings, LEVEL_PROBLEM, "daemon-down",
+		mem_format("%s%s", msg->text,
+			runs ? "; it runs, so it is still starting, or has another "
+			       "address"
+			     : ""));
+	if (runs) {
+		finding_change(finding, "tallyctl doctor --url http://127.0.0.1:3000");
+		finding_change(finding, "admin_socket = " TARGET_DEFAULT_SOCKET);
+	} else if (machine_is_ours(doctor->ctl->target)) {
+		machine_add_log(finding);
+		finding_change(finding, "systemctl status tallyd");
+		finding_change(finding, "journalctl -u tallyd -n 20");
+	} else {
+		finding_change(finding, "curl -i %s/livez", doctor->ctl->target->url);
+	}
+}
+
+static void ask_status(struct doctor *doctor)
+{
+	struct errmsg msg;
+	int code = ctl_try(doctor->ctl, "/throttle-sync-status", &doctor->answer, &msg);
+
+	doctor->status = code == 0 ? member_object(doctor->answer, "data") : NULL;
+	if (code == 0 && doctor->status == NULL) {
+		code = EXIT_UNREACHABLE;
+		(void)err_set(&msg, code, "what answers there is not tallyd");
+	}
+	if (code != 0)
+		add_no_answer(doctor, code, &msg);
+}
+
+/* The cursor to the next page, as a path, or NULL; **owned**. */
+static char *next_page(const cJSON *page)
+{
+	const char *next = member_text(page, "next");
+
+	return next != NULL ? path_make("/nodes?after=", next, "") : NULL;
+}
+
+static void ask_nodes(struct doctor *doctor)
+{
+	char *path = mem_copy("/nodes");
+
+	for (unsigned i = 0; path != NULL && i < MAX_PAGES; i++) {
+		cJSON *page = NULL, *node;
+		struct errmsg unsaid; /* that nothing may be read was said already */
+		int code = ctl_try(doctor->ctl, path, &page, &unsaid);
+
+		free(path);
+		if (code != 0)
+			return;
+		doctor->has_nodes = true;
+		path = next_page(page);
+		while ((node = cJSON_DetachItemFromArray(
+				cJSON_GetObjectItemCaseSensitive(page, "nodes"), 0)) !=
+			NULL)
+			(void)cJSON_AddItemToArray(doctor->nodes, node);
+		cJSON_Delete(page);
+	}
+	free(path);
+}
+
+/* What the daemon sees */
+
+struct symptom {
+	const char *code;
+	enum level level;
+	void (*look)(const struct doctor *doctor, const struct symptom *symptom);
+};
+
+static cJSON *add(
+	const struct doctor *doctor, const struct symptom *symptom, char *sentence)
+{
+	return finding_add(doctor->findings, symptom->level, symptom->code, sentence);
+}
+
+static void look_at_right(const struct doctor *doctor, const struct symptom *symptom)
+{
+	if (member_text(doctor->status, "version") == NULL)
+		finding_change(add(doctor, symptom,
+				       mem_copy("the daemon shows no more than its "
+						"configuration to who has no right to "
+						"read it: nodes, refusals and the rest "
+						"were not looked at")),
+			"sudo tallyctl doctor");
+}
+
+static bool is_error(const char *error, int code)
+{
+	return strcmp(error, err_text(code)) == 0;
+}
+
+static void look_at_journal(const struct doctor *doctor, const struct symptom *symptom)
+{
+	const char *error =
+		member_text(member_object(doctor->status, "journal"), "error");
+	cJSON *finding;
+
+	if (error == NULL)
+		return;
+	finding = add(doctor, symptom,
+		mem_format("no report is accepted: %s; every GOST keeps what it has and "
+			   "sends it again",
+			error));
+	if (is_error(error, ERR_DISK_LOW))
+		finding_change(finding, "df -h /var/lib/tallyd");
+	else if (is_error(error, ERR_JOURNAL_FULL))
+		finding_change(finding, "journal_max_bytes = 4GiB");
+	finding_change(finding, "journalctl -u tallyd -n 20");
+}
+
+static void look_at_flush(const struct doctor *doctor, const struct symptom *symptom)
+{
+	const cJSON *last = member_object(doctor->status, "lastSync");
+	const char *error = member_text(last, "error");
+	char ago[SHOW_BYTES];
+	cJSON *finding;
+
+	if (error == NULL)
+		return;
+	finding = add(doctor, symptom,
+		mem_format("the last sync into SQLite failed (%s): %s; what was accepted "
+			   "is in the journal",
+			show_ago(member_u64_or_0(last, "at"), ago), error));
+	if (is_error(error, ERR_STORE_BUSY))
+		finding_change(
+			finding, "fuser -v /var/lib/tallyd/tally.db   # who holds it");
+	else if (is_error(error, ERR_STORE_FULL))
+		finding_change(finding, "df -h /var/lib/tallyd");
+	finding_change(finding, "journalctl -u tallyd -n 20");
+}
+
+/* --check-setup has said more of it. */
+static bool is_redis_told(const struct doctor *doctor)
+{
+	return findings_has(doctor->findings, "redis-down") ||
+		findings_has(doctor->findings, "redis-password") ||
+		findings_has(doctor->findings, "redis-foreign");
+}
+
+static bool is_redis_in(const struct doctor *doctor, const char *state)
+{
+	const char *now = member_text(member_object(doctor->status, "redis"), "state");
+
+	return now != NULL && strcmp(now, state) == 0;
+}
+
+static const char *redis_error(const struct doctor *doctor)
+{
+	const char *error = member_text(member_object(doctor->status, "redis"), "error");
+
+	return error != NULL ? error : "it does not say why";
+}
+
+static void look_at_redis(const struct doctor *doctor, const struct symptom *symptom)
+{
+	if (!is_redis_in(doctor, "down") || is_redis_told(doctor))
+		return;
+	finding_change(add(doctor, symptom,
+			       mem_format("tallyd does not reach Redis: %s; it counts "
+					  "on, but what Redis shows stands still",
+				       redis_error(doctor))),
+		"systemctl status redis-server");
+}
+
+static void look_at_owner(const struct doctor *doctor, const struct symptom *symptom)
+{
+	if (!is_redis_in(doctor, "foreign") || is_redis_told(doctor))
+		return;
+	finding_change(add(doctor, symptom,
+			       mem_format("Redis belongs to another tallyd (%s): "
+					  "nothing is written there",
+				       redis_error(doctor))),
+		"redis_url = redis://HOST:PORT/1");
+}
+
+static void look_at_refused_users(
+	const struct doctor *doctor, const struct symptom *symptom)
+{
+	const cJSON *redis = member_object(doctor->status, "redis");
+	uint64_t n = member_u64_or_0(redis, "refusedUsers");
+
+	if (n > 0)
+		finding_change(add(doctor, symptom,
+				       mem_format("Redis refuses %" PRIu64
+						  " users, which are not shown there: %s",
+					       n, redis_error(doctor))),
+			"redis-cli type user:ID   # a hash, or none, is expected");
+}
+
+static void look_at_policy(const struct doctor *doctor, const struct symptom *symptom)
+{
+	const cJSON *redis = member_object(doctor->status, "redis");
+	const char *policy = member_text(redis, "maxmemoryPolicy");
+
+	if (policy == NULL || strcmp(policy, "noeviction") == 0 ||
+		findings_has(doctor->findings, symptom->code))
+		return;
+	finding_change(add(doctor, symptom,
+			       mem_format("Redis may throw totals away when its memory "
+					  "is full: its maxmemory-policy is %s; in "
+					  "redis.conf:",
+				       policy)),
+		"maxmemory-policy noeviction");
+}
+
+static void look_at_warnings(const struct doctor *doctor, const struct symptom *symptom)
+{
+	(void)symptom;
+	symptoms_of_warnings(doctor->findings,
+		cJSON_GetObjectItemCaseSensitive(doctor->status, "warnings"));
+}
+
+static void look_at_rejects(const struct doctor *doctor, const struct symptom *symptom)
+{
+	const cJSON *reports = member_object(doctor->status, "reports");
+	uint64_t n = member_u64_or_0(reports, "rejectedEvents");
+
+	if (n > 0)
+		finding_change(
+			add(doctor, symptom,
+				mem_format("%" PRIu64 " events of reports could not be "
+					   "counted since the start; the table "
+					   "rejects says why:",
+					n)),
+			"sqlite3 /var/lib/tallyd/tally.db 'select node, reason, event "
+			"from rejects order by id desc limit 10'");
+}
+
+static void look_at_saturation(const struct doctor *doctor, const struct symptom *symptom)
+{
+	if (member_is_true(doctor->status, "hasSaturatedTotals"))
+		finding_change(add(doctor, symptom,
+				       mem_copy("the total of a user has reached the "
+						"largest number and stays there")),
+			"sqlite3 /var/lib/tallyd/tally.db 'select id from users where "
+			"used_traffic = 9223372036854775807'");
+}
+
+static void look_at_arrival(const struct doctor *doctor, const struct symptom *symptom)
+{
+	cJSON *finding;
+
+	if (!doctor->has_nodes || doctor_has_reports(doctor))
+		return;
+	finding = add(doctor, symptom,
+		mem_copy("no report has ever arrived; in GOST's configuration, in the "
+			 "service, in its handler, and under observers: plugin:"));
+	if (cJSON_GetArraySize(doctor->nodes) == 0)
+		finding_change(
+			finding, "tallyctl node add NODE   # prints all of these lines");
+	finding_change(finding, "observer: tally");
+	finding_change(finding, "type: http");
+	finding_change(finding, "addr: http://NODE:SECRET@HOST:PORT/observer");
+}
+
+/* Of each; but where nothing ever came, that was said. */
+static void look_at_nodes(const struct doctor *doctor, const struct symptom *symptom)
+{
+	const cJSON *node;
+
+	(void)symptom;
+	if (!doctor_has_reports(doctor))
+		return;
+	cJSON_ArrayForEach (node, doctor->nodes) {
+		symptoms_of_node(doctor->findings, node);
+	}
+}
+
+static void look_at_suspicions(const struct doctor *doctor, const struct symptom *symptom)
+{
+	(void)symptom;
+	symptoms_of_suspicions(doctor->findings,
+		cJSON_GetObjectItemCaseSensitive(doctor->status, "suspicions"));
+}
+
+static void look_at_refusals(const struct doctor *doctor, const struct symptom *symptom)
+{
+	(void)symptom;
+	symptoms_of_refusals(doctor->findings, member_object(doctor->status, "refusals"),
+		doctor->nodes, NULL);
+}
+
+/* In the order in which they are shown, within a level. Those without a code have several
+ * of their own. */
+static const struct symptom symptoms[] = {
+	{"no-right", LEVEL_WARNING, look_at_right},
+	{"journal-error", LEVEL_PROBLEM, look_at_journal},
+	{"sync-failed", LEVEL_PROBLEM, look_at_flush},
+	{"no-reports", LEVEL_PROBLEM, look_at_arrival},
+	{NULL, LEVEL_PROBLEM, look_at_refusals},
+	{NULL, LEVEL_PROBLEM, look_at_suspicions},
+	{"redis-down", LEVEL_PROBLEM, look_at_redis},
+	{"redis-foreign", LEVEL_PROBLEM, look_at_owner},
+	{NULL, LEVEL_WARNING, look_at_nodes},
+	{"rejected-events", LEVEL_WARNING, look_at_rejects},
+	{"redis-refused", LEVEL_WARNING, look_at_refused_users},
+	{"redis-evicts", LEVEL_WARNING, look_at_policy},
+	{"saturated", LEVEL_WARNING, look_at_saturation},
+	{NULL, LEVEL_WARNING, look_at_warnings},
+};
+
+static void look_at_daemon(struct doctor *doctor)
+{
+	ask_status(doctor);
+	if (doctor->status == NULL)
+		return;
+	ask_nodes(doctor);
+	for (size_t i = 0; i < sizeof(symptoms) / sizeof(symptoms[0]); i++)
+		symptoms[i].look(doctor, &symptoms[i]);
+}
+
+int doctor_run(const struct ctl *ctl)
+{
+	struct doctor doctor = {.ctl = ctl,
+		.findings = cJSON_CreateArray(),
+		.nodes = cJSON_CreateArray()};
+	cJSON *root;
+	int code;
+
+	machine_look(ctl, doctor.findings);
+	look_at_daemon(&doctor);
+	code = findings_count(doctor.findings, LEVEL_PROBLEM) > 0 ? EXIT_PROBLEM : 0;
+	if (!ctl->is_json)
+		doctor_show(&doctor);
+	root = cJSON_CreateObject();
+	(void)cJSON_AddItemToObject(root, "findings", doctor.findings);
+	if (ctl->is_json)
+		ctl_print_json(root);
+	cJSON_Delete(root);
+	cJSON_Delete(doctor.nodes);
+	cJSON_Delete(doctor.answer);
+	return code;
+}

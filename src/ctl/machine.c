@@ -1,0 +1,100 @@
+#include "ctl/machine.h"
+#include "ctl/args.h"
+#include "ctl/ctl.h"
+#include "ctl/findings.h"
+#include "ctl/mem.h"
+#include "ctl/run.h"
+#include "ctl/target.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_loopback(const char *url)
+{
+	static const char *const hosts[] = {"127.", "localhost", "[::1]"};
+	const char *host = strstr(url, "://");
+
+	for (size_t i = 0; host != NULL && i < sizeof(hosts) / sizeof(hosts[0]); i++)
+		if (strncmp(host + 3, hosts[i], strlen(hosts[i])) == 0)
+			return true;
+	return false;
+}
+
+bool machine_is_ours(const struct target *target)
+{
+	return target->socket != NULL || is_loopback(target->url);
+}
+
+static void take_lines(cJSON *findings, const char *text)
+{
+	while (*text != '\0') {
+		size_t len = strcspn(text, "\n");
+
+		finding_take(findings, cJSON_ParseWithLength(text, len));
+		text += len + (text[len] == '\n');
+	}
+}
+
+/* `text` NULL: there is no such program. */
+static void add_failure(cJSON *findings, const char *text, int exit_code)
+{
+	char *sentence = text == NULL
+		? mem_copy("the program tallyd is neither beside tallyctl nor in PATH: "
+			   "configuration, data_dir, disk, clock, Redis and addresses "
+			   "were not looked at")
+		: mem_format("`tallyd --check-setup` ended with code %d, so this machine "
+			     "was not looked at as a whole",
+			  exit_code);
+
+	finding_change(
+		finding_add(findings, LEVEL_WARNING, FINDING_SETUP_SKIPPED, sentence),
+		"tallyd --check-setup");
+}
+
+static void run_check(const char *config, cJSON *findings)
+{
+	char *program = run_beside("tallyd");
+	char *option = mem_format("--config=%s", config != NULL ? config : "");
+	const char *const argv[] = {
+		program, "--check-setup", "--json", config != NULL ? option : NULL, NULL};
+	int exit_code = 0;
+	char *text = run_program(argv, false, &exit_code);
+
+	if (text != NULL)
+		take_lines(findings, text);
+	if (text == NULL || (exit_code != 0 && exit_code != 1))
+		add_failure(findings, text, exit_code);
+	free(text);
+	free(option);
+	free(program);
+}
+
+void machine_look(const struct ctl *ctl, cJSON *findings)
+{
+	if (machine_is_ours(ctl->target))
+		run_check(args_value(ctl->args, "config"), findings);
+	else
+		(void)finding_add(findings, LEVEL_OK, FINDING_SETUP_SKIPPED,
+			mem_copy("that is another machine: its configuration, data_dir, "
+				 "disk, clock, Redis and addresses were not looked at; "
+				 "`tallyctl doctor`, run there, does"));
+}
+
+void machine_add_log(cJSON *finding)
+{
+	const char *const argv[] = {"journalctl", "--unit=tallyd", "--lines=5",
+		"--no-pager", "--output=cat", "--quiet", NULL};
+	int exit_code = 0;
+	char *text = run_program(argv, true, &exit_code);
+	cJSON *log;
+
+	if (text == NULL || exit_code != 0 || text[0] == '\0') {
+		free(text);
+		return;
+	}
+	log = cJSON_AddArrayToObject(finding, "log");
+	for (char *rest = text, *line; (line = strsep(&rest, "\n")) != NULL;)
+		if (line[0] != '\0')
+			(void)cJSON_AddItemToArray(log, cJSON_CreateString(line));
+	free(text);
+}

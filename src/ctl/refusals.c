@@ -1,0 +1,225 @@
+/* Who was refused at the door, and what ends it. */
+#include "base/clock.h"
+#include "ctl/findings.h"
+#include "ctl/mem.h"
+#include "ctl/member.h"
+#include "ctl/show.h"
+#include "ctl/symptoms.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* GOST repeats every period: what is older is history. */
+#define FRESH_REFUSAL_MS 600000
+#define OLD_REFUSAL_MS 86400000
+
+enum about { ANY, REPORT, NO_REPORT };
+
+static const struct remedy {
+	const char *code;
+	enum about about;
+	enum level level; /* of what goes on */
+	const char *command, *other;
+	bool has_addr; /* that of the observer, as it should be */
+} remedies[] = {
+	{"unauthorized", REPORT, LEVEL_PROBLEM,
+		"tallyctl node secret NODE --secret-stdin   # the secret that its "
+		"GOST "
+		"sends",
+		NULL, true},
+	{"unauthorized", NO_REPORT, LEVEL_WARNING, NULL,
+		"Authorization: Bearer TOKEN   # that of /etc/tallyd/read-token, or "
+		"api-token",
+		false},
+	{"forbidden", ANY, LEVEL_WARNING, NULL,
+		"hostnames = NAME   # if it was asked by a name of this machine's",
+		false},
+	{"not_found", REPORT, LEVEL_PROBLEM, NULL, NULL, true},
+	{"method_not_allowed", REPORT, LEVEL_PROBLEM, NULL, NULL, true},
+	{"bad_request", REPORT, LEVEL_PROBLEM, NULL, NULL, true},
+	{"http2", ANY, LEVEL_PROBLEM, NULL, "type: http   # under plugin:", false},
+	{"tls", ANY, LEVEL_PROBLEM, NULL, NULL, true},
+	{"malformed", ANY, LEVEL_WARNING, NULL, "type: http   # under plugin:", true},
+	{"version", ANY, LEVEL_WARNING, NULL, "type: http   # under plugin:", false},
+	{"too_large", ANY, LEVEL_PROBLEM, NULL,
+		"max_body_bytes = 64MiB   # in tallyd.conf, and restart", false},
+	{"node_disabled", ANY, LEVEL_WARNING, "tallyctl node set NODE --enable", NULL,
+		false},
+	{"timeout", ANY, LEVEL_WARNING, NULL,
+		"request_timeout = 30s   # in tallyd.conf, and restart", false},
+	{"all_busy", ANY, LEVEL_WARNING, NULL,
+		"max_connections = 4096   # in tallyd.conf, and restart", false},
+	{"hung_up", ANY, LEVEL_WARNING, NULL, "timeout: 5s   # under plugin:", false},
+	{NULL, ANY, LEVEL_WARNING, NULL, "journalctl -u tallyd -n 20", false},
+};
+
+/* Who only looks at a wrong place, as a browser or a scanner does, is no GOST. */
+static bool is_report(const cJSON *refusal)
+{
+	const char *path = member_text(refusal, "path");
+	const char *method = member_text(refusal, "method");
+
+	if (path != NULL && strstr(path, "/observer") != NULL)
+		return true;
+	return method == NULL || strcmp(method, "POST") == 0;
+}
+
+static const struct remedy *find_remedy(const char *code, bool is_report)
+{
+	const struct remedy *remedy = remedies;
+
+	for (; remedy->code != NULL; remedy++)
+		if (strcmp(remedy->code, code) == 0 &&
+			(remedy->about == ANY || (remedy->about == REPORT) == is_report))
+			break;
+	return remedy;
+}
+
+static bool is_same_text(const cJSON *a, const cJSON *b, const char *member)
+{
+	const char *text_a = member_text(a, member), *text_b = member_text(b, member);
+
+	if (text_a == NULL || text_b == NULL)
+		return text_a == text_b;
+	return strcmp(text_a, text_b) == 0;
+}
+
+static bool is_same_refusal(const cJSON *a, const cJSON *b)
+{
+	return is_same_text(a, b, "code") && is_same_text(a, b, "peer") &&
+		is_same_text(a, b, "node") && is_report(a) == is_report(b);
+}
+
+static const cJSON *find_node(const cJSON *nodes, const char *name)
+{
+	const cJSON *node;
+
+	cJSON_ArrayForEach (node, nodes) {
+		const char *theirs = member_text(node, "name");
+
+		if (theirs != NULL && strcmp(theirs, name) == 0)
+			return node;
+	}
+	return NULL;
+}
+
+/* Its node has reported since. */
+static bool is_mended(const cJSON *refusal, const cJSON *nodes)
+{
+	const char *name = member_text(refusal, "node");
+	const cJSON *node = name != NULL ? find_node(nodes, name) : NULL;
+
+	return node != NULL &&
+		member_u64_or_0(node, "lastReportAt") > member_u64_or_0(refusal, "at");
+}
+
+static void add_lines(cJSON *finding, const struct remedy *remedy, const char *node)
+{
+	bool is_unknown = node == NULL && remedy->command != NULL;
+
+	if (is_unknown) {
+		finding_change(finding, "tallyctl node list");
+		finding_change(finding, "tallyctl node add NODE --secret-stdin");
+	} else if (remedy->command != NULL) {
+		finding_change_command(finding, remedy->command, node);
+	}
+	if (remedy->other != NULL)
+		finding_change(finding, "%s", remedy->other);
+	if (remedy->has_addr)
+		finding_change_addr(finding, node != NULL ? node : "NODE");
+}
+
+/* "node hk1 at 1.2.3.4", "somebody at 1.2.3.4". **Returns owned.** */
+static char *who(const cJSON *refusal)
+{
+	const char *node = member_text(refusal, "node");
+	const char *peer = member_text(refusal, "peer");
+
+	return mem_format("%s%s%s%s", node != NULL ? "node " : "somebody",
+		node != NULL ? node : "",
+		peer != NULL && peer[0] != '\0' ? " at " : " by a unix socket",
+		peer != NULL ? peer : "");
+}
+
+/* " (POST /observer)", or "". **Returns owned.** */
+static char *where(const cJSON *refusal)
+{
+	const char *method = member_text(refusal, "method");
+	const char *path = member_text(refusal, "path");
+
+	return method != NULL && path != NULL ? mem_format(" (%s %s)", method, path)
+					      : mem_copy("");
+}
+
+static void add_refusal(cJSON *findings, const cJSON *refusal, size_t n_times)
+{
+	const char *code = member_text(refusal, "code");
+	const char *reason = member_text(refusal, "reason");
+	uint64_t at = member_u64_or_0(refusal, "at");
+	const struct remedy *remedy = find_remedy(code, is_report(refusal));
+	bool is_fresh = at + FRESH_REFUSAL_MS >= clock_wall_ms();
+	char *whom = who(refusal), *place = where(refusal);
+	char *kind = mem_format("refused-%s", code);
+	char ago[SHOW_BYTES], times[48] = "";
+
+	if (n_times > 1)
+		(void)snprintf(
+			times, sizeof(times), "%zu times, the last time ", n_times);
+	add_lines(finding_add(findings, is_fresh ? remedy->level : LEVEL_WARNING, kind,
+			  mem_format("%s was refused %s%s%s: %s", whom, times,
+				  show_ago(at, ago), place,
+				  reason != NULL ? reason : code)),
+		remedy, member_text(refusal, "node"));
+	free(whom);
+	free(place);
+	free(kind);
+}
+
+/* How many of the list are as this one; 0: an earlier one stands for it. */
+static size_t count_same(const cJSON *list, const cJSON *refusal)
+{
+	const cJSON *other;
+	bool has_come = false;
+	size_t n = 0;
+
+	cJSON_ArrayForEach (other, list) {
+		bool is_same = is_same_refusal(other, refusal);
+
+		if (is_same && !has_come && other != refusal)
+			return 0;
+		has_come = has_come || other == refusal;
+		n += is_same;
+	}
+	return n;
+}
+
+static bool is_of_interest(const cJSON *refusal, const cJSON *nodes, const char *only)
+{
+	const char *code = member_text(refusal, "code");
+	const char *node = member_text(refusal, "node");
+
+	if (code == NULL || (only != NULL && (node == NULL || strcmp(node, only) != 0)))
+		return false;
+	if (!is_report(refusal) &&
+		(strcmp(code, "not_found") == 0 || strcmp(code, "bad_request") == 0 ||
+			strcmp(code, "method_not_allowed") == 0))
+		return false;
+	return member_u64_or_0(refusal, "at") + OLD_REFUSAL_MS >= clock_wall_ms() &&
+		!is_mended(refusal, nodes);
+}
+
+void symptoms_of_refusals(
+	cJSON *findings, const cJSON *refusals, const cJSON *nodes, const char *only)
+{
+	const cJSON *list = cJSON_GetObjectItemCaseSensitive(refusals, "last");
+	const cJSON *refusal;
+
+	cJSON_ArrayForEach (refusal, list) {
+		size_t n = is_of_interest(refusal, nodes, only)
+			? count_same(list, refusal)
+			: 0;
+
+		if (n > 0)
+			add_refusal(findings, refusal, n);
+	}
+}

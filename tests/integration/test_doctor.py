@@ -1,0 +1,586 @@
+"""tallyctl doctor and tallyd --check-setup: what is wrong is found, with the lines to change."""
+import json
+import os
+import pathlib
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+
+import pytest
+
+from admin import credential, with_socket
+from client import RawClient
+from deadline import BIN, wait_for
+from fake_tallyd import FakeTallyd, now_ms
+from ports import free_port
+from tallyctl import CTL, tallyctl
+from tallyd import environment, report, run_tool, stats
+
+HOUR_MS = 3_600_000
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+
+
+class Office:
+    """A daemon as the README sets it up: closed, with a node that reports."""
+
+    def __init__(self, daemon):
+        self.daemon = daemon
+        self.admin = with_socket(daemon)
+        self.socket = daemon.options["admin_socket"]
+        self.write_config()
+
+    def write_config(self, **options):
+        self.daemon.options.update(options)
+        self.daemon.config_path.write_text("".join(
+            f"{name} = {value}\n" for name, value in self.daemon.options.items()))
+
+    def open(self):
+        self.daemon.start()
+        self.secret = self.admin.create("hk1")["secret"]
+        self.admin.do("POST", "/nodes/close")
+        self.report()
+        return self
+
+    def report(self, *events, node="hk1", secret=None, expect=200):
+        answer = self.daemon.post("/observer", report(*(events or [stats("alice", 1, 2)])),
+                                  **credential(node, secret or self.secret))
+        assert answer.status == expect, answer
+
+    def run(self, *arguments, env=None):
+        return tallyctl("doctor", "--config", self.daemon.config_path, "--socket", self.socket,
+                        *arguments, env=env)
+
+    def findings(self, *arguments, env=None):
+        """{code: finding} of what is not ok; the exit code has to agree."""
+        return not_ok(self.run("--json", *arguments, env=env))
+
+
+def not_ok(done):
+    assert done.stderr == "", done
+    found = json.loads(done.stdout)["findings"]
+    wrong = [one for one in found if one["level"] != "ok"]
+    assert done.returncode == any(one["level"] == "problem" for one in found), done
+    for one in wrong:
+        assert one["sentence"] and one["change"], "each ends with the lines to change"
+    return {one["code"]: one for one in wrong}
+
+
+def the_only(found, code, level="problem"):
+    assert list(found) == [code], found
+    assert found[code]["level"] == level
+    return found[code]
+
+
+@pytest.fixture
+def office(tallyd):
+    def make(**options):
+        return Office(tallyd(**options))
+    return make
+
+
+@pytest.fixture
+def healthy(office):
+    return office().open()
+
+
+# Nothing is wrong.
+
+@pytest.mark.smoke
+def test_a_healthy_set_up_is_said_so_in_short_and_exits_0(healthy):
+    done = healthy.run()
+    assert (done.returncode, done.stderr) == (0, ""), done
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("Everything looks right: tallyd ")
+    assert lines[1:3] == ["", "NODE  LAST REPORT  COUNTERS  SEEN OF IT  FROM"]
+    assert lines[3].startswith("hk1 ") and lines[3].endswith(" delta     users       127.0.0.1")
+    assert len(lines) == 4
+    assert healthy.findings() == {}
+    everything = healthy.run("--all").stdout
+    assert f"ok: tallyd listens on 127.0.0.1:{healthy.daemon.port}\n" in everything
+    assert f"with pid {healthy.daemon.process.pid}\n" in everything
+    assert "warning" not in everything and "problem" not in everything
+
+
+def test_check_setup_alone_says_a_line_for_each_and_exits_by_what_it_found(healthy):
+    good = run_tool("--config", healthy.daemon.config_path, "--check-setup")
+    assert (good.returncode, good.stderr) == (0, "")
+    assert all(line.startswith("ok       ") for line in good.stdout.splitlines())
+    healthy.daemon.data_dir.chmod(0o757)
+    bad = run_tool("--config", healthy.daemon.config_path, "--check-setup")
+    assert bad.returncode == 1
+    at = next(i for i, line in enumerate(bad.stdout.splitlines()) if line.startswith("problem  "))
+    assert bad.stdout.splitlines()[at + 1] == f"             chmod o-w {healthy.daemon.data_dir}"
+    healthy.daemon.data_dir.chmod(0o750)
+    assert run_tool("--json", "--check-config").returncode == 64
+
+
+def snapshot(directory):
+    return {path.relative_to(directory): (path.stat().st_mtime_ns, path.stat().st_ino,
+                                          path.read_bytes() if path.is_file() else sorted(
+                                              os.listdir(path)))
+            for path in [directory, *directory.rglob("*")]}
+
+
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_it_writes_nothing_whether_a_daemon_was_stopped_or_killed(healthy, is_killed):
+    daemon = healthy.daemon
+    if is_killed:
+        daemon.kill()
+    else:
+        daemon.stop()
+    before = snapshot(daemon.data_dir)
+    the_only(healthy.findings(), "daemon-down")
+    assert snapshot(daemon.data_dir) == before
+    daemon.start()
+
+
+def test_it_disturbs_no_daemon_that_is_running(healthy):
+    before = healthy.daemon.log()
+    healthy.findings()
+    assert healthy.daemon.log() == before
+    healthy.report()
+
+
+# The daemon.
+
+def test_a_daemon_that_does_not_run_is_a_finding_with_the_last_lines_of_its_log(healthy, tmp_path):
+    healthy.daemon.stop()
+    journal = tmp_path / "bin" / "journalctl"
+    journal.parent.mkdir()
+    journal.write_text("#!/bin/sh\necho 'cannot start: reason=\"some\"'\necho \"$@\"\n")
+    journal.chmod(0o755)
+    found = the_only(healthy.findings(
+        env={"PATH": f"{journal.parent}:{os.environ['PATH']}"}), "daemon-down")
+    assert found["log"][0] == 'cannot start: reason="some"'
+    assert "--unit=tallyd" in found["log"][1]
+    assert found["change"] == ["systemctl status tallyd", "journalctl -u tallyd -n 20"]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "log" not in the_only(healthy.findings(env={"PATH": str(empty)}), "daemon-down")
+    healthy.daemon.start()
+
+
+def test_a_daemon_that_runs_but_is_asked_at_the_wrong_place_is_told_apart(healthy, tmp_path):
+    done = tallyctl("doctor", "--json", "--config", healthy.daemon.config_path,
+                    "--socket", tmp_path / "none.sock")
+    assert "it runs" in the_only(not_ok(done), "daemon-down")["sentence"]
+
+
+def test_who_has_no_right_is_told_to_use_sudo(healthy):
+    done = tallyctl("doctor", "--json", "--config", healthy.daemon.config_path,
+                    "--url", f"http://127.0.0.1:{healthy.daemon.port}")
+    assert the_only(not_ok(done), "no-right", "warning")["change"] == ["sudo tallyctl doctor"]
+
+
+@needs_root
+def test_a_machine_that_may_not_be_looked_at_says_run_it_with_sudo(healthy):
+    with tempfile.TemporaryDirectory() as directory:  # which others may enter, unlike tmp_path
+        os.chmod(directory, 0o755)
+        for program in (CTL, BIN):
+            shutil.copy(program, directory)
+        config = pathlib.Path(directory) / "tallyd.conf"
+        shutil.copy(healthy.daemon.config_path, config)
+        data = pathlib.Path(directory) / "data"
+        data.mkdir(mode=0o700)
+        config.write_text(f"data_dir = {data}\nredis_url = none\nlisten = "
+                          f"127.0.0.1:{healthy.daemon.port}\n")
+
+        def run():
+            done = subprocess.run(
+                ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups",
+                 f"{directory}/tallyctl", "doctor", "--json", "--config", str(config), "--url",
+                 f"http://127.0.0.1:{healthy.daemon.port}"], env=environment(),
+                capture_output=True, text=True, check=False)
+            return [one for one in json.loads(done.stdout)["findings"] if one["level"] != "ok"]
+
+        for one in run():
+            assert one["change"] == ["sudo tallyctl doctor"], one
+        assert any(str(data) in one["sentence"] and "sudo" in one["sentence"] for one in run())
+        config.chmod(0o600)
+        found = run()
+        assert found[0]["code"] == "configuration" and str(config) in found[0]["sentence"]
+        assert found[0]["change"] == ["sudo tallyctl doctor"]
+
+
+def test_another_machine_is_asked_and_its_files_are_left_out_with_a_sentence(tmp_path):
+    server = FakeTallyd()
+    server.api.status_data = {"version": "9.8.7", "uptimeSeconds": 60}
+    url = server.url.replace("127.0.0.1", "0.0.0.0")  # which leads here as well
+    done = tallyctl("doctor", "--url", url, "--config", tmp_path / "none")
+    server.close()
+    assert "another machine" in done.stdout and "none" not in done.stdout.split("Not looked")[1]
+    assert "Redis at" not in done.stdout
+
+
+def test_a_tallyd_that_knows_no_such_command_is_told(healthy, tmp_path):
+    old = tmp_path / "old"
+    old.mkdir()
+    (old / "tallyd").write_text("#!/bin/sh\nexit 64\n")
+    (old / "tallyd").chmod(0o755)
+    shutil.copy(CTL, old)
+    done = subprocess.run([old / "tallyctl", "doctor", "--json", "--socket", healthy.socket],
+                          env=environment(), capture_output=True, text=True, check=False)
+    assert "code 64" in the_only(not_ok(done), "setup-skipped", "warning")["sentence"]
+    (old / "tallyd").unlink()
+    done = subprocess.run([old / "tallyctl", "doctor", "--json", "--socket", healthy.socket],
+                          env=environment({"PATH": str(tmp_path)}), capture_output=True,
+                          text=True, check=False)
+    assert "neither beside" in the_only(not_ok(done), "setup-skipped", "warning")["sentence"]
+
+
+# What only the machine knows.
+
+def test_each_mistake_of_the_configuration_is_a_finding(healthy):
+    healthy.daemon.config_path.write_text("listten = 1\nsync_interval = soon\n")
+    done = healthy.run("--json")
+    sentences = [one["sentence"] for one in json.loads(done.stdout)["findings"]
+                 if one["code"] == "configuration"]
+    assert done.returncode == 1 and len(sentences) == 2
+    assert f"{healthy.daemon.config_path}:1: listten" in sentences[0]
+
+
+@pytest.mark.parametrize("option, value", [
+    ("listen", "0.0.0.0:{port}"), ("allow_anonymous", "yes"), ("journal_fsync", "no"),
+    ("min_free_bytes", "0"), ("sync_interval", "2h"), ("max_body_bytes", "64KiB"),
+    ("emergency_flush_size", "5000")])
+def test_what_is_legal_but_odd_is_warned_of(office, option, value):
+    place = office()
+    place.write_config(**{option: value.format(port=place.daemon.port)})
+    found = place.findings()
+    assert set(found) == {"configuration", "daemon-down"}
+    assert found["configuration"]["change"][0].startswith(f"{option} = ")
+
+
+def test_a_configuration_that_everybody_reads_and_that_holds_a_secret_is_warned_of(office):
+    place = office()
+    place.write_config(api_token="sixteen-characters")
+    place.daemon.config_path.chmod(0o644)
+    assert "holds a secret" in place.findings()["configuration"]["sentence"]
+    place.daemon.config_path.chmod(0o640)
+    assert "configuration" not in place.findings()
+
+
+@pytest.mark.parametrize("name, mode, code, line", [
+    ("", 0o752, "writable", "chmod o-w {}"),
+    ("key", 0o640, "key", "chmod 600 {}/key"),
+    ("tally.db", 0o666, "writable", "chmod go-w {}/tally.db"),
+    ("journal", 0o777, "writable", "chmod go-w {}/journal"),
+    ("lock", 0o666, "writable", "chmod go-w {}/lock")])
+def test_wrong_rights_in_data_dir_are_found(healthy, name, mode, code, line):
+    path = healthy.daemon.data_dir / name
+    before = path.stat().st_mode
+    path.chmod(mode)
+    found = the_only(healthy.findings(), code)
+    assert found["change"] == [line.format(healthy.daemon.data_dir)]
+    path.chmod(before)
+    assert healthy.findings() == {}
+
+
+def test_a_database_that_everybody_reads_is_warned_of(healthy):
+    healthy.daemon.data_dir.chmod(0o755)
+    (healthy.daemon.data_dir / "tally.db").chmod(0o644)
+    assert healthy.findings()["readable"]["level"] == "warning"
+
+
+@needs_root
+def test_files_of_another_user_are_found(healthy):
+    segment = next((healthy.daemon.data_dir / "journal").iterdir())
+    os.chown(segment, 65534, 65534)
+    found = the_only(healthy.findings(), "owner")
+    assert str(segment) in found["sentence"] and found["change"][0].startswith("chown -R root ")
+    os.chown(segment, 0, 0)
+
+
+def test_a_journal_that_was_moved_away_before_the_start_is_warned_of(healthy):
+    healthy.daemon.stop()
+    (healthy.daemon.data_dir / "journal").rename(healthy.daemon.directory / "moved")
+    assert healthy.findings()["journal"]["level"] == "warning"
+    (healthy.daemon.directory / "moved").rename(healthy.daemon.data_dir / "journal")
+    healthy.daemon.start()
+
+
+def test_a_database_that_cannot_be_read_is_found(healthy):
+    healthy.daemon.stop()
+    database = healthy.daemon.database
+    good = database.read_bytes()
+    database.write_bytes(b"no database at all" * 1000)
+    assert set(healthy.findings()) == {"database", "daemon-down"}
+    database.write_bytes(good)
+    healthy.daemon.sql("pragma user_version = 99")
+    assert "newer" in healthy.findings()["database"]["sentence"]
+    database.write_bytes(good)
+    healthy.daemon.start()
+
+
+def test_too_little_space_is_found_and_what_it_means_for_reports(office):
+    place = office(min_free_bytes="1TiB")
+    place.daemon.spawn()
+    place.daemon.expects_errors = True
+    wait_for(lambda: "daemon-down" not in place.findings(), "it answers", limit=30)
+    found = place.findings()
+    assert "503" in found["disk-low"]["sentence"]
+    assert found["journal-error"]["sentence"].startswith("no report is accepted: less than")
+    assert found["disk-low"]["level"] == found["journal-error"]["level"] == "problem"
+
+
+def test_a_clock_that_is_behind_what_was_counted_is_found(healthy):
+    healthy.daemon.stop()
+    healthy.daemon.sql("update services set updated_at = ?", now_ms() + HOUR_MS)
+    found = healthy.findings()
+    assert set(found) == {"clock", "daemon-down"} and found["clock"]["level"] == "problem"
+    healthy.daemon.sql("update services set updated_at = ?", now_ms())
+    healthy.daemon.start()
+
+
+# Redis.
+
+def test_a_redis_that_is_down_is_found_once(office, redis):
+    place = office(redis_url=redis.url).open()
+    redis.kill()
+    wait_for(lambda: place.admin.status()["redis"]["state"] == "down", "it was noticed")
+    found = place.findings()
+    assert set(found) == {"redis-down", "rights"}
+    assert "Connection refused" in found["redis-down"]["sentence"]
+    assert f"127.0.0.1:{redis.port}" in found["redis-down"]["sentence"]
+
+
+def test_a_redis_of_another_is_found_with_both_ways_out(office, redis):
+    place = office(redis_url=redis.url).open()
+    assert set(place.findings()) == {"rights"}
+    redis.ask("SET", "tallyd:instance", "f" * 32)
+    place.daemon.expects_errors = True
+    found = place.findings()["redis-foreign"]
+    assert found["level"] == "problem" and "f" * 32 in found["sentence"]
+    assert any("--take-over-redis=adopt" in line for line in found["change"])
+    assert any(line.startswith("redis_url = ") for line in found["change"])
+
+
+def test_a_redis_that_wants_a_password_or_asks_for_none_or_evicts_is_found(office, make_redis):
+    redis = make_redis("--maxmemory-policy", "allkeys-lru").start()
+    place = office(redis_url=redis.url).open()
+    found = place.findings()
+    assert set(found) == {"rights", "redis-evicts"}
+    assert found["redis-evicts"]["change"] == ["maxmemory-policy noeviction"]
+    assert found["rights"]["change"][0] == "requirepass PASSWORD"
+    redis.ask("CONFIG", "SET", "requirepass", "pass")
+    place.daemon.stop()
+    found = place.findings()
+    assert set(found) == {"redis-password", "daemon-down"}
+    assert f"redis_url = redis://default:PASSWORD@127.0.0.1:{redis.port}/0" in found[
+        "redis-password"]["change"]
+    place.write_config(redis_url=f"redis://default:pass@127.0.0.1:{redis.port}/0")
+    place.daemon.config_path.chmod(0o600)
+    assert set(place.findings()) == {"redis-evicts", "daemon-down"}
+    place.daemon.start()
+
+
+def test_a_redis_that_never_answers_holds_nobody_up(office):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        place = office(redis_url=f"redis://127.0.0.1:{silent.getsockname()[1]}/0",
+                       redis_timeout="300ms")
+        found = place.findings()
+    assert "timeout" in found["redis-down"]["sentence"]
+
+
+# The addresses.
+
+@pytest.mark.parametrize("theirs", ["127.0.0.1", "0.0.0.0"])
+def test_a_port_that_another_program_has_is_found_with_its_name(healthy, theirs):
+    healthy.daemon.stop()
+    with socket.create_server((theirs, healthy.daemon.port)):
+        found = healthy.findings()
+    assert set(found) == {"port", "daemon-down"}
+    assert f"with pid {os.getpid()}" in found["port"]["sentence"]
+    assert found["port"]["level"] == "problem"
+    healthy.daemon.start()
+
+
+def test_sockets_and_addresses_that_cannot_be_had_are_found(office):
+    place = office()
+    with tempfile.TemporaryDirectory() as directory:  # short, as a line has to be
+        place.write_config(listen=f"192.0.2.1:3000, unix:{directory}, "
+                                  f"unix:{directory}/none/sock, 127.0.0.1:{free_port()}")
+        done = place.run("--json")
+    ports = [one["sentence"] for one in json.loads(done.stdout)["findings"]
+             if one["code"] == "port" and one["level"] == "problem"]
+    assert len(ports) == 3 and "no such address" in ports[0]
+    assert "File exists" in ports[1] and "No such file" in ports[2]
+
+
+def test_an_address_that_the_running_daemon_does_not_serve_is_found(healthy):
+    healthy.write_config(listen=f"127.0.0.1:{free_port()}")
+    assert "another configuration" in the_only(healthy.findings(), "port")["sentence"]
+
+
+# What arrives.
+
+def test_no_report_ever_is_found_with_the_lines_for_gost(office):
+    place = office()
+    place.daemon.start()
+    found = place.findings()
+    assert found["no-reports"]["level"] == "problem"
+    assert found["no-reports"]["change"][0].startswith("tallyctl node add ")
+    place.admin.create("hk1")
+    place.admin.do("POST", "/nodes/close")
+    lines = the_only(place.findings(), "no-reports")["change"]
+    assert "observer: tally" in lines and "type: http" in lines
+
+
+def test_a_node_that_never_reported_or_is_disabled_is_named(healthy):
+    healthy.admin.create("hk 2")
+    found = the_only(healthy.findings(), "node-never", "warning")
+    assert "node hk 2 has never reported" in found["sentence"]
+    assert "addr: http://hk%202:SECRET@HOST:PORT/observer" in found["change"]
+    healthy.admin.set("hk%202", enabled=False)
+    found = the_only(healthy.findings(), "node-disabled", "warning")
+    assert found["change"] == ["tallyctl node set 'hk 2' --enable"]
+    healthy.admin.delete("hk%202")
+    assert healthy.findings() == {}
+
+
+def test_a_silent_node_is_named_with_the_time_since(healthy):
+    healthy.daemon.stop()
+    healthy.daemon.sql("update services set updated_at = ?", now_ms() - 3 * HOUR_MS)
+    healthy.daemon.start()
+    found = the_only(healthy.findings(), "node-silent", "warning")
+    assert "node hk1 has been silent since" in found["sentence"] and "(3 h ago)" in found["sentence"]
+
+
+def test_a_wrong_secret_is_found_and_is_over_once_the_node_reports(healthy):
+    for _ in range(3):
+        healthy.report(secret="wrong", expect=401)
+    found = the_only(healthy.findings(), "refused-unauthorized")
+    assert "node hk1 at 127.0.0.1 was refused 3 times" in found["sentence"]
+    assert found["change"][0].startswith("tallyctl node secret hk1 --secret-stdin")
+    healthy.report(node="jp1", secret="x", expect=401)
+    done = json.loads(healthy.run("--json").stdout)["findings"]
+    unknown = [one for one in done if "somebody at" in one["sentence"]]
+    assert unknown[0]["change"][1] == "tallyctl node add NODE --secret-stdin"
+    time.sleep(0.002)  # times are in ms
+    healthy.report()
+    assert all("hk1" not in one["sentence"] for one in healthy.findings().values())
+
+
+@pytest.mark.parametrize("data, code, line", [
+    (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "refused-http2", "type: http"),
+    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64), "refused-tls", "addr: http://"),
+    (b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n", "refused-not_found",
+     "addr: http://NODE:SECRET@HOST:PORT/observer")])
+def test_what_arrives_at_the_door_and_is_no_report_is_found_with_its_remedy(
+        healthy, data, code, line):
+    client = RawClient(healthy.daemon.address)
+    client.send(data)
+    found = wait_for(lambda: healthy.findings(), "it was noted")
+    client.close()
+    assert any(one.startswith(line) for one in the_only(found, code)["change"])
+
+
+def test_who_only_looks_around_is_no_finding(healthy):
+    for path in ("/", "/favicon.ico", "/wp-login.php"):
+        assert healthy.daemon.get(path).status == 404
+    assert healthy.findings() == {}
+
+
+# What looks wrong in what arrives.
+
+def test_service_only_and_no_client_are_found_with_the_daemons_own_words(healthy):
+    def send(kind, client=None):
+        for i in range(1, 16):
+            healthy.report(stats(client, i, 1, kind=kind, service=f"{kind}-1"))
+        return healthy.findings()
+    found = send("service")["service-only"]
+    told = [one for one in healthy.admin.status()["suspicions"] if one["code"] == "service-only"]
+    assert (found["sentence"], found["change"]) == (told[0]["sentence"], told[0]["change"])
+    assert any(line.startswith("observer: ") for line in found["change"])
+    assert any(line.startswith("auther: ") for line in send("handler")["no-client"]["change"])
+
+
+def test_a_suspicion_is_a_problem_where_numbers_are_wrong(healthy):
+    for i in range(1, 30):
+        healthy.report(stats("alice", 1000 * i, 1000 * i))
+    found = the_only(healthy.findings(), "looks-cumulative")
+    assert found["change"] == healthy.admin.node("hk1")["suspicions"][0]["change"]
+    shown = tallyctl("node", "show", "hk1", "--socket", healthy.socket).stdout
+    assert f"problem: {found['sentence']}\n    {found['change'][0]}\n" in shown
+
+
+def test_a_flush_that_fails_is_found(healthy):
+    healthy.daemon.stop()
+    healthy.write_config(busy_timeout="0", sync_interval="200ms")
+    healthy.daemon.start()
+    holder = subprocess.Popen(
+        ["sqlite3", str(healthy.daemon.database)], stdin=subprocess.PIPE, text=True)
+    holder.stdin.write("begin immediate;\n")
+    holder.stdin.flush()
+
+    def is_failing():
+        healthy.report()
+        return healthy.admin.status()["lastSync"]["error"]
+    wait_for(is_failing, "a flush has failed")
+    found = the_only(healthy.findings(), "sync-failed")
+    holder.communicate("rollback;\n")
+    assert "another program holds the database" in found["sentence"]
+    assert found["change"][0].startswith("fuser -v ")
+
+
+# One node.
+
+def test_node_show_has_the_same_for_one_node(healthy):
+    healthy.report(secret="wrong", expect=401)
+    healthy.admin.create("jp1")
+    done = tallyctl("node", "show", "hk1", "--socket", healthy.socket)
+    assert (done.returncode, done.stderr) == (0, "")
+    table, findings = done.stdout.split("\n\n", 1)
+    rows = dict(line.split("  ", 1) for line in table.splitlines())
+    assert rows["reports from"].strip() == "127.0.0.1" and rows["reports as"].strip() == "delta"
+    assert rows["seen of it"].strip() == "users"
+    assert findings.startswith("problem: node hk1 at 127.0.0.1 was refused")
+    assert "    tallyctl node secret hk1 --secret-stdin" in findings
+    other = tallyctl("node", "show", "jp1", "--socket", healthy.socket).stdout
+    assert "refused" not in other and "node jp1 has never reported" in other
+    whole = json.loads(tallyctl("node", "show", "hk1", "--json", "--socket", healthy.socket).stdout)
+    assert whole == healthy.admin.node("hk1")
+
+
+# A daemon that tells less, or that means harm.
+
+def test_what_an_older_daemon_does_not_tell_is_passed_over(tmp_path):
+    server = FakeTallyd(tmp_path / "s")
+    server.api.nodes["hk1"] = {"name": "hk1", "hasSecret": True, "lastReportAt": now_ms()}
+    server.api.status_data.update(warnings=[], redis={"state": "up"}, reports={})
+    found = json.loads(tallyctl("doctor", "--json", "--socket", tmp_path / "s",
+                                env={"TALLYD_REDIS_URL": "none"}).stdout)["findings"]
+    shown = tallyctl("node", "show", "hk1", "--socket", tmp_path / "s")
+    server.api.status_data = {}
+    nothing = tallyctl("doctor", "--json", "--socket", tmp_path / "s")
+    server.close()
+    assert all(one["level"] == "ok" for one in found), found
+    assert shown.returncode == 0 and "reports from" not in shown.stdout
+    assert "no-right" in nothing.stdout
+
+
+def test_an_answer_that_is_no_status_is_a_finding(tmp_path):
+    server = FakeTallyd(tmp_path / "s")
+    server.script.append((200, "application/json", b'{"x":1}'))
+    found = not_ok(tallyctl("doctor", "--json", "--socket", tmp_path / "s",
+                            env={"TALLYD_REDIS_URL": "none"}))
+    server.close()
+    assert "not tallyd" in found["daemon-down"]["sentence"]
+
+
+def test_nothing_of_a_finding_moves_the_cursor(tmp_path):
+    evil = "\x1b[2J\u202e"
+    server = FakeTallyd(tmp_path / "s")
+    server.api.nodes[evil] = {"name": evil, "peers": [evil], "mode": evil, "lastReportAt": now_ms()}
+    server.api.status_data.update(
+        warnings=[evil], suspicions=[{"code": evil, "sentence": evil, "change": [evil, 5, None]}],
+        refusals={"last": [{"code": evil, "peer": evil, "path": evil, "method": "POST",
+                            "reason": evil, "at": now_ms(), "node": "it's"}]},
+        redis={"state": "down", "error": evil}, version=evil)
+    done = tallyctl("doctor", "--all", "--socket", tmp_path / "s",
+                    env={"TALLYD_REDIS_URL": "none"})
+    server.close()
+    assert "\x1b" not in done.stdout + done.stderr and "\u202e" not in done.stdout
+    assert done.stdout.count("\\x1b[2J\\u202e") >= 8
