@@ -99,7 +99,7 @@ static void add_never(cJSON *findings, const char *name)
 	cJSON *finding = finding_add(findings, LEVEL_WARNING, "node-never",
 		mem_format("node %s has never reported: its GOST does not run, has no "
 			   "traffic, or does not reach tallyd; in its configuration, "
-			   "under handler: and under observers: plugin:",
+			   "in the service, in its handler, and under observers: plugin:",
 			name));
 
 	finding_change(finding, "observer: tally");

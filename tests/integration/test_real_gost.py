@@ -234,8 +234,13 @@ class AutoGost(RealGost):
 
 
 def test_the_handler_auto_of_a_gost_is_said_if_its_counters_are_cumulative(site):
+    """By its connections it may look like two GOSTs for a while."""
     site.gost(site.plugin("cumulative"), AutoGost, is_delta=False)
-    site.await_said("looks-delta")
+    site.fetch_until(site.codes, "it is said")
+    (found,) = site.daemon.status()["suspicions"]
+    assert found["code"] in ("looks-delta", "two-senders")
+    assert "auto" in found["sentence"]
+    assert any("observer.resetTraffic: true" in line for line in found["change"])
 
 
 def test_two_gosts_of_one_name_are_said(site):
@@ -254,6 +259,37 @@ def only_service(configuration):
 def without_auther(configuration):
     for service in configuration["services"]:
         del service["handler"]["auther"]
+
+
+def without_type(plugin, address):
+    del plugin["type"]
+    plugin["addr"] = f"{address[0]}:{address[1]}"
+
+
+@pytest.mark.parametrize("spoil, code", [
+    (without_type, "http2"),
+    (lambda plugin, _: plugin.update(addr=plugin["addr"].replace("http:", "https:")), "tls"),
+    (lambda plugin, _: plugin.update(addr=plugin["addr"].replace("/observer", "/observe")),
+     "not_found"),
+    (lambda plugin, _: plugin.update(addr=plugin["addr"].replace("//", "//real:secret@")),
+     "unauthorized"),
+    (lambda plugin, _: plugin.update(addr=plugin["addr"] + "&counter=delta"), "bad_request")],
+    ids=["no type", "https", "path", "secret", "parameter"])
+def test_a_gost_that_reports_to_nobody_is_seen_in_the_refusals(spoil, code, site):
+    wrong = site.plugin()
+    spoil(wrong, site.daemon.address)
+    gost = site.gost(wrong)
+    gost.fetch("alice", site.target.url)
+
+    def refusals():
+        return site.daemon.status()["refusals"]
+
+    wait_for(lambda: code in refusals()["counts"], "a report is refused", limit=30)
+    assert {found["code"] for found in refusals()["last"]} == {code}
+    assert f"code={code} " in site.daemon.log()
+    gost.change_plugin(site.plugin())
+    wait_for(lambda: counted(site.daemon).get("alice", (0, 0))[1] >= 2 * len(PAYLOAD),
+             "what it has kept is counted", limit=30)
 
 
 @pytest.mark.parametrize("edit, code", [(only_service, "service-only"),
