@@ -18,6 +18,7 @@
 struct act {
 	const struct ledger *ledger;
 	const char *observer_host;
+	enum counter_mode counters; /* of nodes that do not say */
 	uint64_t secret_grace_ms;
 	uint64_t now_ms;
 	const char *subject;

@@ -5,6 +5,8 @@
 #ifndef TALLYD_CTL_SYMPTOMS_H
 #define TALLYD_CTL_SYMPTOMS_H
 
+#include "ctl/show.h"
+
 #include <cjson/cJSON.h>
 #include <stdbool.h>
 
@@ -19,6 +21,10 @@ void symptoms_of_refusals(
 
 /* A node that is disabled, has never reported, or has been silent. */
 void symptoms_of_node(cJSON *findings, const cJSON *node);
+
+/* What of a node has come since the daemon's start, as "users, states"; "": nothing, or
+ * it is not told. Writes into `buf` and returns it. */
+const char *symptoms_seen(const cJSON *node, char buf[SHOW_BYTES]);
 
 /* A list `warnings`: sentences; the commands in them are the lines. */
 void symptoms_of_warnings(cJSON *findings, const cJSON *warnings);

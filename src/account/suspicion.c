@@ -296,12 +296,11 @@ static void put_word(struct text *text, const char *word)
 {
 	if (strspn(word,
 		    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-		    "0123456789-._") == strlen(word) &&
-		word[0] != '-' && word[0] != '\0') {
+		    "0123456789-._") == strlen(word)) {
 		put_string(text, word);
 		return;
 	}
-	put_string(text, word[0] == '-' ? "-- '" : "'");
+	put_string(text, "'");
 	for (; *word != '\0'; word++)
 		if (*word == '\'')
 			put_string(text, "'\\''");

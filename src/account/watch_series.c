@@ -269,9 +269,9 @@ struct verdict watch_series_delta(struct watch_series *series,
 
 /* Cumulative */
 
-/* With one address for both, it takes one more: it may be `auto` after all. */
-#define BACK_TWO_ADDRESSES 3
-#define BACK_ONE_ADDRESS 4
+/* What has come back so often from a fall stands on two lines. Of one address it may be
+ * `auto` after all, so some time is left for a connection to carry both. */
+#define ENOUGH_BACK 4
 
 static bool is_below(const struct line *value, const struct line *line)
 {
@@ -279,17 +279,25 @@ static bool is_below(const struct line *value, const struct line *line)
 		value->conns < line->conns;
 }
 
-/* The line that a value goes on with: the nearest below it; -1: none. */
+/* The line that a value goes on with: one below it, best that of its own connection, else
+ * the nearest; -1: none. Without the first, of two senders the one that passes the other
+ * would be taken to go on with the other's. */
 static int find_line(const struct watch_series *series, const struct line *value)
 {
 	int found = -1;
+	bool is_found_own = false;
 
 	for (int i = 0; i < series->n_lines; i++) {
 		const struct line *line = &series->lines[i];
+		bool is_own = line->sender.conn == value->sender.conn;
 
-		if (!is_below(value, line) &&
-			(found < 0 || !is_below(line, &series->lines[found])))
+		if (is_below(value, line) || (found >= 0 && is_found_own && !is_own))
+			continue;
+		if (found < 0 || is_own != is_found_own ||
+			!is_below(line, &series->lines[found])) {
 			found = i;
+			is_found_own = is_own;
+		}
 	}
 	return found;
 }
@@ -300,11 +308,8 @@ static uint8_t new_line(const struct watch_series *series)
 	return series->n_lines == 0 ? 0 : 1 - series->at;
 }
 
-static enum suspicion_code judge(
-	const struct watch_series *series, bool has_two_addresses)
+static enum suspicion_code judge(const struct watch_series *series)
 {
-	int back = has_two_addresses ? BACK_TWO_ADDRESSES : BACK_ONE_ADDRESS;
-
 	if (count(series->fell) < WATCH_FALLS)
 		return NONE;
 	if (series->shares)
@@ -314,7 +319,7 @@ static enum suspicion_code judge(
 		return TWO_SENDERS;
 	if (series->strange != 0)
 		return LOOKS_DELTA;
-	return count(series->back) >= back ? TWO_SENDERS : NONE;
+	return count(series->back) >= ENOUGH_BACK ? TWO_SENDERS : NONE;
 }
 
 /* It stays suspected until a whole window has passed without a fall; and two senders turn
@@ -380,6 +385,5 @@ struct verdict watch_series_cumulative(struct watch_series *series,
 		series->n_lines = (uint8_t)(at + 1);
 	series->lines[at] = now;
 	series->at = at;
-	return (struct verdict){
-		stay(series, judge(series, other_peer != sender->peer)), other_peer};
+	return (struct verdict){stay(series, judge(series)), other_peer};
 }

@@ -154,6 +154,7 @@ static int open_commands(struct app *app, struct errmsg *msg)
 	if (app->commands == NULL)
 		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
 	commands_set_secret_grace(app->commands, app->config->node_secret_grace);
+	commands_set_counters(app->commands, (enum counter_mode)app->config->counters);
 	return is_new && first_node != NULL
 		? first_node_make(app->commands, first_node, msg)
 		: 0;

@@ -129,6 +129,7 @@ static void apply_reload(struct app *app)
 	flush_configure(app->flush, &flush);
 	app->api.flush_config = flush;
 	commands_set_secret_grace(app->commands, app->config->node_secret_grace);
+	commands_set_counters(app->commands, (enum counter_mode)app->config->counters);
 	app->api.counters = (enum counter_mode)app->config->counters;
 	app_configure_rights(app);
 	live_set_repair_rate(app->live, app->config->redis_repair_rate);

@@ -29,6 +29,7 @@ struct waiting {
 
 struct commands {
 	struct command_parts parts;
+	enum counter_mode counters;
 	uint64_t secret_grace_ms;
 	TAILQ_HEAD(, waiting) queue;
 	uv_prepare_t end_of_turn;
@@ -42,6 +43,11 @@ struct commands {
 void commands_set_secret_grace(struct commands *commands, uint64_t ms)
 {
 	commands->secret_grace_ms = ms;
+}
+
+void commands_set_counters(struct commands *commands, enum counter_mode counters)
+{
+	commands->counters = counters;
 }
 
 static void waiting_free(struct waiting *waiting)
@@ -244,6 +250,7 @@ static int check_and_carry_out(struct commands *commands,
 	cJSON *arguments = NULL;
 	struct act act = {.ledger = commands->parts.ledger,
 		.observer_host = commands->parts.observer_host,
+		.counters = commands->counters,
 		.secret_grace_ms = commands->secret_grace_ms,
 		.now_ms = origin->time_ms,
 		.subject = request->subject,

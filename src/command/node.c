@@ -106,12 +106,37 @@ static void put_escaped(char **at, const char *text)
 	}
 }
 
+/* At both levels: GOST tells a service's states to the service's own observer only. */
+static const char *const gost_services[] = {
+	[COUNTERS_DELTA] =
+		"services:                            # to each that you have:\n"
+		"- name: proxy\n"
+		"  observer: tally                    # its states\n"
+		"  handler:\n"
+		"    observer: tally                  # its users' bytes\n"
+		"    metadata:\n"
+		"      observer.resetTraffic: true    # those since the last report\n",
+	[COUNTERS_CUMULATIVE] =
+		"# The counters are cumulative: no observer.resetTraffic anywhere.\n"
+		"services:                            # to each that you have:\n"
+		"- name: proxy\n"
+		"  observer: tally                    # its states: never leave it out\n"
+		"  handler:\n"
+		"    observer: tally                  # its users' bytes\n"};
+
+static enum counter_mode mode_of(const struct act *act, enum node_counters counters)
+{
+	if (counters == NODE_COUNTERS_UNSET)
+		return act->counters;
+	return counters == NODE_COUNTERS_CUMULATIVE ? COUNTERS_CUMULATIVE
+						    : COUNTERS_DELTA;
+}
+
 /* The lines of GOST's configuration; `secret` NULL: a place for it. Whether GOST resets
  * its counters has to be what the node's are taken for. */
 static bool add_gost(cJSON *answer, const struct act *act, const char *name,
 	enum node_counters counters, const char *secret)
 {
-	bool resets = counters != NODE_COUNTERS_CUMULATIVE;
 	char user[3 * (NAME_MAX_BYTES + NODE_MAX_SECRET_BYTES) + 8], *at = user;
 	char text[4096];
 
@@ -123,16 +148,14 @@ static bool add_gost(cJSON *answer, const struct act *act, const char *name,
 	else
 		(void)strcpy(at, "SECRET");
 	(void)snprintf(text, sizeof(text),
-		"# beside the service's handler, and in it:   observer: tally\n"
-		"# in the handler's metadata:                 %s\n"
+		"%s"
 		"observers:\n"
 		"- name: tally\n"
 		"  plugin:\n"
 		"    type: http\n"
 		"    addr: http://%s@%s/observer\n"
 		"    timeout: 2s\n",
-		resets ? "observer.resetTraffic: true" : "no observer.resetTraffic", user,
-		act->observer_host);
+		gost_services[mode_of(act, counters)], user, act->observer_host);
 	return cJSON_AddStringToObject(answer, "gost", text) != NULL;
 }
 

@@ -4,6 +4,7 @@
  * the running daemon is asked what it sees. A finding of the daemon's is a row of the
  * table below.
  */
+#include "ctl/doctor.h"
 #include "base/err.h"
 #include "ctl/args.h"
 #include "ctl/ctl.h"
@@ -14,9 +15,7 @@
 #include "ctl/path.h"
 #include "ctl/show.h"
 #include "ctl/symptoms.h"
-#include "ctl/table.h"
 #include "ctl/target.h"
-#include "ctl/term.h"
 #include "ctl/verbs.h"
 
 #include <inttypes.h>
@@ -24,16 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_NODES_SHOWN 20
 #define MAX_PAGES 1000
-
-struct doctor {
-	const struct ctl *ctl;
-	cJSON *findings, *answer; /* answer: the status as it came */
-	const cJSON *status;      /* its data; NULL: there is none */
-	cJSON *nodes;             /* a list; empty where they may not be seen */
-	bool has_nodes;
-};
 
 const struct verb_option *doctor_options(void)
 {
@@ -300,23 +290,11 @@ static void look_at_saturation(const struct doctor *doctor, const struct symptom
 			"used_traffic = 9223372036854775807'");
 }
 
-static bool has_ever_reported(const cJSON *nodes)
-{
-	const cJSON *node;
-	uint64_t at;
-
-	cJSON_ArrayForEach (node, nodes) {
-		if (member_u64(node, "lastReportAt", &at))
-			return true;
-	}
-	return false;
-}
-
 static void look_at_arrival(const struct doctor *doctor, const struct symptom *symptom)
 {
 	cJSON *finding;
 
-	if (!doctor->has_nodes || has_ever_reported(doctor->nodes))
+	if (!doctor->has_nodes || doctor_has_reports(doctor))
 		return;
 	finding = add(doctor, symptom,
 		mem_copy("no report has ever arrived; in GOST's configuration, in the "
@@ -335,7 +313,7 @@ static void look_at_nodes(const struct doctor *doctor, const struct symptom *sym
 	const cJSON *node;
 
 	(void)symptom;
-	if (!has_ever_reported(doctor->nodes))
+	if (!doctor_has_reports(doctor))
 		return;
 	cJSON_ArrayForEach (node, doctor->nodes) {
 		symptoms_of_node(doctor->findings, node);
@@ -385,90 +363,6 @@ static void look_at_daemon(struct doctor *doctor)
 		symptoms[i].look(doctor, &symptoms[i]);
 }
 
-/* Showing; what is written to stdout is looked at with ferror() at the end. */
-
-static void show_nodes(const struct doctor *doctor)
-{
-	static const char *const titles[] = {"NODE", "LAST REPORT", "COUNTERS", "FROM"};
-	struct table *table;
-	const cJSON *node;
-	char ago[SHOW_BYTES];
-	uint64_t at;
-
-	if (!has_ever_reported(doctor->nodes) ||
-		cJSON_GetArraySize(doctor->nodes) > MAX_NODES_SHOWN)
-		return;
-	table = table_new(sizeof(titles) / sizeof(titles[0]), titles);
-	cJSON_ArrayForEach (node, doctor->nodes) {
-		char *peers = member_texts(node, "peers");
-
-		table_cell(table, member_text(node, "name"));
-		table_cell(table,
-			member_u64(node, "lastReportAt", &at) ? show_ago(at, ago)
-							      : "never");
-		table_cell(table, member_text(node, "mode"));
-		table_cell(table, peers[0] != '\0' ? peers : NULL);
-		free(peers);
-	}
-	table_print(table, stdout);
-	table_free(table);
-}
-
-static void show_notes(const struct doctor *doctor)
-{
-	const cJSON *finding;
-
-	cJSON_ArrayForEach (finding, doctor->findings) {
-		const char *code = member_text(finding, "code");
-		const char *level = member_text(finding, "level");
-
-		if (strcmp(code, FINDING_SETUP_SKIPPED) == 0 && strcmp(level, "ok") == 0)
-			(void)printf("\nNot looked at: %s.\n",
-				member_text(finding, "sentence"));
-	}
-}
-
-static const char *plural(size_t n)
-{
-	return n == 1 ? "" : "s";
-}
-
-static void show_sum(const struct doctor *doctor, size_t n_problems, size_t n_warnings)
-{
-	const char *version = member_text(doctor->status, "version");
-	uint64_t up_s = member_u64_or_0(doctor->status, "uptimeSeconds");
-	char up[SHOW_BYTES];
-	char *safe;
-
-	if (n_problems + n_warnings > 0) {
-		(void)printf("%zu problem%s, %zu warning%s.\n", n_problems,
-			plural(n_problems), n_warnings, plural(n_warnings));
-		return;
-	}
-	safe = term_safe(version != NULL ? version : "?");
-	(void)printf("Everything looks right: tallyd %s has run for %s.\n", safe,
-		show_duration(up_s * 1000, up));
-	free(safe);
-}
-
-static void show(const struct doctor *doctor)
-{
-	size_t n_problems = findings_count(doctor->findings, LEVEL_PROBLEM);
-	size_t n_warnings = findings_count(doctor->findings, LEVEL_WARNING);
-
-	if (args_has(doctor->ctl->args, "all")) {
-		findings_print(doctor->findings, LEVEL_OK, stdout);
-		(void)fputc('\n', stdout);
-	}
-	findings_print(doctor->findings, LEVEL_PROBLEM, stdout);
-	findings_print(doctor->findings, LEVEL_WARNING, stdout);
-	show_sum(doctor, n_problems, n_warnings);
-	show_notes(doctor);
-	if (has_ever_reported(doctor->nodes))
-		(void)fputc('\n', stdout);
-	show_nodes(doctor);
-}
-
 int doctor_run(const struct ctl *ctl)
 {
 	struct doctor doctor = {.ctl = ctl,
@@ -481,7 +375,7 @@ int doctor_run(const struct ctl *ctl)
 	look_at_daemon(&doctor);
 	code = findings_count(doctor.findings, LEVEL_PROBLEM) > 0 ? EXIT_PROBLEM : 0;
 	if (!ctl->is_json)
-		show(&doctor);
+		doctor_show(&doctor);
 	root = cJSON_CreateObject();
 	(void)cJSON_AddItemToObject(root, "findings", doctor.findings);
 	if (ctl->is_json)

@@ -286,23 +286,6 @@ static void show_at(
 		show_text(table, title, show_time(at, buf));
 }
 
-/* "users, states": what of it has come since the daemon's start. */
-static void show_seen(struct table *table, const cJSON *seen)
-{
-	static const struct {
-		const char *member, *word;
-	} kinds[] = {{"users", "users"}, {"handler", "handlers"}, {"service", "services"},
-		{"states", "states"}};
-	char text[64] = "";
-
-	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (member_is_true(seen, kinds[i].member))
-			(void)snprintf(text + strlen(text), sizeof(text) - strlen(text),
-				"%s%s", text[0] != '\0' ? ", " : "", kinds[i].word);
-	if (text[0] != '\0')
-		show_text(table, "seen of it", text);
-}
-
 static void show_peers(struct table *table, const cJSON *node)
 {
 	char *peers = member_texts(node, "peers");
@@ -317,6 +300,7 @@ static void show_node(const struct ctl *ctl, const cJSON *node)
 	static const char *const no_titles[] = {"", ""};
 	struct table *table = table_new(2, no_titles);
 	const char *counters = member_text(node, "counters");
+	const char *seen = symptoms_seen(node, (char[SHOW_BYTES]){0});
 	uint64_t services;
 
 	(void)ctl;
@@ -332,7 +316,8 @@ static void show_node(const struct ctl *ctl, const cJSON *node)
 	show_at(table, "last report", node, "lastReportAt");
 	show_peers(table, node);
 	show_text(table, "reports as", member_text(node, "mode"));
-	show_seen(table, member_object(node, "seen"));
+	if (seen[0] != '\0')
+		show_text(table, "seen of it", seen);
 	show_at(table, "made", node, "createdAt");
 	show_at(table, "deleted", node, "deletedAt");
 	show_text(table, "note", member_text(node, "note"));

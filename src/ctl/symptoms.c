@@ -7,6 +7,7 @@
 #include "ctl/show.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,7 +99,7 @@ static void add_never(cJSON *findings, const char *name)
 	cJSON *finding = finding_add(findings, LEVEL_WARNING, "node-never",
 		mem_format("node %s has never reported: its GOST does not run, has no "
 			   "traffic, or does not reach tallyd; in its configuration, "
-			   "under handler: and under observers: plugin:",
+			   "in the service, in its handler, and under observers: plugin:",
 			name));
 
 	finding_change(finding, "observer: tally");
@@ -126,6 +127,27 @@ static void add_disabled(cJSON *findings, const char *name)
 			name));
 
 	finding_change_command(finding, "tallyctl node set NODE --enable", name);
+}
+
+const char *symptoms_seen(const cJSON *node, char buf[SHOW_BYTES])
+{
+	const cJSON *seen = member_object(node, "seen");
+	bool has_users = member_is_true(seen, "users");
+	const struct {
+		bool is_seen;
+		const char *word;
+	} kinds[] = {{has_users, "users"},
+		{!has_users && member_is_true(seen, "handler"), "handlers without users"},
+		{member_is_true(seen, "service"), "services"},
+		{member_is_true(seen, "states"), "states"}};
+	size_t len = 0;
+
+	buf[0] = '\0';
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+		if (kinds[i].is_seen)
+			len += (size_t)snprintf(buf + len, SHOW_BYTES - len, "%s%s",
+				len > 0 ? ", " : "", kinds[i].word);
+	return buf;
 }
 
 void symptoms_of_node(cJSON *findings, const cJSON *node)

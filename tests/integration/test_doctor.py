@@ -93,8 +93,8 @@ def test_a_healthy_set_up_is_said_so_in_short_and_exits_0(healthy):
     assert (done.returncode, done.stderr) == (0, ""), done
     lines = done.stdout.splitlines()
     assert lines[0].startswith("Everything looks right: tallyd ")
-    assert lines[1:3] == ["", "NODE  LAST REPORT  COUNTERS  FROM"]
-    assert lines[3].startswith("hk1 ") and lines[3].endswith(" delta     127.0.0.1")
+    assert lines[1:3] == ["", "NODE  LAST REPORT  COUNTERS  SEEN OF IT  FROM"]
+    assert lines[3].startswith("hk1 ") and lines[3].endswith(" delta     users       127.0.0.1")
     assert len(lines) == 4
     assert healthy.findings() == {}
     everything = healthy.run("--all").stdout
@@ -535,7 +535,7 @@ def test_node_show_has_the_same_for_one_node(healthy):
     table, findings = done.stdout.split("\n\n", 1)
     rows = dict(line.split("  ", 1) for line in table.splitlines())
     assert rows["reports from"].strip() == "127.0.0.1" and rows["reports as"].strip() == "delta"
-    assert rows["seen of it"].strip() == "users, handlers"
+    assert rows["seen of it"].strip() == "users"
     assert findings.startswith("problem: node hk1 at 127.0.0.1 was refused")
     assert "    tallyctl node secret hk1 --secret-stdin" in findings
     other = tallyctl("node", "show", "jp1", "--socket", healthy.socket).stdout

@@ -71,8 +71,10 @@ class Site:
             gost.kill()
 
     def is_right(self, redis=None):
-        """Ends it; SQLite, the ledger and Redis hold just what the books say."""
+        """Ends it; SQLite, the ledger and Redis hold just what the books say. And tallyd takes
+        none of these GOSTs for one that is set up wrong."""
         self.end()
+        assert "something looks wrong" not in self.daemon.all_logs()
         self.daemon.force_sync()
         users = self.daemon.users()
         assert self.books.differences("user", {u: row[1:] for u, row in users.items()}) == []

@@ -14,6 +14,7 @@ import pytest
 from argv_log import ArgvLog
 from client import Client
 from deadline import BIN, seconds, wait_for
+from gost_sample import check_sample, find_samples
 from ports import free_port
 from tallyd import environment, report, stats
 
@@ -151,6 +152,9 @@ def test_what_quickstart_shows_works_and_its_secrets_stay(make_quickstart):
     address = f"http://node1:{secrets['first-node']}@127.0.0.1:{quickstart.port}/observer"
     assert f"addr: {address}" in quickstart.said
     assert f"addr: {address}\n" in (quickstart.state / "gost.yml").read_text()
+    for text in quickstart.said, (quickstart.state / "gost.yml").read_text():
+        (sample,) = find_samples(text)
+        check_sample(sample)
     shown = [line.strip() for line in quickstart.said.splitlines()
              if line.startswith(("  curl ", "  REDISCLI_AUTH=", "  sqlite3 "))]
     assert len(shown) == 6

@@ -14,6 +14,7 @@ from real_gost import GOST, PAYLOAD, RealGost, Target, plugin
 
 pytestmark = pytest.mark.skipif(GOST is None, reason="no gost in PATH or GOST_BIN")
 USERS = ("alice", "bob")
+WRONG = "something looks wrong"
 
 
 class Recorder(http.server.ThreadingHTTPServer):
@@ -107,4 +108,195 @@ def test_a_real_gost_is_counted_to_the_byte(mode, tallyd, tmp_path):
     finally:
         gost.stop()
     assert counted(daemon) == expected(recorder.bodies, mode == "delta")
+    assert WRONG not in daemon.all_logs()
     print(mode, counted(daemon), f"{len(recorder.bodies)} reports")
+
+
+class Site:
+    """A tallyd, what is fetched, and the GOSTs that report to it."""
+
+    def __init__(self, daemon, directory):
+        self.daemon = daemon
+        self.directory = directory
+        self.target = Target()
+        self.gosts = []
+
+    def plugin(self, counters="delta"):
+        return plugin(self.daemon.address, query=f"?node=real&counters={counters}")
+
+    def gost(self, plugin, make=RealGost, **options):
+        directory = self.directory / f"gost{len(self.gosts)}"
+        self.gosts.append(make(directory, plugin, **options))
+        return self.gosts[-1].start()
+
+    def codes(self):
+        return {found["code"] for found in self.daemon.status()["suspicions"]}
+
+    def fetch_until(self, condition, what):
+        """By every GOST, all the while."""
+        def step():
+            for gost in self.gosts:
+                gost.fetch("alice", self.target.url)
+            return condition()
+
+        wait_for(step, what, limit=90)
+
+    def await_said(self, code):
+        self.fetch_until(lambda: code in self.codes(), f"{code} is said")
+        assert self.codes() == {code}
+        assert f"{WRONG}: code={code} " in self.daemon.log()
+
+    def await_mended(self):
+        self.fetch_until(lambda: not self.codes(), "nothing looks wrong any more")
+
+    def close(self):
+        for gost in self.gosts:
+            if gost.process is not None:
+                gost.stop()
+        self.target.shutdown()
+
+
+@pytest.fixture
+def site(tallyd, tmp_path):
+    made = Site(tallyd(sync_interval=500).start(), tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("how", ["kill", "reload"])
+@pytest.mark.parametrize("mode", ["delta", "cumulative"])
+def test_a_gost_that_begins_anew_costs_no_byte_if_its_services_are_observed(mode, how, site):
+    """Also where it is beyond its last values when it is heard of again."""
+    gost = site.gost(site.plugin(mode), is_delta=mode == "delta", period="4s")
+
+    def epochs():
+        return {n for n, in site.daemon.sql("select epoch from services where kind='service'")}
+
+    gost.fetch("alice", site.target.url)
+    wait_for(lambda: counted(site.daemon).get("alice", (0, 0))[1] >= 2 * len(PAYLOAD),
+             "the first is counted", limit=30)
+    unit = counted(site.daemon)["alice"]
+    if how == "kill":
+        gost.kill()
+        gost.start()
+    else:
+        gost.reload()
+    wait_for(lambda: counted(site.daemon) and epochs() == {2}, "it has begun anew", limit=30)
+    gost.fetch("alice", site.target.url, 3)
+    wait_for(lambda: counted(site.daemon)["alice"] >= (4 * unit[0], 4 * unit[1]),
+             "all of it is counted", limit=30)
+    gost.fetch("carol", site.target.url)
+    wait_for(lambda: counted(site.daemon).get("carol") == unit, "carol is counted", limit=30)
+    assert counted(site.daemon)["alice"] == (4 * unit[0], 4 * unit[1])
+    assert WRONG not in site.daemon.log()
+
+
+def test_a_cumulative_gost_that_never_announces_itself_is_said_until_it_does(site):
+    gost = site.gost(site.plugin("cumulative"), is_delta=False, is_announced=False)
+    site.await_said("no-states")
+    gost.is_announced = True
+    gost.restart()
+    site.await_mended()
+
+
+def reset_services(configuration):
+    for service in configuration["services"]:
+        service["metadata"] = {"observer.resetTraffic": True}
+
+
+@pytest.mark.parametrize("edit", [None, reset_services], ids=["forgotten", "wrong level"])
+def test_totals_of_a_gost_that_are_taken_for_deltas_are_said(edit, site):
+    gost = site.gost(site.plugin("delta"), is_delta=False, edit=edit)
+    site.await_said("looks-cumulative")
+    gost.change_plugin(site.plugin("cumulative"))  # one of the two ways to mend it
+    site.await_mended()
+
+
+def test_deltas_of_a_gost_that_are_taken_for_totals_are_said(site):
+    gost = site.gost(site.plugin("cumulative"), is_delta=True)
+    site.await_said("looks-delta")
+    gost.change_plugin(site.plugin("delta"))
+    site.await_mended()
+
+
+class AutoGost(RealGost):
+    """Both proxies are one."""
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.ports["http"] = self.ports["socks5"]
+
+    def configuration(self):
+        found = super().configuration()
+        found["services"] = found["services"][:1]
+        found["services"][0]["handler"]["type"] = "auto"
+        return found
+
+
+def test_the_handler_auto_of_a_gost_is_said_if_its_counters_are_cumulative(site):
+    """By its connections it may look like two GOSTs for a while."""
+    site.gost(site.plugin("cumulative"), AutoGost, is_delta=False)
+    site.fetch_until(site.codes, "it is said")
+    (found,) = site.daemon.status()["suspicions"]
+    assert found["code"] in ("looks-delta", "two-senders")
+    assert "auto" in found["sentence"]
+    assert any("observer.resetTraffic: true" in line for line in found["change"])
+
+
+def test_two_gosts_of_one_name_are_said(site):
+    pair = [site.gost(site.plugin("cumulative"), is_delta=False) for _ in range(2)]
+    pair[0].fetch("alice", site.target.url, 5)
+    site.await_said("two-senders")
+
+
+def only_service(configuration):
+    for service in configuration["services"]:
+        del service["handler"]["observer"]
+        service["metadata"] = {"enableStats": True, "observer.period": "1s",
+                               "observer.resetTraffic": True}
+
+
+def without_auther(configuration):
+    for service in configuration["services"]:
+        del service["handler"]["auther"]
+
+
+def without_type(plugin, address):
+    del plugin["type"]
+    plugin["addr"] = f"{address[0]}:{address[1]}"
+
+
+@pytest.mark.parametrize("spoil, code", [
+    (without_type, "http2"),
+    (lambda plugin, _: plugin.update(addr=plugin["addr"].replace("http:", "https:")), "tls"),
+    (lambda plugin, _: plugin.update(addr=plugin["addr"].replace("/observer", "/observe")),
+     "not_found"),
+    (lambda plugin, _: plugin.update(addr=plugin["addr"].replace("//", "//real:secret@")),
+     "unauthorized"),
+    (lambda plugin, _: plugin.update(addr=plugin["addr"] + "&counter=delta"), "bad_request")],
+    ids=["no type", "https", "path", "secret", "parameter"])
+def test_a_gost_that_reports_to_nobody_is_seen_in_the_refusals(spoil, code, site):
+    wrong = site.plugin()
+    spoil(wrong, site.daemon.address)
+    gost = site.gost(wrong)
+    gost.fetch("alice", site.target.url)
+
+    def refusals():
+        return site.daemon.status()["refusals"]
+
+    wait_for(lambda: code in refusals()["counts"], "a report is refused", limit=30)
+    assert {found["code"] for found in refusals()["last"]} == {code}
+    assert f"code={code} " in site.daemon.log()
+    gost.change_plugin(site.plugin())
+    wait_for(lambda: counted(site.daemon).get("alice", (0, 0))[1] >= 2 * len(PAYLOAD),
+             "what it has kept is counted", limit=30)
+
+
+@pytest.mark.parametrize("edit, code", [(only_service, "service-only"),
+                                        (without_auther, "no-client")])
+def test_a_gost_whose_users_are_missing_is_said_until_they_are_there(edit, code, site):
+    gost = site.gost(site.plugin(), edit=edit)
+    site.await_said(code)
+    gost.edit = lambda configuration: None
+    gost.restart()
+    site.await_mended()

@@ -96,6 +96,7 @@ class Operator:
         unit = self.bytes("carol")
         assert unit[1] < 2 * len(PAYLOAD) + 2000
         assert self.bytes("alice") == (n * unit[0], n * unit[1])
+        assert "something looks wrong" not in self.daemon.all_logs()
 
     def service_bytes(self):
         return dict(self.daemon.sql(
@@ -255,8 +256,7 @@ def test_a_gost_is_told_its_new_secret_while_it_reports(operator, gosts, target)
 
 @modes
 def test_a_restart_with_the_new_secret_loses_a_period_at_most(mode, operator, gosts, target):
-    gost = gosts(operator.plugin(operator.create(mode=mode)), is_delta=mode == "delta",
-                 is_announced=True)
+    gost = gosts(operator.plugin(operator.create(mode=mode)), is_delta=mode == "delta")
     gost.fetch("alice", target.url, 2)
     operator.await_payload("alice", 2)
     time.sleep(PERIOD)
@@ -304,7 +304,7 @@ def test_a_restart_that_overtakes_the_old_marks_counts_in_full_if_it_is_announce
         operator, gosts, target):
     """The services name the observer, too: only then GOST tells that it begins anew."""
     gost = gosts(operator.plugin(operator.create(mode="cumulative")), is_delta=False,
-                 is_announced=True, period="5s")
+                 period="5s")
     gost.fetch("alice", target.url)
     operator.await_payload("alice", 1)
     gost.restart()
@@ -314,7 +314,8 @@ def test_a_restart_that_overtakes_the_old_marks_counts_in_full_if_it_is_announce
 
 def test_a_restart_that_is_not_announced_loses_what_the_old_marks_hold(operator, gosts, target):
     """A known gap: with the observer in the handler alone GOST sends no states."""
-    gost = gosts(operator.plugin(operator.create(mode="cumulative")), is_delta=False, period="5s")
+    gost = gosts(operator.plugin(operator.create(mode="cumulative")), is_delta=False,
+                 is_announced=False, period="5s")
     gost.fetch("alice", target.url)
     operator.await_payload("alice", 1)
     gost.restart()

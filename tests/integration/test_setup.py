@@ -11,6 +11,7 @@ import pytest
 
 from argv_log import ArgvLog
 from deadline import BIN, IS_ASAN, VALGRIND, seconds, wait_for
+from gost_sample import check_sample, find_samples
 from ports import free_port
 from private_etc import PrivateEtc
 from tallyd import environment
@@ -123,6 +124,8 @@ def test_a_terminal_is_shown_the_lines_for_gost(setup):
     assert process.wait(seconds(30)) == 0, said
     secret = setup.text("first-node").split()[-1]
     assert f"addr: http://hk1:{secret}@127.0.0.1:3000/observer" in said.decode()
+    (sample,) = find_samples(said.decode())
+    check_sample(sample)
 
 
 @pytest.mark.parametrize("counted", ["tally.db", "journal/0000000001.seg"])
@@ -154,7 +157,8 @@ def test_the_data_directory_is_the_one_of_the_configuration(setup):
     setup.etc.must("install", "-d", installed / "bin", setup.config_dir)
     setup.etc.must("ln", "-s", BIN, installed / "bin" / "tallyd")
     setup.etc.outside(setup.config_dir / "tallyd.conf").write_text(
-        f"data_dir = {setup.data_dir}\nlisten = unix:/run/x, [::]:3001\nallow_anonymous = yes\n")
+        f"data_dir = {setup.data_dir}\nlisten = unix:/run/x, [::]:3001\nallow_anonymous = yes\n"
+        "counters = cumulative\n")
     setup.count()
     result = setup.etc.run(installed / "sbin" / "tallyd-setup", env=environment())
     assert result.returncode == 0, result.stdout
@@ -162,6 +166,8 @@ def test_the_data_directory_is_the_one_of_the_configuration(setup):
     setup.etc.must("rm", setup.data_dir / "tally.db")
     result = setup.etc.run(installed / "sbin" / "tallyd-setup", env=environment())
     assert "@127.0.0.1:3001/observer" in result.stdout
+    (sample,) = find_samples(result.stdout)
+    check_sample(sample, is_delta=False)
     assert {*FILES, "tallyd.conf"} == set(setup.files())
 
 

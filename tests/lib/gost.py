@@ -151,20 +151,22 @@ class Gost:
 
     address: (host, port) of the observer. services: {name: handler}, the handler being "socks5",
     "auto", or None for one that has no counters per client. has_stats: `enableStats`, so each
-    service reports its own counters besides. counters: "delta" (`resetTraffic: true`) or
+    service reports its own counters besides. is_announced: the services have the observer, too, so
+    that it is told of their states. counters: "delta" (`resetTraffic: true`) or
     "cumulative", sent in the query unless it is `names_counters=False`. userinfo: "NODE:SECRET".
     load(stream): called before a stream collects, to make traffic. books, gate: shared with
     other GOSTs; no report is under way while the gate is shut.
     """
 
     def __init__(self, address, node="gost", services=None, counters="delta", *, has_stats=False,
-                 period=0.015, timeout=5, userinfo=None, names_counters=True, load=None,
+                 is_announced=True, period=0.015, timeout=5, userinfo=None, names_counters=True, load=None,
                  books=None, gate=None, seed=0):
         self.address = address
         self.node = node
         self.services = services or {"service-0": "socks5"}
         self.is_cumulative = counters == "cumulative"
         self.has_stats = has_stats
+        self.is_announced = is_announced
         self.period = period
         self.timeout = timeout
         self.set_address(userinfo, names_counters=names_counters)
@@ -236,7 +238,7 @@ class Gost:
     # Life and death.
 
     def announce(self, state):
-        for service in self.services:
+        for service in self.services if self.is_announced else ():
             body = json.dumps({"events": [{
                 "kind": "service", "service": service, "type": "status",
                 "status": {"state": state, "msg": f"service {service} is {state}"}}]},
@@ -245,7 +247,7 @@ class Gost:
                 self.sent.append((service, state, self.post(body)))
 
     def boot(self):
-        """The process begins: each service says once that it runs, then that it is ready."""
+        """The process begins: each service says that it runs, then that it is ready."""
         self.announce("running")
         self.announce("ready")
         return self

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -36,10 +37,11 @@ def plugin(address, node=None, secret=None, *, query="", is_token=False):
 class RealGost:
     """plugin: see there. names: {host name: address} that it resolves. is_announced: the services
     have the observer, too, so it is told of their states. period: of the handlers' reports.
+    edit(configuration): makes it what else an operator may have written.
     """
 
-    def __init__(self, directory, plugin, *, is_delta=True, names=None, is_announced=False,
-                 period="1s"):
+    def __init__(self, directory, plugin, *, is_delta=True, names=None, is_announced=True,
+                 period="1s", edit=None):
         self.ports = {"socks5": free_port(), "http": free_port()}
         self.api_port = free_port()
         self.directory = directory
@@ -49,6 +51,7 @@ class RealGost:
         self.names = names or {}
         self.is_announced = is_announced
         self.period = period
+        self.edit = edit or (lambda configuration: None)
         self.process = None
         directory.mkdir(parents=True, exist_ok=True)
 
@@ -61,7 +64,7 @@ class RealGost:
             "listener": {"type": "tcp"}} for kind, port in self.ports.items()]
         if self.is_announced:
             services = [service | {"observer": "tally"} for service in services]
-        return {
+        configuration = {
             "api": {"addr": f"127.0.0.1:{self.api_port}"},
             "services": services,
             "hosts": [{"name": "names", "mappings": [
@@ -69,10 +72,17 @@ class RealGost:
             "authers": [{"name": "users", "auths": [
                 {"username": name, "password": secret} for name, secret in USERS.items()]}],
             "observers": [{"name": "tally", "plugin": self.plugin}]}
+        self.edit(configuration)
+        return configuration
+
+    def write_configuration(self):
+        """JSON is YAML, too."""
+        path = self.directory / "gost.yml"
+        path.write_text(json.dumps(self.configuration()))
+        return path
 
     def start(self):
-        path = self.directory / "gost.yml"
-        path.write_text(json.dumps(self.configuration()))  # JSON is YAML, too
+        path = self.write_configuration()
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
                 [GOST, "-C", str(path)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -94,9 +104,19 @@ class RealGost:
         self.process.wait(20)
         self.process = None
 
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
     def restart(self):
         self.stop()
         return self.start()
+
+    def reload(self):
+        """With what its configuration is now."""
+        self.write_configuration()
+        self.process.send_signal(signal.SIGHUP)
 
     def change_plugin(self, plugin):
         """By GOST's API, while it runs."""

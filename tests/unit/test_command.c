@@ -448,16 +448,24 @@ TEST(the_lines_for_gost_say_what_the_counters_of_the_node_are)
 {
 	static const struct {
 		const char *body;
+		enum counter_mode
+			otherwise; /* what `counters` of the configuration says */
 		bool resets;
-	} rows[] = {{"{\"name\":\"a\"}", true},
-		{"{\"name\":\"b\",\"counters\":\"delta\"}", true},
-		{"{\"name\":\"c\",\"counters\":\"cumulative\"}", false}};
+	} rows[] = {{"{\"name\":\"a\"}", COUNTERS_DELTA, true},
+		{"{\"name\":\"b\",\"counters\":\"delta\"}", COUNTERS_DELTA, true},
+		{"{\"name\":\"c\",\"counters\":\"cumulative\"}", COUNTERS_DELTA, false},
+		{"{\"name\":\"d\"}", COUNTERS_CUMULATIVE, false},
+		{"{\"name\":\"e\",\"counters\":\"delta\"}", COUNTERS_CUMULATIVE, true},
+		{"{\"name\":\"f\",\"counters\":\"cumulative\"}", COUNTERS_CUMULATIVE,
+			false}};
 	struct rig rig;
 
 	begin(&rig, FSYNC_NO);
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
-		struct asked asked = do_it(&rig, "", "node.create", "", rows[i].body);
+		struct asked asked;
 
+		commands_set_counters(rig.commands, rows[i].otherwise);
+		asked = do_it(&rig, "", "node.create", "", rows[i].body);
 		AT_ROW(i,
 			(strstr(text_of(&asked, "gost"), "observer.resetTraffic: true") !=
 				NULL) == rows[i].resets);

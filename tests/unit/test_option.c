@@ -76,7 +76,9 @@ TEST(every_field_of_the_config_has_its_row)
 
 	for (size_t i = 0; i < OPTION_COUNT; i++)
 		has_row[option_rows()[i].offset / sizeof(uint64_t)] = true;
-	/* No options: they are done once. */
+	/* No options: where they were read from, and what is done once. */
+	has_row[offsetof(struct config, file) / sizeof(uint64_t)] = true;
+	has_row[offsetof(struct config, is_json) / sizeof(uint64_t)] = true;
 	has_row[offsetof(struct config, take_over) / sizeof(uint64_t)] = true;
 	has_row[offsetof(struct config, forgotten_node) / sizeof(uint64_t)] = true;
 	/* Made of options. */
