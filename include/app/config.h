@@ -42,6 +42,7 @@ struct config {
 	/* Of the command line; no options, since they are done once. */
 	enum live_take_over take_over;
 	const char *forgotten_node; /* borrows from argv */
+	bool is_redis_url_argument;
 };
 
 enum config_command {

@@ -48,6 +48,8 @@ enum err {
 	ERR_KEY_REUSED = -31,    /* an Idempotency-Key with another body */
 	ERR_NODE_DISABLED = -32, /* its reports wait in its GOST */
 	ERR_JOURNAL_NEWER = -33, /* a segment is of a later tallyd */
+	ERR_JOURNAL_GONE = -40,  /* files of data_dir were taken away while in use */
+	ERR_STORE_GONE = -41,    /* so was the database's */
 };
 
 /* Exit codes of the program (sysexits.h); 0 is a clean stop. */

@@ -64,6 +64,13 @@ static void add_last_sync(cJSON *data, const struct flush_stats *flush)
 		(void)cJSON_AddNullToObject(last, "error");
 	else
 		(void)cJSON_AddStringToObject(last, "error", err_text(flush->last.error));
+	if (flush->failing_since_ms == 0) {
+		(void)cJSON_AddNullToObject(last, "failingSince");
+		(void)cJSON_AddNullToObject(last, "whatToDo");
+		return;
+	}
+	json_add_u64(last, "failingSince", flush->failing_since_ms);
+	(void)cJSON_AddStringToObject(last, "whatToDo", store_advice(flush->last.error));
 }
 
 /* null where there is none */
@@ -116,10 +123,16 @@ static void add_journal(cJSON *data, const struct journal *journal)
 	journal_get_stats(journal, &stats);
 	json_add_u64(object, "bytes", stats.bytes);
 	json_add_u64(object, "records", stats.records);
+	json_add_u64(object, "maxBytes", stats.max_bytes);
+	if (stats.full_in_ms != UINT64_MAX)
+		json_add_u64(object, "fullInSeconds", stats.full_in_ms / 1000);
+	else
+		(void)cJSON_AddNullToObject(object, "fullInSeconds");
 	if (stats.refusal != 0)
 		(void)cJSON_AddStringToObject(object, "error", err_text(stats.refusal));
 	else
 		(void)cJSON_AddNullToObject(object, "error");
+	add_text(object, "missing", stats.missing);
 }
 
 static void add_nodes(cJSON *data, const struct api *api)

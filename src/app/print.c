@@ -103,8 +103,10 @@ void config_print_help(FILE *out)
 			option_rows()[i].also != NULL ? "; also " : "",
 			option_rows()[i].also != NULL ? option_rows()[i].also : "");
 	}
-	(void)fputs("\nSIGTERM and SIGINT stop it after a last flush; SIGHUP reads the "
-		    "configuration again.\nExit codes: 0 stopped, 64 usage, 70 a bug, 74 "
+	(void)fputs("\nSIGTERM, SIGINT, SIGQUIT, SIGPWR and SIGXCPU stop it after a last "
+		    "flush; SIGHUP reads the\nconfiguration again; other signals that "
+		    "are no fault of its own are ignored.\nExit codes: 0 stopped, 64 "
+		    "usage, 70 a bug, 74 "
 		    "storage, "
 		    "75 data_dir is in use, 78 configuration.\n",
 		out);
