@@ -115,7 +115,9 @@ static void add_reports(
 	json_add_u64(reports, "rejectedEvents", accept->rejected_events);
 }
 
-static void add_journal(cJSON *data, const struct journal *journal)
+/* How long it has room says something only while nothing is flushed. */
+static void add_journal(
+	cJSON *data, const struct journal *journal, const struct flush_stats *flush)
 {
 	cJSON *object = cJSON_AddObjectToObject(data, "journal");
 	struct journal_stats stats;
@@ -124,7 +126,7 @@ static void add_journal(cJSON *data, const struct journal *journal)
 	json_add_u64(object, "bytes", stats.bytes);
 	json_add_u64(object, "records", stats.records);
 	json_add_u64(object, "maxBytes", stats.max_bytes);
-	if (stats.full_in_ms != UINT64_MAX)
+	if (flush->failing_since_ms != 0 && stats.full_in_ms != UINT64_MAX)
 		json_add_u64(object, "fullInSeconds", stats.full_in_ms / 1000);
 	else
 		(void)cJSON_AddNullToObject(object, "fullInSeconds");
@@ -159,7 +161,7 @@ static void add_ours(cJSON *data, const struct api *api, const struct flush_stat
 	add_last_sync(data, flush);
 	add_redis(data, api->live, ledger);
 	add_reports(data, &accept, ledger);
-	add_journal(data, api->journal);
+	add_journal(data, api->journal, flush);
 	add_nodes(data, api);
 	json_add_u64(data, "users", ledger->users);
 	(void)cJSON_AddBoolToObject(data, "hasSaturatedTotals", ledger->has_saturated);
