@@ -1,12 +1,14 @@
 #include "api/api.h"
 #include "app/app.h"
 #include "app/setup.h"
+#include "base/fds.h"
 #include "base/log.h"
 
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* What was printed counts only if it arrived. */
@@ -79,6 +81,10 @@ int main(int argc, char **argv)
 	char *mistakes = NULL;
 	int code, exit_code;
 
+	fds_open_standard();
+	/* What is made in data_dir has the same rights wherever it is started from: 0640
+	 * and 0750, SQLite's files too. */
+	(void)umask(0027);
 	log_init();
 	memset(&config, 0, sizeof(config));
 	code = sodium_init() < 0 ? ERR_NOMEM

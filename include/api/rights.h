@@ -21,7 +21,8 @@ struct rights_config {
 	const char *listen, *hostnames; /* comma lists */
 	const char *api_token, *read_token;
 	bool allow_anonymous;
-	bool is_redis_bare; /* it is reached by TCP and without a password */
+	bool is_redis_bare;            /* it is reached by TCP and without a password */
+	bool is_redis_password_public; /* it was given on the command line */
 };
 
 struct token {
@@ -33,7 +34,7 @@ struct rights {
 	const struct ledger *ledger;
 	const char *listen, *hostnames;
 	struct token api, read;
-	bool allow_anonymous, is_redis_bare;
+	bool allow_anonymous, is_redis_bare, is_redis_password_public;
 	uint64_t version; /* of the options */
 };
 
@@ -74,7 +75,7 @@ bool rights_is_free(const struct rights *rights);
 	"and `redis_url = redis://default:PASSWORD@HOST:PORT/0` end that"
 
 /* What an operator should know of it; the number of sentences, all constant. */
-#define RIGHTS_MAX_WARNINGS 3
+#define RIGHTS_MAX_WARNINGS 4
 size_t rights_warnings(
 	const struct rights *rights, const char *ret_warnings[RIGHTS_MAX_WARNINGS]);
 

@@ -44,6 +44,7 @@ struct config {
 	bool is_json; /* --check-setup is for a program */
 	enum live_take_over take_over;
 	const char *forgotten_node; /* borrows from argv */
+	bool is_redis_url_argument;
 };
 
 enum config_command {

@@ -57,7 +57,9 @@ enum err {
 	ERR_ENCODING = -40, /* a Transfer-Encoding other than chunked */
 	ERR_TIMEOUT = -41,  /* a request was not whole within request_timeout */
 	ERR_ALL_BUSY = -42, /* max_connections are open, and none can give way */
-	ERR_LAST = ERR_ALL_BUSY,
+	ERR_JOURNAL_GONE = -43,  /* files of data_dir were taken away while in use */
+	ERR_STORE_GONE = -44,    /* so was the database's */
+	ERR_LAST = ERR_STORE_GONE,
 };
 
 /* Exit codes of the program (sysexits.h); 0 is a clean stop. */

@@ -7,10 +7,15 @@
  * covering all that was written before it began. A failed fdatasync ends the process: the
  * kernel may have dropped the pages (Rebello et al., USENIX ATC '20), so only a fresh
  * fold knows what is there (rule 10).
+ *
+ * Each job also looks whether what was written is still to be found in data_dir. If not,
+ * nothing is appended until all of it is in the database; then a new segment is begun, in
+ * a new folder if need be (rule 30).
  */
 #ifndef TALLYD_JOURNAL_JOURNAL_H
 #define TALLYD_JOURNAL_JOURNAL_H
 
+#include "journal/home.h"
 #include "journal/record.h"
 
 #include <stdbool.h>
@@ -23,6 +28,9 @@ struct journal_config {
 	uint64_t max_bytes;      /* ERR_JOURNAL_FULL above */
 	uint64_t min_free_bytes; /* ERR_DISK_LOW below; UINT64_MAX: 16 MiB or 5 %, the
 				    smaller */
+	const struct journal_home *home; /* borrowed until journal_free(); NULL: nobody
+					    looks */
+	uint64_t tick_ms; /* between two looks, and two syncs of everysec; 0: 1 s */
 };
 
 /* With fewer free, of a file system of that size, nothing is accepted. */
@@ -33,7 +41,12 @@ struct journal_stats {
 	uint64_t bytes, records; /* of all segments, since the last checkpoint */
 	uint64_t seq, synced_seq;
 	uint64_t n_syncs;
-	int refusal; /* why an append would fail now, or 0 */
+	uint64_t max_bytes;
+	uint64_t full_in_ms; /* as it has grown since the last checkpoint; UINT64_MAX: it
+				has not */
+	int refusal;         /* why an append would fail now, or 0 */
+	const char *missing; /* what was taken away, if that is why, else ""; borrowed
+				until the loop goes on */
 };
 
 /* Fires once per finished sync, on the loop: all records up to `synced_seq` are stable.
@@ -53,8 +66,8 @@ int journal_open(uv_loop_t *loop, int dir_fd, const struct journal_config *confi
 
 /*
  * Writes `record`, whose sequences it fills in, as the next sequence. 0, or
- * ERR_JOURNAL_WRITE, ERR_JOURNAL_FULL, ERR_DISK_LOW, ERR_NOMEM: then nothing has changed
- * and the next call may succeed.
+ * ERR_JOURNAL_WRITE, ERR_JOURNAL_FULL, ERR_JOURNAL_GONE, ERR_DISK_LOW, ERR_NOMEM: then
+ * nothing has changed and a later call may succeed.
  */
 int journal_append(struct journal *journal, struct record *record) MUST_CHECK;
 
@@ -72,7 +85,8 @@ bool journal_must_sync(const struct journal *journal);
  * all. */
 void journal_rotate(struct journal *journal);
 
-/* Removes the segments whose every record is at or below `seq`: they are in SQLite. */
+/* Removes the segments whose every record is at or below `seq`: they are in SQLite. If
+ * files were taken away, and this is all, the journal is begun anew. */
 void journal_drop(struct journal *journal, uint64_t seq);
 
 void journal_get_stats(const struct journal *journal, struct journal_stats *ret_stats);

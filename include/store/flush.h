@@ -8,7 +8,8 @@
  * One flush at a time; each is one cut and one job on the thread pool. Nothing starts in
  * BACKOFF, whoever asks. After max_retries the backoff lasts until the next interval. A
  * failed flush loses nothing: its increments return to the ledger, or, if the outcome of
- * COMMIT is unknown, the very same cut is handed in again.
+ * COMMIT is unknown, the very same cut is handed in again. One that has failed more often
+ * than max_retries is told of with what can be done about it, and how long there is time.
  */
 #ifndef TALLYD_STORE_FLUSH_H
 #define TALLYD_STORE_FLUSH_H
@@ -40,6 +41,7 @@ struct flush_stats {
 	double total_ms; /* of all that ended */
 	uint64_t users_written, statements;
 	bool is_running;
+	uint64_t failing_since_ms; /* since 1970; 0: the last one succeeded */
 	struct flush_outcome last;
 };
 
@@ -48,6 +50,9 @@ struct flush_hooks {
 	void (*on_cut)(void *arg);                     /* a cut was just taken */
 	void (*on_committed)(void *arg, uint64_t seq); /* all up to `seq` is in SQLite */
 	void (*on_fatal)(void *arg, int code); /* ERR_STORE_FOREIGN: end the process */
+	/* Says where meanwhile is what a flush that keeps failing cannot write, and for
+	 * how long there is room. */
+	void (*describe_rest)(void *arg, struct errmsg *ret_rest);
 	void *arg;
 };
 

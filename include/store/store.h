@@ -48,11 +48,17 @@ struct store_result {
 /*
  * Writes a cut in one transaction, guarded by applied_seq. If the file says that this
  * very cut was committed before, that is success. 0, or ERR_STORE_BUSY, _FULL, _IO,
- * _READONLY, _CORRUPT   rolled back: nothing of it is in the file; ERR_STORE_UNKNOWN
- * COMMIT failed: hand in the same cut again, before any other; ERR_STORE_FOREIGN somebody
- * else moved applied_seq: this process must not go on.
+ * _GONE, _READONLY, _CORRUPT   rolled back: nothing of it is in the file;
+ * ERR_STORE_UNKNOWN COMMIT failed: hand in the same cut again, before any other;
+ * ERR_STORE_FOREIGN somebody else moved applied_seq: this process must not go on.
  */
 int store_commit(struct store *store, const struct cut *cut,
 	struct store_result *ret_result) MUST_CHECK;
+
+/* What an operator can do about such a failure, as a part of a sentence. Never NULL. */
+const char *store_advice(int code);
+
+/* False: it passes when another program or the disk's users let it. */
+bool store_needs_help(int code);
 
 #endif

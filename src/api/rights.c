@@ -35,7 +35,8 @@ void rights_configure(struct rights *rights, const struct ledger *ledger,
 		.listen = config->listen,
 		.hostnames = config->hostnames,
 		.allow_anonymous = config->allow_anonymous,
-		.is_redis_bare = config->is_redis_bare};
+		.is_redis_bare = config->is_redis_bare,
+		.is_redis_password_public = config->is_redis_password_public};
 	set_token(&rights->api, config->api_token);
 	set_token(&rights->read, config->read_token);
 }
@@ -58,6 +59,13 @@ size_t rights_warnings(
 
 	if (rights->is_redis_bare)
 		ret_warnings[n++] = RIGHTS_REDIS_IS_BARE;
+	if (rights->is_redis_password_public)
+		ret_warnings[n++] =
+			"the password of redis_url was given on the command line: at "
+			"each start everybody on this machine can read it there (ps, "
+			"/proc/PID/cmdline); put redis_url into the configuration file, "
+			"or TALLYD_REDIS_URL into the environment, and change the "
+			"password";
 	if (!ledger_is_open(rights->ledger))
 		return n;
 	if (ledger_n_secrets(rights->ledger) > 0)

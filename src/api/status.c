@@ -65,6 +65,13 @@ static void add_last_sync(cJSON *data, const struct flush_stats *flush)
 		(void)cJSON_AddNullToObject(last, "error");
 	else
 		(void)cJSON_AddStringToObject(last, "error", err_text(flush->last.error));
+	if (flush->failing_since_ms == 0) {
+		(void)cJSON_AddNullToObject(last, "failingSince");
+		(void)cJSON_AddNullToObject(last, "whatToDo");
+		return;
+	}
+	json_add_u64(last, "failingSince", flush->failing_since_ms);
+	(void)cJSON_AddStringToObject(last, "whatToDo", store_advice(flush->last.error));
 }
 
 static void add_redis(
@@ -101,7 +108,9 @@ static void add_reports(cJSON *data, const struct accept_stats *accept,
 	json_add_u64(reports, "suspectSeries", watch->n_suspect_series);
 }
 
-static void add_journal(cJSON *data, const struct journal *journal)
+/* How long it has room says something only while nothing is flushed. */
+static void add_journal(
+	cJSON *data, const struct journal *journal, const struct flush_stats *flush)
 {
 	cJSON *object = cJSON_AddObjectToObject(data, "journal");
 	struct journal_stats stats;
@@ -109,10 +118,16 @@ static void add_journal(cJSON *data, const struct journal *journal)
 	journal_get_stats(journal, &stats);
 	json_add_u64(object, "bytes", stats.bytes);
 	json_add_u64(object, "records", stats.records);
+	json_add_u64(object, "maxBytes", stats.max_bytes);
+	if (flush->failing_since_ms != 0 && stats.full_in_ms != UINT64_MAX)
+		json_add_u64(object, "fullInSeconds", stats.full_in_ms / 1000);
+	else
+		(void)cJSON_AddNullToObject(object, "fullInSeconds");
 	if (stats.refusal != 0)
 		(void)cJSON_AddStringToObject(object, "error", err_text(stats.refusal));
 	else
 		(void)cJSON_AddNullToObject(object, "error");
+	json_add_text(object, "missing", stats.missing);
 }
 
 static void add_nodes(cJSON *data, const struct api *api)
@@ -140,7 +155,7 @@ static void add_ours(cJSON *data, const struct api *api, const struct flush_stat
 	add_last_sync(data, flush);
 	add_redis(data, api->live, ledger);
 	add_reports(data, &accept, ledger, ledger_watch(api->ledger));
-	add_journal(data, api->journal);
+	add_journal(data, api->journal, flush);
 	add_nodes(data, api);
 	suspicions_add(data, api->ledger, NULL);
 	memory_add(data, api->ledger);

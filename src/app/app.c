@@ -7,7 +7,6 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -65,14 +64,12 @@ static void start(struct app *app)
 
 int app_run(struct config *config, const struct invocation *invocation)
 {
-	struct app app = {.config = config,
-		.invocation = invocation,
-		.dir = {.lock_fd = -1, .journal_fd = -1}};
+	struct app app = {
+		.config = config, .invocation = invocation, .dir = DATA_DIR_CLOSED};
 	struct errmsg msg = {""};
 	int code;
 
-	(void)signal(SIGPIPE, SIG_IGN); /* cannot fail */
-	(void)signal(SIGHUP, SIG_IGN);  /* until the loop can heed it */
+	app_prepare_signals();
 	log_set_level((enum log_level)config->log_level);
 	raise_descriptor_limit(config->max_connections);
 	if (uv_loop_init(&app.loop) != 0)
@@ -124,8 +121,8 @@ static int offline_open(
 	struct errmsg *msg = &offline->msg;
 	int code;
 
-	*offline = (struct offline){.dir = {.lock_fd = -1, .journal_fd = -1},
-		.ledger = ledger_new(config->max_users, false)};
+	*offline = (struct offline){
+		.dir = DATA_DIR_CLOSED, .ledger = ledger_new(config->max_users, false)};
 	if (offline->ledger == NULL)
 		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
 	memory_bound(offline->ledger, config->max_memory);
@@ -182,7 +179,7 @@ int app_forget_node(const struct config *config)
 
 int app_dump_journal(const struct config *config)
 {
-	struct data_dir dir = {.lock_fd = -1, .journal_fd = -1};
+	struct data_dir dir = DATA_DIR_CLOSED;
 	struct errmsg msg;
 	int code = data_dir_open(config->data_dir, DATA_DIR_READ, &dir, &msg);
 

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/timer.h"
+#include "journal/kept.h"
 #include "pipeline/recover.h"
 
 #include <stdio.h>
@@ -67,6 +68,30 @@ static void on_link(void *arg)
 			LOG_QUOTE(err_text(ERR_NOMEM)));
 }
 
+static int look_around(void *arg, struct errmsg *ret_msg)
+{
+	return data_dir_look(&((struct app *)arg)->dir, ret_msg);
+}
+
+static void on_rescued(void *arg, int code, const struct flush_outcome *outcome)
+{
+	struct app *app = arg;
+
+	(void)code; /* on_committed() tells the journal, or it asks again */
+	(void)outcome;
+	app->is_rescue_asked = false;
+}
+
+/* At a stop, the last flush does it. */
+static void on_gone(void *arg)
+{
+	struct app *app = arg;
+
+	if (app->is_rescue_asked || app->is_stopping || app->closing > 0)
+		return;
+	app->is_rescue_asked = flush_request(app->flush, on_rescued, app) == 0;
+}
+
 static void on_fatal(void *arg, int code)
 {
 	(void)arg;
@@ -108,7 +133,10 @@ static int recover_state(struct app *app, struct errmsg *msg)
 		app->dir.journal_fd, app->store, app->ledger, &options, &recovered, msg);
 	if (code != 0)
 		return code;
+	kept_prune(app->dir.journal_fd, clock_wall_ms());
 	config_to_journal(config, &journal);
+	app->home = (struct journal_home){app->dir.dir_fd, look_around, on_gone, app};
+	journal.home = &app->home;
 	return journal_open(&app->loop, app->dir.journal_fd, &journal, recovered.seq,
 		recovered.last_number, on_synced, app, &app->journal, msg);
 }
@@ -160,9 +188,27 @@ static int open_commands(struct app *app, struct errmsg *msg)
 		: 0;
 }
 
+static void describe_rest(void *arg, struct errmsg *ret_rest)
+{
+	struct journal_stats journal;
+
+	journal_get_stats(((struct app *)arg)->journal, &journal);
+	if (journal.refusal == ERR_JOURNAL_GONE)
+		(void)err_set(ret_rest, 0,
+			"the journal was taken away: only this process holds what was "
+			"accepted, so do not end it");
+	else if (journal.full_in_ms == UINT64_MAX)
+		(void)err_set(ret_rest, 0, "nothing new has been accepted");
+	else
+		(void)err_set(ret_rest, 0,
+			"the journal holds what was accepted, and at this rate has room "
+			"for %.1f hours more; then reports are refused",
+			(double)journal.full_in_ms / 3600000);
+}
+
 static int open_flush(struct app *app, struct errmsg *msg)
 {
-	struct flush_hooks hooks = {on_cut, on_committed, on_fatal, app};
+	struct flush_hooks hooks = {on_cut, on_committed, on_fatal, describe_rest, app};
 	struct flush_config *config = &app->api.flush_config;
 
 	config_to_flush(app->config, config);
@@ -242,6 +288,8 @@ void app_configure_rights(struct app *app)
 		.api_token = config->resolved.api_token,
 		.read_token = config->resolved.read_token,
 		.is_redis_bare = app->redis.host != NULL && app->redis.password == NULL,
+		.is_redis_password_public =
+			config->is_redis_url_argument && app->redis.password != NULL,
 		.allow_anonymous = config->allow_anonymous != 0};
 
 	rights_configure(&app->api.rights, app->ledger, &rights);

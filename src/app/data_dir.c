@@ -1,14 +1,42 @@
 #include "app/data_dir.h"
+#include "base/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+static bool is_link(int dir_fd, const char *name)
+{
+	struct stat st;
+
+	return fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+		S_ISLNK(st.st_mode);
+}
+
+static int refuse_link(const char *path, const char *name, struct errmsg *msg)
+{
+	return err_set(msg, ERR_DATA_DIR,
+		"%s/%s is a symbolic link: only data_dir itself may be one, nothing in "
+		"it; put there what it leads to",
+		path, name);
+}
+
+/* What has failed with errno. */
+static int refuse(int dir_fd, const char *path, const char *name, struct errmsg *msg)
+{
+	int cause = errno;
+
+	if (is_link(dir_fd, name))
+		return refuse_link(path, name, msg);
+	return err_set(msg, ERR_DATA_DIR, "%s/%s: %s", path, name, strerror(cause));
+}
 
 /* Who holds the lock, from its file; 0 if it does not say. */
 static long read_holder(int lock_fd)
@@ -21,19 +49,34 @@ static long read_holder(int lock_fd)
 	return pid;
 }
 
+/* A file system that cannot lock folders (NFS) is left to the file. */
+static bool is_folder_held(int dir_fd)
+{
+	return flock(dir_fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+}
+
+static int refuse_held(const char *path, int lock_fd, struct errmsg *msg)
+{
+	long pid = read_holder(lock_fd);
+
+	if (pid == 0)
+		return err_set(msg, ERR_LOCKED, "%s is in use by another program", path);
+	return err_set(
+		msg, ERR_LOCKED, "%s is in use by the tallyd with pid %ld", path, pid);
+}
+
 static int take_lock(int dir_fd, const char *path, int *ret_fd, struct errmsg *msg)
 {
-	int fd = openat(dir_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+	int fd = openat(dir_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
+	bool is_held = false;
 	char text[32];
 	int len;
 
 	if (fd < 0)
-		return err_set(msg, ERR_DATA_DIR, "%s/lock: %m", path);
-	if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
-		int code = errno == EWOULDBLOCK
-			? err_set(msg, ERR_LOCKED,
-				  "%s is in use by the tallyd with pid %ld", path,
-				  read_holder(fd))
+		return refuse(dir_fd, path, "lock", msg);
+	if (is_folder_held(dir_fd) || (is_held = flock(fd, LOCK_EX | LOCK_NB) != 0)) {
+		int code = !is_held || errno == EWOULDBLOCK
+			? refuse_held(path, fd, msg)
 			: err_set(msg, ERR_DATA_DIR, "%s/lock: %m", path);
 
 		(void)close(fd); /* nothing was written */
@@ -52,16 +95,27 @@ static int open_journal_dir(
 {
 	if (must_lock && mkdirat(dir_fd, "journal", 0750) != 0 && errno != EEXIST)
 		return err_set(msg, ERR_DATA_DIR, "%s/journal: %m", path);
-	*ret_fd = openat(dir_fd, "journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (*ret_fd < 0)
-		return err_set(msg, ERR_DATA_DIR, "%s/journal: %m", path);
+	*ret_fd = openat(
+		dir_fd, "journal", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	return *ret_fd >= 0 ? 0 : refuse(dir_fd, path, "journal", msg);
+}
+
+/* SQLite would follow it, and its removal could not be noticed. */
+static int check_database(int dir_fd, const char *path, struct errmsg *msg)
+{
+	static const char *const names[] = {
+		"tally.db", "tally.db-wal", "tally.db-shm", "tally.db-journal"};
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (is_link(dir_fd, names[i]))
+			return refuse_link(path, names[i], msg);
 	return 0;
 }
 
 /* False with errno; ENOENT: there is none, or only what a crash has left of one. */
 static bool read_key(int dir_fd, uint8_t ret_key[DATA_DIR_KEY_BYTES])
 {
-	int fd = openat(dir_fd, "key", O_RDONLY | O_CLOEXEC);
+	int fd = openat(dir_fd, "key", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	ssize_t n;
 
 	if (fd < 0)
@@ -76,8 +130,8 @@ static bool read_key(int dir_fd, uint8_t ret_key[DATA_DIR_KEY_BYTES])
 /* Only the owner may read it: the group may read the database. */
 static bool make_key(int dir_fd, uint8_t ret_key[DATA_DIR_KEY_BYTES])
 {
-	int fd =
-		openat(dir_fd, "key.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	int fd = openat(dir_fd, "key.new",
+		O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	bool is_good = fd >= 0 &&
 		getrandom(ret_key, DATA_DIR_KEY_BYTES, 0) == DATA_DIR_KEY_BYTES &&
 		pwrite(fd, ret_key, DATA_DIR_KEY_BYTES, 0) == DATA_DIR_KEY_BYTES &&
@@ -108,32 +162,45 @@ static int check_owner(int dir_fd, const char *path, struct errmsg *msg)
 		owner->pw_name, owner->pw_name);
 }
 
+/* All that is in the folder. */
+static int open_files(struct data_dir *dir, bool must_lock, struct errmsg *msg)
+{
+	const char *path = dir->path;
+	int code = 0;
+
+	if (must_lock)
+		code = check_owner(dir->dir_fd, path, msg);
+	if (code == 0 && must_lock)
+		code = take_lock(dir->dir_fd, path, &dir->lock_fd, msg);
+	if (code == 0 && must_lock)
+		code = check_database(dir->dir_fd, path, msg);
+	if (code == 0)
+		code = open_journal_dir(
+			dir->dir_fd, path, must_lock, &dir->journal_fd, msg);
+	if (code == 0 && must_lock && !read_key(dir->dir_fd, dir->key) &&
+		(errno != ENOENT || !make_key(dir->dir_fd, dir->key)))
+		code = refuse(dir->dir_fd, path, "key", msg);
+	/* The names of the key and of the journal's folder: nobody else syncs them. */
+	if (code == 0 && must_lock && fsync(dir->dir_fd) != 0)
+		code = err_set(msg, ERR_DATA_DIR, "%s: %m", path);
+	return code;
+}
+
 int data_dir_open(const char *path, enum data_dir_use use, struct data_dir *ret_dir,
 	struct errmsg *ret_msg)
 {
-	bool must_lock = use != DATA_DIR_READ;
-	struct data_dir dir = {.lock_fd = -1, .journal_fd = -1};
-	int code = 0, dir_fd;
+	struct data_dir dir = DATA_DIR_CLOSED;
+	int code;
 
 	if (use == DATA_DIR_MAKE && mkdir(path, 0750) != 0 && errno != EEXIST)
 		return err_set(ret_msg, ERR_DATA_DIR, "%s cannot be made: %m", path);
-	dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir_fd < 0)
-		return err_set(ret_msg, ERR_DATA_DIR, "%s: %m", path);
-	if (must_lock)
-		code = check_owner(dir_fd, path, ret_msg);
-	if (code == 0 && must_lock)
-		code = take_lock(dir_fd, path, &dir.lock_fd, ret_msg);
-	if (code == 0)
-		code = open_journal_dir(
-			dir_fd, path, must_lock, &dir.journal_fd, ret_msg);
-	if (code == 0 && must_lock && !read_key(dir_fd, dir.key) &&
-		(errno != ENOENT || !make_key(dir_fd, dir.key)))
-		code = err_set(ret_msg, ERR_DATA_DIR, "%s/key: %m", path);
-	/* The names of the key and of the journal's folder: nobody else syncs them. */
-	if (code == 0 && must_lock && fsync(dir_fd) != 0)
+	dir.path = realpath(path, NULL);
+	if (dir.path != NULL)
+		dir.dir_fd = open(dir.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir.dir_fd < 0)
 		code = err_set(ret_msg, ERR_DATA_DIR, "%s: %m", path);
-	(void)close(dir_fd); /* only names were looked at */
+	else
+		code = open_files(&dir, use != DATA_DIR_READ, ret_msg);
 	if (code != 0)
 		data_dir_close(&dir);
 	else
@@ -171,5 +238,47 @@ void data_dir_close(struct data_dir *dir)
 		(void)close(dir->journal_fd); /* a directory */
 	if (dir->lock_fd >= 0)
 		(void)close(dir->lock_fd); /* gives the lock back */
-	*dir = (struct data_dir){.lock_fd = -1, .journal_fd = -1};
+	if (dir->dir_fd >= 0)
+		(void)close(dir->dir_fd); /* likewise */
+	free(dir->path);
+	*dir = DATA_DIR_CLOSED;
+}
+
+static bool is_at(int fd, const struct stat *there)
+{
+	struct stat ours;
+
+	return fstat(fd, &ours) == 0 && ours.st_dev == there->st_dev &&
+		ours.st_ino == there->st_ino;
+}
+
+/* Without the file a tallyd that does not know of the folder's lock would start here. */
+static int look_at_lock(struct data_dir *dir, struct errmsg *msg)
+{
+	struct stat there;
+	int fd = -1, code;
+
+	if (fstatat(dir->dir_fd, "lock", &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+		is_at(dir->lock_fd, &there))
+		return 0;
+	code = take_lock(dir->dir_fd, dir->path, &fd, msg);
+	if (code != 0)
+		return code;
+	(void)close(dir->lock_fd); /* only for people to read */
+	dir->lock_fd = fd;
+	log_warn("the lock was deleted or replaced while in use: it is made again",
+		"file=%s/lock", dir->path);
+	return 0;
+}
+
+int data_dir_look(struct data_dir *dir, struct errmsg *ret_msg)
+{
+	struct stat there;
+
+	if (stat(dir->path, &there) != 0)
+		return err_set(ret_msg, ERR_DATA_DIR, "%s %s", dir->path,
+			errno == ENOENT ? "is gone" : strerror(errno));
+	if (!is_at(dir->dir_fd, &there))
+		return err_set(ret_msg, ERR_DATA_DIR, "%s is another folder", dir->path);
+	return look_at_lock(dir, ret_msg);
 }

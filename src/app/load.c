@@ -388,6 +388,8 @@ static void set_argument(
 			row->name);
 	else
 		set_value(loader, row, value, &source);
+	if (row->secret == SECRET_IN_URL)
+		loader->config->is_redis_url_argument = true;
 }
 
 static void set_arguments(struct loader *loader, const struct arguments *arguments)

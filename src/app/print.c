@@ -109,10 +109,10 @@ void config_print_help(FILE *out)
 			option_rows()[i].also != NULL ? "; also " : "",
 			option_rows()[i].also != NULL ? option_rows()[i].also : "");
 	}
-	(void)fputs(
-		"\nSIGTERM and SIGINT stop it after a last flush; SIGHUP reads the "
-		"configuration again.\nExit codes: 0 stopped, 1 --check-setup found a "
-		"problem, 64 usage, 70 a bug, 74 storage,\n75 data_dir is in use, 78 "
-		"configuration.\n",
+	(void)fputs("\nSIGTERM, SIGINT, SIGQUIT, SIGPWR and SIGXCPU stop it after a last "
+		    "flush; SIGHUP reads the\nconfiguration again; other signals that "
+		    "are no fault of its own are ignored.\nExit codes: 0 stopped, 1 "
+		    "--check-setup found a problem, 64 usage, 70 a bug, 74\n"
+		    "storage, 75 data_dir is in use, 78 configuration.\n",
 		out);
 }

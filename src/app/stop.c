@@ -1,6 +1,6 @@
 /*
- * SIGTERM: drain the door, last flush, then close each part, one after the other, in the
- * order of `parts`. SIGHUP: take over what can change.
+ * A stop: drain the door, last flush, then close each part, one after the other, in the
+ * order of `parts`. A reload: take over what can change.
  *
  * Redis goes before the door, so that reads which wait for it are answered from the
  * ledger.
@@ -10,7 +10,6 @@
 #include "base/log.h"
 
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -67,7 +66,7 @@ static void close_journal(struct app *app)
 
 static void close_signals(struct app *app)
 {
-	for (size_t i = 0; i < 3 && app->has_signals; i++)
+	for (size_t i = 0; i < APP_SIGNALS && app->has_signals; i++)
 		uv_close((uv_handle_t *)&app->signals[i], NULL);
 	close_next(app);
 }
@@ -87,6 +86,22 @@ void app_close(struct app *app)
 	close_next(app);
 }
 
+static void tell_unflushed(const struct app *app, int code)
+{
+	struct journal_stats journal;
+
+	journal_get_stats(app->journal, &journal);
+	if (journal.refusal == ERR_JOURNAL_GONE)
+		log_error("stopping without the last flush, and the journal was taken "
+			  "away: put it back, or what was accepted since the last flush "
+			  "is lost",
+			"reason=%s what=%s records=%" PRIu64, LOG_QUOTE(err_text(code)),
+			LOG_QUOTE(journal.missing), journal.records);
+	else
+		log_error("stopping without the last flush: the journal holds everything",
+			"reason=%s", LOG_QUOTE(err_text(code)));
+}
+
 static void on_flushed(void *arg, int code, const struct flush_outcome *outcome)
 {
 	struct app *app = arg;
@@ -94,8 +109,7 @@ static void on_flushed(void *arg, int code, const struct flush_outcome *outcome)
 	(void)outcome;
 	app->exit_code = err_exit_code(code);
 	if (code != 0)
-		log_error("stopping without the last flush: the journal holds everything",
-			"reason=%s", LOG_QUOTE(err_text(code)));
+		tell_unflushed(app, code);
 	app_close(app);
 }
 
@@ -108,15 +122,13 @@ static void on_drained(void *arg)
 	flush_stop(app->flush, app->config->stop_timeout, on_flushed, app);
 }
 
-static void on_stop_signal(uv_signal_t *handle, int number)
+void app_stop(struct app *app, const char *why)
 {
-	struct app *app = handle->data;
-
 	if (app->is_stopping)
 		return;
 	app->is_stopping = true;
 	app->api.is_stopping = true;
-	log_info("stopping", "signal=%s", number == SIGTERM ? "SIGTERM" : "SIGINT");
+	log_info("stopping", "signal=%s", why);
 	notify_systemd("STOPPING=1");
 	http_drain(app->http, on_drained, app);
 }
@@ -136,14 +148,12 @@ static void apply_reload(struct app *app)
 	log_set_level((enum log_level)app->config->log_level);
 }
 
-static void on_reload_signal(uv_signal_t *handle, int number)
+void app_reload(struct app *app)
 {
-	struct app *app = handle->data;
 	struct config fresh;
 	enum config_command command;
 	struct errmsg restart;
 
-	(void)number;
 	notify_systemd("RELOADING=1");
 	if (config_load(&fresh, app->invocation->argc, app->invocation->argv,
 		    app->invocation->environment, &command, stderr) != 0) {
@@ -165,19 +175,4 @@ static void on_reload_signal(uv_signal_t *handle, int number)
 	}
 	config_done(&fresh);
 	notify_systemd("READY=1");
-}
-
-void app_start_signals(struct app *app)
-{
-	static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
-
-	for (size_t i = 0; i < 3; i++) {
-		(void)uv_signal_init(
-			&app->loop, &app->signals[i]); /* only fails without memory */
-		app->signals[i].data = app;
-		(void)uv_signal_start(&app->signals[i],
-			numbers[i] == SIGHUP ? on_reload_signal : on_stop_signal,
-			numbers[i]);
-	}
-	app->has_signals = true;
 }

@@ -15,7 +15,7 @@
 #define LIMIT_WINDOW_MS 10000
 #define LIMIT_LINES 5
 
-static enum log_level max_level = LOG_INFO;
+static _Atomic(enum log_level) max_level = LOG_INFO; /* the thread pool logs, too */
 static bool is_systemd_journal;
 
 /* JOURNAL_STREAM is "device:inode" of what systemd made our stderr (systemd.exec(5)). */

@@ -1,3 +1,4 @@
+#include "base/fds.h"
 #include "ctl/args.h"
 #include "ctl/call.h"
 #include "ctl/complete.h"
@@ -62,6 +63,7 @@ int main(int argc, char **argv)
 	size_t n = argc > 0 ? (size_t)argc - 1 : 0;
 	int code, printed_code;
 
+	fds_open_standard();
 	term_init();
 	mem_init_json();
 	if (n > 0 && strcmp(argv[1], "--complete") == 0) { /* config/tallyctl.bash */

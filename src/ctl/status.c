@@ -47,6 +47,7 @@ static void show_users(struct table *table, const cJSON *data)
 static void show_last_sync(struct table *table, const cJSON *last)
 {
 	const char *error = member_text(last, "error");
+	const char *what_to_do = member_text(last, "whatToDo");
 	char ago[SHOW_BYTES];
 	uint64_t at;
 
@@ -61,6 +62,10 @@ static void show_last_sync(struct table *table, const cJSON *last)
 		table_cellf(table, "%s, %" PRIu64 " users in %" PRIu64 " ms",
 			show_ago(at, ago), member_u64_or_0(last, "users"),
 			member_u64_or_0(last, "timeMs"));
+	if (what_to_do != NULL) {
+		table_cell(table, "");
+		table_cell(table, what_to_do);
+	}
 }
 
 static void show_redis(struct table *table, const cJSON *redis)
@@ -85,6 +90,7 @@ static void show_redis(struct table *table, const cJSON *redis)
 static void show_journal(struct table *table, const cJSON *journal)
 {
 	const char *error = member_text(journal, "error");
+	const char *missing = member_text(journal, "missing");
 	char bytes[SHOW_BYTES];
 
 	if (journal == NULL)
@@ -95,6 +101,10 @@ static void show_journal(struct table *table, const cJSON *journal)
 		member_u64_or_0(journal, "records"),
 		error != NULL ? "; nothing is accepted: " : "",
 		error != NULL ? error : "");
+	if (missing != NULL) {
+		table_cell(table, "");
+		table_cell(table, missing);
+	}
 }
 
 static void show_reports(struct table *table, const cJSON *reports)

@@ -86,7 +86,8 @@ static int map_file(
 	int dir_fd, uint64_t number, struct file *ret_file, struct errmsg *msg)
 {
 	char name[SEGMENT_NAME_BYTES];
-	int fd = openat(dir_fd, segment_name(number, name), O_RDONLY | O_CLOEXEC);
+	int fd = openat(
+		dir_fd, segment_name(number, name), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	struct stat st;
 	void *data = NULL;
 
@@ -103,7 +104,11 @@ static int map_file(
 failed:
 	if (fd >= 0)
 		(void)close(fd);
-	return err_set(msg, ERR_JOURNAL_IO, "journal/%s: %m", name);
+	return err_set(msg, ERR_JOURNAL_IO,
+		errno == ELOOP
+			? "journal/%s is a symbolic link: put there what it leads to"
+			: "journal/%s: %m",
+		name);
 }
 
 static void unmap_files(struct fold *fold)

@@ -3,12 +3,14 @@
  * turn submits one job that syncs what was written; on_job_done() tells who waits.
  *
  * The job also does what else may block: it prepares the file of the next segment,
- * removes dropped ones, and looks how much of the disk is free. What it works on is
- * copied into `struct job`, so the loop and the pool share nothing.
+ * removes dropped ones, and looks how much of the disk is free and whether all files are
+ * there. What it works on is copied into `struct job`, so the loop and the pool share
+ * nothing.
  *
  * What can fail: a write (nothing has changed, the next one goes to the same offset), and
  * a sync (the process ends, see the header). A segment that cannot be prepared or removed
- * is tried again with the next job.
+ * is tried again with the next job. Files that are gone: note_gone(), on_gone() until
+ * journal_drop() has all of it, and then a job begins anew.
  */
 #include "journal/journal.h"
 #include "base/clock.h"
@@ -30,7 +32,8 @@
 
 /* A segment that is, or will be, on disk. */
 struct segment {
-	uint64_t number, last_seq, bytes, records;
+	struct home_file file;
+	uint64_t last_seq, records;
 	TAILQ_ENTRY(segment) link;
 };
 
@@ -40,7 +43,7 @@ struct job {
 				  it */
 	size_t n_fds;
 	uint64_t covers_seq;
-	uint64_t prepare_number; /* 0: nothing to prepare */
+	struct home_file prepared; /* .number 0: nothing to prepare */
 	int prepared_fd;
 	uint64_t removals[MAX_REMOVALS];
 	size_t n_removals;
@@ -48,11 +51,21 @@ struct job {
 	bool does_sync;
 	int sync_errno;
 	uint64_t free_bytes, total_bytes;
+
+	const struct journal_home *home; /* NULL: nothing is looked at or begun */
+	struct home_file *files;         /* owned */
+	size_t n_files;
+	uint64_t begin_number; /* 0: it only looks */
+	struct segment_head begin_head;
+	struct home_begun begun;
+	int home_code; /* of looking or beginning */
+	struct errmsg home_msg;
 };
 
 struct journal {
 	uv_loop_t *loop;
 	int dir_fd;
+	int own_dir_fd; /* it was begun anew there; else -1 */
 	struct journal_config config;
 	journal_synced_cb on_synced;
 	void *arg;
@@ -70,7 +83,11 @@ struct journal {
 	size_t n_dropped;
 	uint64_t checkpoint_seq; /* all up to here is in SQLite */
 	uint64_t wanted_seq;     /* to be synced, whatever journal_fsync says */
+	uint64_t checkpoint_ms;  /* when that was told last */
 	bool is_disk_low, is_full, has_write_failed;
+	bool is_gone;            /* until it is begun anew */
+	struct errmsg missing;   /* why */
+	bool is_look_at_all_due; /* not only at the current segment */
 	struct buf buf;
 
 	struct job job;
@@ -105,16 +122,27 @@ static void look_at_disk(struct job *job)
 /* A file that is written to has its name on disk, or a power loss could take it with all
  * that was synced into it. So a name that cannot be synced is made anew with the next
  * job. The descriptor or -1. */
-static int prepare_segment(int dir_fd, uint64_t number)
+static int prepare_segment(int dir_fd, struct home_file *file)
 {
-	int fd = segment_create(dir_fd, number);
+	int fd = segment_create(dir_fd, file->number);
 
-	if (fd < 0 || fsync(dir_fd) == 0)
+	if (fd < 0 || (home_identify(fd, file) && fsync(dir_fd) == 0))
 		return fd;
 	(void)close(fd); /* nothing was written to it */
 	/* If it stays, it is in the way of a next segment until the next start. */
-	(void)!segment_remove(dir_fd, number);
+	(void)!segment_remove(dir_fd, file->number);
 	return -1;
+}
+
+static void look_or_begin(struct job *job)
+{
+	if (job->home == NULL)
+		return;
+	job->home_code = job->begin_number == 0
+		? home_look(job->home, job->dir_fd, job->files, job->n_files,
+			  &job->home_msg)
+		: home_begin(job->home, job->files, job->n_files, job->begin_number,
+			  &job->begin_head, &job->begun, &job->home_msg);
 }
 
 /* On the thread pool. */
@@ -130,8 +158,10 @@ static void job_work(uv_work_t *work)
 	for (size_t i = 0; i < job->n_removals; i++)
 		if (segment_remove(job->dir_fd, job->removals[i]) == 0)
 			job->removals[i] = 0;
-	if (job->prepare_number != 0)
-		job->prepared_fd = prepare_segment(job->dir_fd, job->prepare_number);
+	/* Behind the sync: what was answered because of it was there after it. */
+	look_or_begin(job);
+	if (job->prepared.number != 0)
+		job->prepared_fd = prepare_segment(job->dir_fd, &job->prepared);
 	look_at_disk(job);
 }
 
@@ -154,7 +184,7 @@ static struct segment *segment_new(uint64_t number)
 	struct segment *segment = calloc(1, sizeof(*segment));
 
 	if (segment != NULL)
-		segment->number = number;
+		segment->file.number = number;
 	return segment;
 }
 
@@ -179,10 +209,15 @@ static int write_whole(int fd, const void *bytes, size_t len, uint64_t offset)
 	return 0;
 }
 
+static struct segment_head next_head(const struct journal *journal)
+{
+	return (struct segment_head){
+		journal->seq + 1, journal->synced_seq, clock_wall_ms()};
+}
+
 static int write_head(struct journal *journal, int fd)
 {
-	struct segment_head head = {
-		journal->seq + 1, journal->synced_seq, clock_wall_ms()};
+	struct segment_head head = next_head(journal);
 	uint8_t bytes[SEGMENT_HEAD_BYTES];
 
 	segment_encode_head(&head, bytes);
@@ -194,10 +229,10 @@ void journal_rotate(struct journal *journal)
 	struct segment *current = TAILQ_LAST(&journal->segments, segment_list);
 	struct segment *after;
 
-	if (current->records == 0 || journal->prepared_fd < 0 ||
+	if (current->records == 0 || journal->prepared_fd < 0 || journal->is_gone ||
 		journal->n_retired == MAX_SYNC_FDS - 1)
 		return;
-	after = segment_new(journal->prepared->number + 1);
+	after = segment_new(journal->prepared->file.number + 1);
 	if (after == NULL)
 		return;
 	if (write_head(journal, journal->prepared_fd) != 0) {
@@ -209,7 +244,7 @@ void journal_rotate(struct journal *journal)
 	journal->fd = journal->prepared_fd;
 	journal->prepared_fd = -1;
 	journal->offset = SEGMENT_HEAD_BYTES;
-	journal->prepared->bytes = SEGMENT_HEAD_BYTES;
+	journal->prepared->file.bytes = SEGMENT_HEAD_BYTES;
 	journal->bytes += SEGMENT_HEAD_BYTES;
 	TAILQ_INSERT_TAIL(&journal->segments, journal->prepared, link);
 	journal->prepared = after;
@@ -222,7 +257,7 @@ static void drop_covered(struct journal *journal)
 {
 	struct segment *oldest;
 
-	for (;;) {
+	while (!journal->is_gone) {
 		oldest = TAILQ_FIRST(&journal->segments);
 		if (oldest->records == 0 || oldest->last_seq > journal->checkpoint_seq ||
 			journal->n_dropped == MAX_REMOVALS)
@@ -232,9 +267,9 @@ static void drop_covered(struct journal *journal)
 		if (TAILQ_NEXT(oldest, link) == NULL)
 			break;
 		TAILQ_REMOVE(&journal->segments, oldest, link);
-		journal->bytes -= oldest->bytes;
+		journal->bytes -= oldest->file.bytes;
 		journal->records -= oldest->records;
-		journal->dropped[journal->n_dropped++] = oldest->number;
+		journal->dropped[journal->n_dropped++] = oldest->file.number;
 		free(oldest);
 		journal->is_full = false;
 		journal->is_poked = true;
@@ -267,9 +302,112 @@ static void maybe_closed(struct journal *journal)
 
 static void take_prepared(struct journal *journal, const struct job *job)
 {
-	if (job->prepare_number != 0)
-		journal->prepared_fd =
-			job->prepared_fd; /* -1: tried again with the next job */
+	if (job->prepared.number == 0)
+		return;
+	journal->prepared->file = job->prepared;
+	journal->prepared_fd = job->prepared_fd; /* -1: tried again with the next job */
+}
+
+static void free_segments(struct journal *journal)
+{
+	struct segment *segment;
+
+	while ((segment = TAILQ_FIRST(&journal->segments)) != NULL) {
+		TAILQ_REMOVE(&journal->segments, segment, link);
+		free(segment);
+	}
+}
+
+static void ask_for_checkpoint(const struct journal *journal)
+{
+	if (journal->is_gone && journal->checkpoint_seq < journal->seq)
+		journal->config.home->on_gone(journal->config.home->arg);
+}
+
+/* Logged once, here. */
+static void note_gone(struct journal *journal, const struct errmsg *missing)
+{
+	journal->is_gone = true;
+	journal->missing = *missing;
+	journal->is_poked = true;
+	log_error("the journal was taken away: reports are refused until all that was "
+		  "accepted is in the database",
+		"what=%s records=%" PRIu64, LOG_QUOTE(missing->text), journal->records);
+	ask_for_checkpoint(journal);
+}
+
+/* What was not known to be on disk is in the database, which is. */
+static void rely_on_database(struct journal *journal)
+{
+	if (journal->checkpoint_seq < journal->seq || journal->synced_seq == journal->seq)
+		return;
+	journal->synced_seq = journal->seq;
+	journal->on_synced(journal->arg, journal->synced_seq);
+}
+
+/* Everything of before is in the database: nothing of it is needed any more. */
+static void forget_old_files(struct journal *journal)
+{
+	(void)close(journal->fd);
+	for (size_t i = 0; i < journal->n_retired; i++)
+		(void)close(journal->retired_fds[i]);
+	if (journal->prepared_fd >= 0)
+		(void)close(journal->prepared_fd);
+	if (journal->own_dir_fd >= 0)
+		(void)close(journal->own_dir_fd);
+	journal->n_retired = journal->n_dropped = 0;
+	journal->prepared_fd = -1;
+}
+
+static void take_begun(struct journal *journal, const struct home_begun *begun)
+{
+	struct segment *current = TAILQ_LAST(&journal->segments, segment_list);
+	char name[SEGMENT_NAME_BYTES];
+
+	forget_old_files(journal);
+	TAILQ_REMOVE(&journal->segments, current, link);
+	free_segments(journal);
+	*current = (struct segment){.file = begun->file};
+	current->file.bytes = journal->offset = journal->bytes = SEGMENT_HEAD_BYTES;
+	TAILQ_INSERT_TAIL(&journal->segments, current, link);
+	journal->records = 0;
+	journal->prepared->file = (struct home_file){.number = begun->file.number + 1};
+	journal->dir_fd = journal->own_dir_fd = begun->dir_fd;
+	journal->fd = begun->fd;
+	journal->is_gone = journal->is_full = journal->has_write_failed = false;
+	journal->missing.text[0] = '\0';
+	journal->is_poked = true;
+	log_warn(
+		"the journal is begun anew: nothing was lost, reports are accepted again",
+		"segment=journal/%s seq=%" PRIu64, segment_name(begun->file.number, name),
+		journal->seq);
+}
+
+static void take_home(struct journal *journal, const struct job *job)
+{
+	if (job->home == NULL)
+		return;
+	if (job->begin_number == 0) {
+		if (job->home_code != 0 && !journal->is_gone)
+			note_gone(journal, &job->home_msg);
+	} else if (job->home_code == 0) {
+		take_begun(journal, &job->begun);
+	} else {
+		if (strcmp(journal->missing.text, job->home_msg.text) != 0)
+			log_error("the journal cannot be begun anew: tried every second",
+				"reason=%s", LOG_QUOTE(job->home_msg.text));
+		journal->missing = job->home_msg;
+	}
+}
+
+/* While files are missing, a sync proves nothing, and nothing depends on it. */
+static void take_sync(struct journal *journal, const struct job *job)
+{
+	if (!job->does_sync || (journal->is_gone && journal->on_closed == NULL))
+		return;
+	journal->n_syncs += job->covers_seq > journal->synced_seq;
+	journal->synced_seq = job->covers_seq;
+	journal->on_synced(journal->arg, journal->synced_seq);
 }
 
 static void on_job_done(uv_work_t *work, int status)
@@ -280,7 +418,9 @@ static void on_job_done(uv_work_t *work, int status)
 
 	(void)status; /* never cancelled */
 	journal->is_job_running = false;
-	if (job->sync_errno != 0) {
+	take_home(journal, job);
+	free(job->files);
+	if (job->sync_errno != 0 && !journal->is_gone) {
 		log_error("journal sync failed: ending, the next start folds what is on "
 			  "disk",
 			"error=%s", LOG_QUOTE(strerror(job->sync_errno)));
@@ -294,16 +434,68 @@ static void on_job_done(uv_work_t *work, int status)
 	take_prepared(journal, job);
 	note_disk(journal, job);
 	drop_covered(journal);
-	if (job->does_sync) {
-		journal->n_syncs += job->covers_seq > journal->synced_seq;
-		journal->synced_seq = job->covers_seq;
-		journal->on_synced(journal->arg, journal->synced_seq);
-	}
-	if ((journal->config.fsync == FSYNC_ALWAYS &&
-		    journal->synced_seq < journal->seq) ||
-		journal->synced_seq < journal->wanted_seq)
+	take_sync(journal, job);
+	if (!journal->is_gone &&
+		((journal->config.fsync == FSYNC_ALWAYS &&
+			 journal->synced_seq < journal->seq) ||
+			journal->synced_seq < journal->wanted_seq))
 		journal->is_poked = true;
 	maybe_closed(journal);
+}
+
+/* Every file that has to be there, the prepared one too; of the older ones only if
+ * `does_all`. False: memory is short, then nothing is looked at this time. */
+static bool list_files(const struct journal *journal, bool does_all, struct job *job)
+{
+	const struct segment *segment;
+	size_t n = 2;
+
+	TAILQ_FOREACH (segment, &journal->segments, link)
+		n += does_all;
+	job->files = calloc(n, sizeof(*job->files));
+	if (job->files == NULL)
+		return false;
+	segment = does_all ? TAILQ_FIRST(&journal->segments)
+			   : TAILQ_LAST(&journal->segments, segment_list);
+	for (; segment != NULL; segment = TAILQ_NEXT(segment, link))
+		job->files[job->n_files++] = segment->file;
+	if (journal->prepared_fd >= 0)
+		job->files[job->n_files++] = journal->prepared->file;
+	return true;
+}
+
+static void fill_home(struct journal *journal, struct job *job)
+{
+	bool does_begin = journal->is_gone && journal->checkpoint_seq >= journal->seq;
+	bool does_all = journal->is_look_at_all_due || does_begin;
+
+	if (journal->config.home == NULL || journal->on_closed != NULL ||
+		(journal->is_gone && !does_begin) || !list_files(journal, does_all, job))
+		return;
+	job->home = journal->config.home;
+	journal->is_look_at_all_due = false;
+	if (does_begin) {
+		job->begin_number = journal->prepared->file.number + 1;
+		job->begin_head = next_head(journal);
+	}
+}
+
+/* What the files need: none, while some of them are missing, but at the end. */
+static void fill_files(struct journal *journal, struct job *job)
+{
+	job->does_sync =
+		(journal->config.fsync != FSYNC_NO || journal->on_closed != NULL ||
+			journal->wanted_seq > journal->synced_seq) &&
+		(journal->synced_seq < journal->seq || journal->n_retired > 0);
+	memcpy(job->fds, journal->retired_fds, journal->n_retired * sizeof(int));
+	job->n_fds = journal->n_retired;
+	journal->n_retired = 0;
+	job->fds[job->n_fds++] = journal->fd;
+	if (journal->prepared_fd < 0 && !journal->is_gone)
+		job->prepared.number = journal->prepared->file.number;
+	memcpy(job->removals, journal->dropped, journal->n_dropped * sizeof(uint64_t));
+	job->n_removals = journal->n_dropped;
+	journal->n_dropped = 0;
 }
 
 static void fill_job(struct journal *journal, struct job *job)
@@ -313,19 +505,9 @@ static void fill_job(struct journal *journal, struct job *job)
 	job->dir_fd = journal->dir_fd;
 	job->prepared_fd = -1;
 	job->covers_seq = journal->seq;
-	job->does_sync =
-		(journal->config.fsync != FSYNC_NO || journal->on_closed != NULL ||
-			journal->wanted_seq > journal->synced_seq) &&
-		(journal->synced_seq < journal->seq || journal->n_retired > 0);
-	memcpy(job->fds, journal->retired_fds, journal->n_retired * sizeof(int));
-	job->n_fds = journal->n_retired;
-	journal->n_retired = 0;
-	job->fds[job->n_fds++] = journal->fd;
-	if (journal->prepared_fd < 0)
-		job->prepare_number = journal->prepared->number;
-	memcpy(job->removals, journal->dropped, journal->n_dropped * sizeof(uint64_t));
-	job->n_removals = journal->n_dropped;
-	journal->n_dropped = 0;
+	fill_home(journal, job);
+	if (!journal->is_gone || journal->on_closed != NULL)
+		fill_files(journal, job);
 }
 
 static void submit(struct journal *journal)
@@ -340,7 +522,11 @@ static void submit(struct journal *journal)
 
 static void on_tick(uv_timer_t *timer)
 {
-	submit(timer->data);
+	struct journal *journal = timer->data;
+
+	journal->is_look_at_all_due = true;
+	submit(journal);
+	ask_for_checkpoint(journal);
 }
 
 static void on_end_of_turn(uv_prepare_t *prepare)
@@ -355,6 +541,9 @@ static void on_end_of_turn(uv_prepare_t *prepare)
 
 static void init_handles(struct journal *journal)
 {
+	uint64_t tick_ms =
+		journal->config.tick_ms != 0 ? journal->config.tick_ms : TICK_MS;
+
 	/* None of these can fail: uv_timer_start() and uv_prepare_start() only for a NULL
 	 * callback. */
 	(void)uv_timer_init(journal->loop, &journal->tick);
@@ -362,7 +551,7 @@ static void init_handles(struct journal *journal)
 	journal->tick.data = journal;
 	journal->end_of_turn.data = journal;
 	journal->n_open_handles = 2;
-	(void)uv_timer_start(&journal->tick, on_tick, TICK_MS, TICK_MS);
+	(void)uv_timer_start(&journal->tick, on_tick, tick_ms, tick_ms);
 	(void)uv_prepare_start(&journal->end_of_turn, on_end_of_turn);
 }
 
@@ -384,15 +573,16 @@ int journal_open(uv_loop_t *loop, int dir_fd, const struct journal_config *confi
 	journal->on_synced = on_synced;
 	journal->arg = arg;
 	journal->seq = journal->synced_seq = journal->checkpoint_seq = seq;
-	journal->prepared_fd = -1;
+	journal->checkpoint_ms = clock_ms();
+	journal->prepared_fd = journal->own_dir_fd = -1;
 	TAILQ_INIT(&journal->segments);
 	TAILQ_INSERT_TAIL(&journal->segments, first, link);
-	journal->offset = first->bytes = journal->bytes = SEGMENT_HEAD_BYTES;
-	journal->fd = segment_create(dir_fd, first->number);
-	journal->prepared = segment_new(first->number + 1);
+	journal->offset = first->file.bytes = journal->bytes = SEGMENT_HEAD_BYTES;
+	journal->fd = segment_create(dir_fd, first->file.number);
+	journal->prepared = segment_new(first->file.number + 1);
 	if (journal->fd < 0 || journal->prepared == NULL ||
 		write_head(journal, journal->fd) != 0 || fdatasync(journal->fd) != 0 ||
-		fsync(dir_fd) != 0) {
+		!home_identify(journal->fd, &first->file) || fsync(dir_fd) != 0) {
 		(void)err_set(ret_msg, 0, "a journal segment cannot be begun: %m");
 		journal_free(journal);
 		return ERR_JOURNAL_IO;
@@ -423,7 +613,7 @@ static void note_written(struct journal *journal, size_t len)
 	journal->offset += len;
 	journal->seq++;
 	current->last_seq = journal->seq;
-	current->bytes += len;
+	current->file.bytes += len;
 	current->records++;
 	journal->bytes += len;
 	journal->records++;
@@ -451,6 +641,8 @@ int journal_append(struct journal *journal, struct record *record)
 {
 	int code;
 
+	if (journal->is_gone)
+		return ERR_JOURNAL_GONE;
 	if (journal->is_disk_low)
 		return ERR_DISK_LOW;
 	record->origin.seq = journal->seq + 1;
@@ -490,14 +682,32 @@ bool journal_must_sync(const struct journal *journal)
 void journal_drop(struct journal *journal, uint64_t seq)
 {
 	journal->checkpoint_seq = seq;
+	journal->checkpoint_ms = clock_ms();
 	drop_covered(journal);
+	if (!journal->is_gone)
+		return;
+	rely_on_database(journal);
+	journal->is_poked = true;
+}
+
+static uint64_t full_in_ms(const struct journal *journal)
+{
+	uint64_t left = journal->bytes < journal->config.max_bytes
+		? journal->config.max_bytes - journal->bytes
+		: 0;
+	double grown_ms = (double)(clock_ms() - journal->checkpoint_ms);
+	double ms = grown_ms * (double)left / (double)journal->bytes;
+
+	return journal->records > 0 && ms < 1e15 ? (uint64_t)ms : UINT64_MAX;
 }
 
 void journal_get_stats(const struct journal *journal, struct journal_stats *ret_stats)
 {
 	int refusal = 0;
 
-	if (journal->is_disk_low)
+	if (journal->is_gone)
+		refusal = ERR_JOURNAL_GONE;
+	else if (journal->is_disk_low)
 		refusal = ERR_DISK_LOW;
 	else if (journal->is_full)
 		refusal = ERR_JOURNAL_FULL;
@@ -508,7 +718,10 @@ void journal_get_stats(const struct journal *journal, struct journal_stats *ret_
 		.seq = journal->seq,
 		.synced_seq = journal->synced_seq,
 		.n_syncs = journal->n_syncs,
-		.refusal = refusal};
+		.max_bytes = journal->config.max_bytes,
+		.full_in_ms = full_in_ms(journal),
+		.refusal = refusal,
+		.missing = journal->missing.text};
 }
 
 void journal_close(struct journal *journal, void (*on_closed)(void *arg), void *arg)
@@ -521,15 +734,12 @@ void journal_close(struct journal *journal, void (*on_closed)(void *arg), void *
 
 void journal_free(struct journal *journal)
 {
-	struct segment *segment;
-
 	if (journal == NULL)
 		return;
-	while ((segment = TAILQ_FIRST(&journal->segments)) != NULL) {
-		TAILQ_REMOVE(&journal->segments, segment, link);
-		free(segment);
-	}
+	free_segments(journal);
 	free(journal->prepared);
+	if (journal->own_dir_fd >= 0)
+		(void)close(journal->own_dir_fd); /* a directory */
 	if (journal->prepared_fd >= 0)
 		(void)close(journal->prepared_fd); /* empty */
 	if (journal->fd >= 0)

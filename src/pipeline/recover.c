@@ -7,16 +7,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "journal/fold.h"
-#include "journal/segment.h"
+#include "journal/kept.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 static int apply_command(struct ledger *ledger, struct record *record)
 {
@@ -89,50 +84,11 @@ int recover_checkpoint(struct store *store, struct ledger *ledger,
 	return 0;
 }
 
-/* The folder beside the segments where broken ones are kept; its descriptor or -1. */
-static int make_kept_dir(int dir_fd)
+/* What is broken is kept with all that was beside it. */
+static bool should_keep(void *arg, uint64_t number)
 {
-	char name[64];
-
-	(void)snprintf(name, sizeof(name), "kept-%" PRIu64, clock_wall_ms());
-	if (mkdirat(dir_fd, name, 0750) != 0)
-		return -1;
-	log_warn("broken journal is kept", "folder=journal/%s", name);
-	return openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-}
-
-static int keep_or_remove(int dir_fd, int kept_fd, uint64_t number)
-{
-	char name[SEGMENT_NAME_BYTES];
-
-	if (kept_fd < 0)
-		return segment_remove(dir_fd, number);
-	(void)segment_name(number, name);
-	return renameat(dir_fd, name, kept_fd, name) == 0 ? 0 : ERR_JOURNAL_IO;
-}
-
-/* The last first: a start that dies in between leaves what ends as the journal did
- * before, never a hole in front of a later segment. */
-static int clear_segments(int dir_fd, bool is_broken, struct errmsg *msg)
-{
-	int kept_fd = is_broken ? make_kept_dir(dir_fd) : -1;
-	uint64_t *numbers = NULL;
-	size_t n = 0;
-	int code = is_broken && kept_fd < 0 ? ERR_JOURNAL_IO
-					    : segment_list(dir_fd, &numbers, &n);
-
-	while (n > 0 && code == 0)
-		code = keep_or_remove(dir_fd, kept_fd, numbers[--n]);
-	free(numbers);
-	/* The names are to be in the new folder before they are gone from here. */
-	if (code == 0 && kept_fd >= 0 && fsync(kept_fd) != 0)
-		code = ERR_JOURNAL_IO;
-	if (kept_fd >= 0)
-		(void)close(kept_fd); /* synced */
-	if (code == 0 && fsync(dir_fd) != 0)
-		code = ERR_JOURNAL_IO;
-	return code == 0 ? 0
-			 : err_set(msg, code, "old journal segments cannot be moved: %m");
+	(void)number;
+	return *(const bool *)arg;
 }
 
 static void report_fold(const struct fold_result *result, uint64_t applied_seq)
@@ -155,6 +111,7 @@ int recover(int dir_fd, struct store *store, struct ledger *ledger,
 {
 	struct fold_options fold = {.does_salvage = options->does_salvage};
 	struct fold_result result = {0};
+	bool is_broken;
 	int code = store_load(store, ledger, ret_msg);
 
 	if (code != 0)
@@ -166,9 +123,9 @@ int recover(int dir_fd, struct store *store, struct ledger *ledger,
 	report_fold(&result, fold.after_seq);
 	if (ledger_seq(ledger) != fold.after_seq)
 		code = recover_checkpoint(store, ledger, options, ret_msg);
+	is_broken = result.is_cut || result.n_lost > 0;
 	if (code == 0)
-		code = clear_segments(
-			dir_fd, result.is_cut || result.n_lost > 0, ret_msg);
+		code = kept_clear(dir_fd, should_keep, &is_broken, ret_msg);
 	if (code != 0)
 		return code;
 	*ret_recovered = (struct recovered){.seq = ledger_seq(ledger),

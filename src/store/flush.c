@@ -13,6 +13,8 @@
 #include <sys/queue.h>
 
 #define EMERGENCY_GAP_MS 5000
+#define REMIND_MS 600000
+#define QUICK_MS 60000 /* however many retries there are within it */
 
 enum state { STATE_IDLE, STATE_RUNNING, STATE_BACKOFF };
 
@@ -32,8 +34,12 @@ struct flush {
 	enum state state;
 	struct flush_stats stats;
 	unsigned n_retries;
-	uint64_t emergency_ms; /* when the last emergency flush started; 0: never */
-	uint64_t failed_ms;    /* when the last flush failed */
+	unsigned n_failed_in_row;
+	uint64_t failing_from_ms; /* clock_ms() of the first of them */
+	uint64_t reminded_ms;     /* when it was told last that it keeps failing */
+	int reminded_code;        /* and of what */
+	uint64_t emergency_ms;    /* when the last emergency flush started; 0: never */
+	uint64_t failed_ms;       /* when the last flush failed */
 	bool has_warned;
 	bool is_pressed; /* the journal wants room, and no cut was taken since */
 	TAILQ_HEAD(, request) requests;
@@ -121,6 +127,52 @@ static void job_work(uv_work_t *work)
 	flush->result_code = store_commit(flush->store, flush->cut, &flush->result);
 }
 
+/* Again only after a while, or if it is another failure. */
+static void remind(struct flush *flush)
+{
+	int code = flush->result_code;
+	uint64_t failing_ms = clock_ms() - flush->failing_from_ms;
+	struct errmsg rest = {""};
+
+	if (flush->reminded_code == code && clock_ms() - flush->reminded_ms < REMIND_MS)
+		return;
+	flush->reminded_code = code;
+	flush->reminded_ms = clock_ms();
+	flush->hooks.describe_rest(flush->hooks.arg, &rest);
+	log_line(store_needs_help(code) ? LOG_ERROR : LOG_WARN,
+		"flush keeps failing and needs your help",
+		"failures=%u for_s=%" PRIu64
+		" users=%zu reason=%s error=%s what_to_do=%s meanwhile=%s",
+		flush->n_failed_in_row, failing_ms / 1000, flush->n_users,
+		LOG_QUOTE(err_text(code)), LOG_QUOTE(flush->result.error.text),
+		LOG_QUOTE(store_advice(code)), LOG_QUOTE(rest.text));
+}
+
+static void note_failure(struct flush *flush, double time_ms)
+{
+	if (flush->n_failed_in_row++ == 0) {
+		flush->stats.failing_since_ms = clock_wall_ms();
+		flush->failing_from_ms = clock_ms();
+	}
+	if (flush->n_failed_in_row > flush->config.max_retries ||
+		clock_ms() - flush->failing_from_ms > QUICK_MS)
+		remind(flush);
+	else
+		log_warn("flush failed: nothing is lost, it is tried again",
+			"users=%zu time_ms=%.1f reason=%s error=%s retry=%u",
+			flush->n_users, time_ms, LOG_QUOTE(err_text(flush->result_code)),
+			LOG_QUOTE(flush->result.error.text), flush->n_retries);
+}
+
+static void note_success(struct flush *flush)
+{
+	if (flush->reminded_code != 0)
+		log_info("flush works again", "failures=%u", flush->n_failed_in_row);
+	flush->n_failed_in_row = 0;
+	flush->reminded_code = 0;
+	flush->stats.failing_since_ms = 0;
+}
+
 static void note_end(struct flush *flush, double time_ms)
 {
 	int code = flush->result_code;
@@ -128,10 +180,9 @@ static void note_end(struct flush *flush, double time_ms)
 	flush->stats.is_running = false;
 	flush->stats.last.error = code;
 	if (code != 0)
-		log_warn("flush failed: nothing is lost, it is tried again",
-			"users=%zu time_ms=%.1f reason=%s error=%s retry=%u",
-			flush->n_users, time_ms, LOG_QUOTE(err_text(code)),
-			LOG_QUOTE(flush->result.error.text), flush->n_retries);
+		note_failure(flush, time_ms);
+	else
+		note_success(flush);
 	if (!flush->is_sync)
 		return;
 	flush->stats.total_ms += time_ms;

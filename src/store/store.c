@@ -299,7 +299,7 @@ int store_commit(
 
 	store->n_user_statements = 0;
 	if (has_moved(store)) {
-		code = err_set(&result.error, ERR_STORE_IO,
+		code = err_set(&result.error, ERR_STORE_GONE,
 			"the database file was moved or deleted while in use");
 		goto out;
 	}
@@ -325,4 +325,31 @@ out:
 	roll_back(store);
 	*ret_result = result;
 	return code;
+}
+
+const char *store_advice(int code)
+{
+	switch (code) {
+	case ERR_STORE_BUSY:
+		return "end the transaction of the program that holds tally.db";
+	case ERR_STORE_FULL:
+		return "make room on the disk of data_dir";
+	case ERR_STORE_READONLY:
+		return "let the user of tallyd write tally.db and its folder";
+	case ERR_STORE_CORRUPT:
+		return "stop tallyd and put a backup in its place; README, \"Backup\"";
+	case ERR_STORE_GONE:
+		return "put that very file back; if it is deleted, do not stop tallyd: "
+		       "README, \"A deleted database\"";
+	case ERR_NOMEM:
+		return "give tallyd more memory";
+	default:
+		return "look at the disk of data_dir";
+	}
+}
+
+bool store_needs_help(int code)
+{
+	return code == ERR_STORE_IO || code == ERR_STORE_GONE ||
+		code == ERR_STORE_READONLY || code == ERR_STORE_CORRUPT;
 }

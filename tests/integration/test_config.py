@@ -299,3 +299,21 @@ def test_reports_between_hangups_are_counted(tallyd):
         daemon.report(stats("alice", 1, 2))
     daemon.stop()
     assert daemon.users() == {"alice": (6, 2, 4)}
+
+
+@pytest.mark.parametrize("where, url, is_warned", [
+    ("argument", "redis://:hunter2@127.0.0.1:1/0", True),
+    ("argument", "redis://someone:hunter2@127.0.0.1:1", True),
+    ("argument", "redis://127.0.0.1:1/0", False),
+    ("file", "redis://:hunter2@127.0.0.1:1/0", False),
+    ("environment", "redis://:hunter2@127.0.0.1:1/0", False),
+])
+def test_a_password_of_redis_on_the_command_line_is_warned_of(tallyd, where, url, is_warned):
+    daemon = tallyd(
+        redis_url=url if where == "argument" else None,
+        config=f"redis_url = {url}\n" if where == "file" else "",
+        env={"TALLYD_REDIS_URL": url} if where == "environment" else None).start()
+    sentence = "the password of redis_url was given on the command line"
+    assert (sentence in daemon.log()) == is_warned
+    assert any(sentence in warning for warning in daemon.status()["warnings"]) == is_warned
+    assert "hunter2" not in daemon.log()

@@ -38,6 +38,60 @@ def test_a_stop_under_load_leaves_in_sqlite_just_what_was_answered(redis, tallyd
     assert redis.view() == counted
 
 
+def is_ignored(pid, number):
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        ignored = next(line for line in file if line.startswith("SigIgn:"))
+    return bool(int(ignored.split()[1], 16) >> (number - 1) & 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGPWR, signal.SIGXCPU])
+def test_what_would_end_it_uncleanly_from_outside_stops_it_as_sigterm_does(tallyd, number):
+    daemon = tallyd().start()
+    daemon.report(stats("alice", 1, 2))
+    daemon.stop(number=number)
+    assert f"stopping: signal={number.name}" in daemon.log()
+    assert daemon.users() == {"alice": (3, 1, 2)}
+
+
+def test_no_other_signal_ends_it_but_those_of_a_fault(tallyd):
+    """SIGSTOP and its kin suspend it; what the kernel drops by default, it may drop."""
+    fatal = {signal.SIGKILL, signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL,
+             signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS}
+    stops = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGPWR, signal.SIGXCPU}
+    suspends = {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
+    daemon = tallyd().start()
+    daemon.report(stats("alice", 1, 2))
+    sent = [number for number in signal.valid_signals()
+            if number not in fatal | stops | suspends]
+    assert {signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF,
+            signal.SIGIO, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGRTMIN,
+            signal.SIGRTMAX} <= set(sent)
+    for number in sent:
+        daemon.send_signal(number)
+    wait_for(lambda: "configuration reloaded" in daemon.log(), "SIGHUP is heeded")
+    daemon.report(stats("alice", 1, 2))
+    left = [number for number in sent if number not in
+            (signal.SIGHUP, signal.SIGCHLD, signal.SIGCONT, signal.SIGURG, signal.SIGWINCH)]
+    assert all(is_ignored(daemon.process.pid, number) for number in left)
+    daemon.stop()
+    assert daemon.users() == {"alice": (6, 2, 4)}
+
+
+def test_a_reload_that_is_asked_for_during_the_start_is_made_after_it(tallyd):
+    daemon = tallyd(busy_timeout=1, max_retries=20, retry_delay=20).start()
+    daemon.report(stats("alice", 1, 2))
+    daemon.kill()
+    with contextlib.closing(sqlite3.connect(daemon.database, isolation_level=None)) as db:
+        db.execute("begin immediate")
+        daemon.spawn()
+        wait_for(lambda: "checkpoint failed: tried again" in daemon.log(), "it is starting")
+        daemon.send_signal(signal.SIGHUP)
+        daemon.send_signal(signal.SIGUSR1)
+        db.execute("rollback")
+    wait_for(lambda: "configuration reloaded" in daemon.log(), "the reload")
+    assert daemon.users() == {"alice": (3, 1, 2)}
+
+
 def test_a_stop_without_redis_or_load_flushes_too(tallyd):
     daemon = tallyd().start()
     daemon.report(stats("alice", 1, 2))

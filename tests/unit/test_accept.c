@@ -87,6 +87,12 @@ static struct store *open_store(const struct tempdir *dir)
 }
 
 /* What a flush at this many users, and a journal of that size, would be like. */
+static void describe_rest(void *arg, struct errmsg *ret_rest)
+{
+	(void)arg;
+	(void)err_set(ret_rest, 0, "in the journal");
+}
+
 struct shape {
 	enum journal_fsync fsync;
 	uint64_t max_bytes;
@@ -100,8 +106,9 @@ static const struct shape always = {FSYNC_ALWAYS, 1 << 20, 1000, 0};
 /* In the folder that rig->dir is; all else of the rig is 0. */
 static void open_rig_in(struct rig *rig, const struct shape *shape)
 {
-	struct journal_config journal = {
-		shape->fsync, shape->max_bytes, shape->min_free_bytes};
+	struct journal_config journal = {.fsync = shape->fsync,
+		.max_bytes = shape->max_bytes,
+		.min_free_bytes = shape->min_free_bytes};
 	struct live_config live = {.key_prefix = "user:", .instance_id = "x"};
 	struct flush_config flush = {.interval_ms = 3600000,
 		.max_pending_users = 1000,
@@ -109,7 +116,7 @@ static void open_rig_in(struct rig *rig, const struct shape *shape)
 		.max_retries = 3,
 		.retry_delay_ms = 1};
 	struct live_hooks live_hooks = {.on_progress = on_progress, .arg = rig};
-	struct flush_hooks hooks = {on_cut, on_committed, on_fatal, rig};
+	struct flush_hooks hooks = {on_cut, on_committed, on_fatal, describe_rest, rig};
 	struct accept_parts parts;
 	struct errmsg msg = {""};
 

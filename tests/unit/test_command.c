@@ -49,7 +49,7 @@ static void on_synced(void *arg, uint64_t synced_seq)
 
 static void open_rig(struct rig *rig, enum journal_fsync fsync)
 {
-	struct journal_config journal = {fsync, 1 << 20, 0};
+	struct journal_config journal = {.fsync = fsync, .max_bytes = 1 << 20};
 	struct command_parts parts;
 
 	assert_int_equal(uv_loop_init(&rig->loop), 0);

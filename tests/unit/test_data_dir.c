@@ -5,7 +5,11 @@
 #include "lib/tempdir.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,7 +17,7 @@
 static bool open_with_fault(
 	const struct tempdir *dir, enum fault_kind kind, unsigned n, int *ret_code)
 {
-	struct data_dir data_dir = {.lock_fd = -1, .journal_fd = -1};
+	struct data_dir data_dir = DATA_DIR_CLOSED;
 	struct errmsg msg = {""};
 	bool has_fired;
 
@@ -94,6 +98,138 @@ TEST(a_lock_that_cannot_tell_who_holds_it_holds_all_the_same)
 	}
 }
 
+/* An open data_dir in `dir`/data. */
+static void open_in(const struct tempdir *dir, struct data_dir *ret_dir)
+{
+	struct errmsg msg = {""};
+
+	if (data_dir_open(tempdir_path(dir, "data"), DATA_DIR_MAKE, ret_dir, &msg) != 0)
+		fail_msg("%s", msg.text);
+}
+
+static void assert_seen(struct data_dir *data_dir, int code, const char *sentence)
+{
+	struct errmsg msg = {""};
+
+	assert_int_equal(data_dir_look(data_dir, &msg), code);
+	assert_non_null(strstr(msg.text, sentence));
+}
+
+static void assert_held(const struct tempdir *dir)
+{
+	struct data_dir second = DATA_DIR_CLOSED;
+	struct errmsg msg = {""};
+
+	assert_int_equal(
+		data_dir_open(tempdir_path(dir, "data"), DATA_DIR_MAKE, &second, &msg),
+		ERR_LOCKED);
+	assert_non_null(strstr(msg.text, "is in use by"));
+}
+
+TEST(a_lock_that_was_deleted_or_replaced_is_made_again_and_nobody_else_gets_in_meanwhile)
+{
+	for (int is_replaced = 0; is_replaced < 2; is_replaced++) {
+		struct data_dir data_dir;
+		struct tempdir dir;
+		struct stat st;
+
+		faults_reset();
+		tempdir_make(&dir);
+		open_in(&dir, &data_dir);
+		assert_seen(&data_dir, 0, "");
+		assert_held(&dir);
+		assert_int_equal(unlink(tempdir_path(&dir, "data/lock")), 0);
+		if (is_replaced)
+			tempdir_write(&dir, "data/lock", "", 0);
+		assert_held(&dir); /* by the lock of the folder */
+		assert_int_equal(unlink(tempdir_path(&dir, "data/lock")), 0);
+		assert_seen(&data_dir, 0, "");
+		assert_int_equal(fstat(data_dir.lock_fd, &st), 0);
+		assert_int_equal(st.st_nlink, 1);
+		assert_held(&dir);
+		data_dir_close(&data_dir);
+		tempdir_remove(&dir);
+	}
+}
+
+TEST(a_lock_that_another_program_has_taken_is_said_until_it_gives_it_back)
+{
+	struct data_dir data_dir;
+	struct tempdir dir;
+	int fd;
+
+	faults_reset();
+	tempdir_make(&dir);
+	open_in(&dir, &data_dir);
+	assert_int_equal(unlink(tempdir_path(&dir, "data/lock")), 0);
+	fd = open(tempdir_path(&dir, "data/lock"), O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+	assert_int_equal(flock(fd, LOCK_EX), 0);
+	assert_seen(&data_dir, ERR_LOCKED, "in use");
+	assert_int_equal(close(fd), 0);
+	assert_seen(&data_dir, 0, "");
+	assert_int_equal(unlink(tempdir_path(&dir, "data/lock")), 0);
+	assert_int_equal(symlink("key", tempdir_path(&dir, "data/lock")), 0);
+	assert_seen(&data_dir, ERR_DATA_DIR, "symbolic link");
+	data_dir_close(&data_dir);
+	tempdir_remove(&dir);
+}
+
+TEST(a_data_dir_that_was_moved_or_replaced_is_said_until_it_is_back)
+{
+	struct data_dir data_dir;
+	struct tempdir dir;
+	const char *path, *other;
+
+	faults_reset();
+	tempdir_make(&dir);
+	path = tempdir_path(&dir, "data");
+	other = tempdir_path(&dir, "other");
+	open_in(&dir, &data_dir);
+	assert_int_equal(rename(path, other), 0);
+	assert_seen(&data_dir, ERR_DATA_DIR, "data is gone");
+	assert_int_equal(mkdir(path, 0750), 0);
+	assert_seen(&data_dir, ERR_DATA_DIR, "data is another folder");
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(rename(other, path), 0);
+	assert_seen(&data_dir, 0, "");
+	data_dir_close(&data_dir);
+	tempdir_remove(&dir);
+}
+
+TEST(only_data_dir_itself_may_be_a_symbolic_link)
+{
+	static const char *const names[] = {
+		"lock", "key", "key.new", "journal", "tally.db", "tally.db-wal"};
+
+	for (size_t i = 0; i < COUNT_OF(names); i++) {
+		struct data_dir data_dir = DATA_DIR_CLOSED;
+		struct errmsg msg = {""};
+		struct tempdir dir;
+		char *bytes, name[64];
+		size_t len;
+
+		faults_reset();
+		tempdir_make(&dir);
+		tempdir_write(&dir, "target", "12345678901234567890123456789012", 32);
+		assert_int_equal(mkdir(tempdir_path(&dir, "real"), 0750), 0);
+		assert_int_equal(symlink("real", tempdir_path(&dir, "data")), 0);
+		(void)snprintf(name, sizeof(name), "real/%s", names[i]);
+		assert_int_equal(symlink("../target", tempdir_path(&dir, name)), 0);
+		AT_ROW(i,
+			data_dir_open(tempdir_path(&dir, "data"), DATA_DIR_MAKE,
+				&data_dir, &msg) == ERR_DATA_DIR);
+		AT_ROW(i, strstr(msg.text, names[i]) != NULL || i == 2);
+		AT_ROW(i, strstr(msg.text, "symbolic link") != NULL || i == 2);
+		bytes = tempdir_read(&dir, "target", &len);
+		AT_ROW(i, len == 32 && bytes[0] == '1');
+		free(bytes);
+		assert_int_equal(unlink(tempdir_path(&dir, name)), 0);
+		open_in(&dir, &data_dir); /* over the link of data_dir itself */
+		data_dir_close(&data_dir);
+		tempdir_remove(&dir);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -102,6 +238,13 @@ int main(void)
 		cmocka_unit_test(
 			a_key_is_made_once_for_the_owner_alone_and_again_where_it_is_torn),
 		cmocka_unit_test(a_lock_that_cannot_tell_who_holds_it_holds_all_the_same),
+		cmocka_unit_test(
+			a_lock_that_was_deleted_or_replaced_is_made_again_and_nobody_else_gets_in_meanwhile),
+		cmocka_unit_test(
+			a_lock_that_another_program_has_taken_is_said_until_it_gives_it_back),
+		cmocka_unit_test(
+			a_data_dir_that_was_moved_or_replaced_is_said_until_it_is_back),
+		cmocka_unit_test(only_data_dir_itself_may_be_a_symbolic_link),
 	};
 
 	return RUN_TESTS(tests);

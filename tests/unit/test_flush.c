@@ -45,6 +45,7 @@ struct fixture {
 	uint64_t await_n; /* for the conditions below */
 	bool is_closed;
 	unsigned n_answers; /* of all requests, and of the stop: to tell their order */
+	unsigned n_reminders;
 };
 
 /* A request, or the stop; what its callback was told, and what it found in the file. */
@@ -131,6 +132,14 @@ static void on_fatal(void *arg, int code)
 	f->fatal_code = code;
 }
 
+static void describe_rest(void *arg, struct errmsg *ret_rest)
+{
+	struct fixture *f = arg;
+
+	f->n_reminders++;
+	(void)err_set(ret_rest, 0, "kept");
+}
+
 static void on_done(void *arg, int code, const struct flush_outcome *outcome)
 {
 	struct waiter *waiter = arg;
@@ -153,7 +162,8 @@ static void on_closed(void *arg)
 static void begin_waiting(
 	struct fixture *f, const struct flush_config *config, unsigned busy_timeout_ms)
 {
-	const struct flush_hooks hooks = {on_cut, on_committed, on_fatal, f};
+	const struct flush_hooks hooks = {
+		on_cut, on_committed, on_fatal, describe_rest, f};
 	struct store_config store = {f->path, busy_timeout_ms, 3, false};
 	struct errmsg msg;
 
@@ -527,6 +537,62 @@ TEST(after_the_last_retry_the_interval_begins_anew_with_quick_retries)
 	run_until(&f, has_succeeded, 1);
 	expect_flushed(&f, 3);
 	end(&f);
+}
+
+TEST(a_flush_that_keeps_failing_is_told_of_once_quick_retries_are_over_and_rarely_again)
+{
+	struct flush_config config = quiet;
+	struct fixture f;
+
+	config.retry_delay_ms = 1;
+	config.max_retries = 2;
+	config.interval_ms = 3;
+	begin(&f, &config);
+	lock(&f);
+	book_users(&f, 0, 3);
+	assert_int_equal(stats_of(&f).failing_since_ms, 0);
+	run_until(&f, has_failed, 2);
+	assert_true(stats_of(&f).failing_since_ms > 0);
+	assert_true(f.n_reminders == 0 || stats_of(&f).n_failed > 2);
+	run_until(&f, has_failed, 8);
+	assert_int_equal(f.n_reminders, 1); /* the same, within ten minutes */
+	clock_freeze_for_test(clock_ms() + 600001);
+	run_until(&f, has_failed, stats_of(&f).n_failed + 2);
+	assert_int_equal(f.n_reminders, 2);
+	unlock(&f);
+	run_until(&f, has_succeeded, 1);
+	assert_int_equal(stats_of(&f).failing_since_ms, 0);
+	lock(&f);
+	book_users(&f, 0, 3);
+	run_until(&f, has_failed, stats_of(&f).n_failed + 3);
+	assert_int_equal(f.n_reminders, 3); /* another time it fails */
+	unlock(&f);
+	run_until(&f, has_succeeded, 2);
+	expect_flushed(&f, 6);
+	end(&f);
+}
+
+TEST(for_each_failure_there_is_something_that_an_operator_can_do)
+{
+	static const struct {
+		int code;
+		bool needs_help;
+		const char *advice;
+	} rows[] = {
+		{ERR_STORE_BUSY, false, "transaction"},
+		{ERR_STORE_FULL, false, "room"},
+		{ERR_STORE_UNKNOWN, false, "disk"},
+		{ERR_NOMEM, false, "memory"},
+		{ERR_STORE_IO, true, "disk"},
+		{ERR_STORE_GONE, true, "put that very file back"},
+		{ERR_STORE_READONLY, true, "write"},
+		{ERR_STORE_CORRUPT, true, "backup"},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		AT_ROW(i, store_needs_help(rows[i].code) == rows[i].needs_help);
+		AT_ROW(i, strstr(store_advice(rows[i].code), rows[i].advice) != NULL);
+	}
 }
 
 TEST(nothing_starts_within_retry_delay_of_a_failure_whoever_asks)
@@ -1361,7 +1427,8 @@ TEST(a_stop_that_never_found_memory_does_not_claim_success)
 TEST(a_flush_that_finds_no_memory_is_not_made)
 {
 	struct fixture f;
-	const struct flush_hooks hooks = {on_cut, on_committed, on_fatal, &f};
+	const struct flush_hooks hooks = {
+		on_cut, on_committed, on_fatal, describe_rest, &f};
 
 	begin(&f, &quiet);
 	faults_fail_nth(FAULT_MEMORY, 1, ENOMEM);
@@ -1402,6 +1469,10 @@ int main(void)
 			each_retry_waits_twice_as_long_and_after_the_last_one_the_interval),
 		cmocka_unit_test(
 			after_the_last_retry_the_interval_begins_anew_with_quick_retries),
+		cmocka_unit_test(
+			a_flush_that_keeps_failing_is_told_of_once_quick_retries_are_over_and_rarely_again),
+		cmocka_unit_test(
+			for_each_failure_there_is_something_that_an_operator_can_do),
 		cmocka_unit_test(
 			nothing_starts_within_retry_delay_of_a_failure_whoever_asks),
 		cmocka_unit_test(

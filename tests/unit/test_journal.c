@@ -41,9 +41,12 @@ struct fixture {
 	bool is_closed;
 };
 
-static const struct journal_config always = {FSYNC_ALWAYS, UINT64_C(1) << 30, 0};
-static const struct journal_config everysec = {FSYNC_EVERYSEC, UINT64_C(1) << 30, 0};
-static const struct journal_config unsynced = {FSYNC_NO, UINT64_C(1) << 30, 0};
+static const struct journal_config always = {
+	.fsync = FSYNC_ALWAYS, .max_bytes = UINT64_C(1) << 30};
+static const struct journal_config everysec = {
+	.fsync = FSYNC_EVERYSEC, .max_bytes = UINT64_C(1) << 30};
+static const struct journal_config unsynced = {
+	.fsync = FSYNC_NO, .max_bytes = UINT64_C(1) << 30};
 
 static void on_synced(void *arg, uint64_t synced_seq)
 {

@@ -81,6 +81,7 @@ TEST(every_field_of_the_config_has_its_row)
 	has_row[offsetof(struct config, is_json) / sizeof(uint64_t)] = true;
 	has_row[offsetof(struct config, take_over) / sizeof(uint64_t)] = true;
 	has_row[offsetof(struct config, forgotten_node) / sizeof(uint64_t)] = true;
+	has_row[offsetof(struct config, is_redis_url_argument) / sizeof(uint64_t)] = true;
 	/* Made of options. */
 	for (size_t i = 0; i < sizeof(struct resolved) / sizeof(uint64_t); i++)
 		has_row[offsetof(struct config, resolved) / sizeof(uint64_t) + i] = true;

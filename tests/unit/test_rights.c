@@ -525,6 +525,8 @@ TEST(an_open_directory_is_warned_of_until_it_is_closed)
 {
 	static const struct rights_config bare_redis = {
 		.listen = "127.0.0.1:3000", .is_redis_bare = true};
+	static const struct rights_config public_password = {
+		.listen = "127.0.0.1:3000", .is_redis_password_public = true};
 	const char *sentences[RIGHTS_MAX_WARNINGS];
 	struct world world;
 
@@ -538,6 +540,9 @@ TEST(an_open_directory_is_warned_of_until_it_is_closed)
 	rights_configure(&world.rights, world.ledger, &bare_redis);
 	assert_int_equal(rights_warnings(&world.rights, sentences), 1);
 	assert_non_null(strstr(sentences[0], "redis_url has no password"));
+	rights_configure(&world.rights, world.ledger, &public_password);
+	assert_int_equal(rights_warnings(&world.rights, sentences), 1);
+	assert_non_null(strstr(sentences[0], "was given on the command line"));
 	done(&world);
 	make(&world, OPEN_WITH_NODES, &bare_options);
 	assert_int_equal(rights_warnings(&world.rights, sentences), 1);
