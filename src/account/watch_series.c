@@ -279,25 +279,17 @@ static bool is_below(const struct line *value, const struct line *line)
 		value->conns < line->conns;
 }
 
-/* The line that a value goes on with: one below it, best that of its own connection, else
- * the nearest; -1: none. Without the first, of two senders the one that passes the other
- * would be taken to go on with the other's. */
+/* The line that a value goes on with: the nearest below it; -1: none. */
 static int find_line(const struct watch_series *series, const struct line *value)
 {
 	int found = -1;
-	bool is_found_own = false;
 
 	for (int i = 0; i < series->n_lines; i++) {
 		const struct line *line = &series->lines[i];
-		bool is_own = line->sender.conn == value->sender.conn;
 
-		if (is_below(value, line) || (found >= 0 && is_found_own && !is_own))
-			continue;
-		if (found < 0 || is_own != is_found_own ||
-			!is_below(line, &series->lines[found])) {
+		if (!is_below(value, line) &&
+			(found < 0 || !is_below(line, &series->lines[found])))
 			found = i;
-			is_found_own = is_own;
-		}
 	}
 	return found;
 }
