@@ -128,7 +128,7 @@ struct http_server {
 	struct lobby lobby;
 	/* Idle, the longest first: those that have shown what they are, and strangers. */
 	struct connections idle, strangers, busy;
-	unsigned n_strangers; /* also busy ones */
+	unsigned n_strangers; /* also those that are sending a request */
 	struct connections watched;
 	TAILQ_HEAD(delays, delay) delays;
 	unsigned n_delays;
@@ -222,7 +222,8 @@ void lobby_close(struct http_server *server, uv_close_cb on_closed);
 /* Takes the descriptor. */
 void lobby_receive(
 	struct http_server *server, int fd, const struct sockaddr *peer, socklen_t len);
-bool lobby_make_room(struct http_server *server); /* false: nobody was there */
+/* The longest goes, if it is here for so long. */
+bool lobby_make_room(struct http_server *server, uint64_t min_ms);
 void lobby_expire(struct http_server *server, uint64_t now);
 
 /* overheard.c: what libmicrohttpd refuses by itself. */

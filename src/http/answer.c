@@ -200,6 +200,8 @@ void http_answer_error(struct http_request *request, int code, const char *sente
 	http_answer_json(request, status, is_empty ? "" : body);
 	if (status == MHD_HTTP_UNAUTHORIZED)
 		add_challenge(request);
+	if (code == ERR_HUNG_UP) /* so it ends here, too: libmicrohttpd does not see it */
+		answer_close_after(request);
 }
 
 /* What has come and nobody reads would make the end a reset, which may overtake the

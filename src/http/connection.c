@@ -14,6 +14,9 @@
  */
 #define ANSWER_CUT_MS (HTTP_ANSWER_MS - 500)
 
+/* What lies behind a request is read by then, though its client has closed its side. */
+#define GONE_IDLE_MS 250
+
 /* The address alone, as text; "" for another family. False: it is not loopback. */
 bool peer_to_text(const struct sockaddr *address, char ret_text[INET6_ADDRSTRLEN])
 {
@@ -94,20 +97,38 @@ static struct connections *list_of(const struct connection *connection)
 	return connection->is_proven ? &server->idle : &server->strangers;
 }
 
+/* One that may be sending a request for ever. */
+static bool is_waiting_stranger(const struct connection *connection)
+{
+	return !connection->is_proven &&
+		(connection->state == CONN_IDLE || connection->state == CONN_READING);
+}
+
+static void leave_list(struct connection *connection)
+{
+	TAILQ_REMOVE(list_of(connection), connection, link);
+	connection->server->n_strangers -= is_waiting_stranger(connection) ? 1 : 0;
+}
+
+static void enter_list(struct connection *connection)
+{
+	TAILQ_INSERT_TAIL(list_of(connection), connection, link);
+	connection->server->n_strangers += is_waiting_stranger(connection) ? 1 : 0;
+}
+
 /* Among the idle it goes to the end of its new list. */
 void connection_set_proven(struct connection *connection, bool is_proven)
 {
 	if (connection->is_proven == is_proven)
 		return;
-	TAILQ_REMOVE(list_of(connection), connection, link);
+	leave_list(connection);
 	connection->is_proven = is_proven;
-	TAILQ_INSERT_TAIL(list_of(connection), connection, link);
-	connection->server->n_strangers += is_proven ? -1u : 1u;
+	enter_list(connection);
 }
 
 void connection_enter(struct connection *connection, enum connection_state state)
 {
-	TAILQ_REMOVE(list_of(connection), connection, link);
+	leave_list(connection);
 	connection->state = state;
 	connection->since_ms = clock_ms();
 	if (state == CONN_IDLE) {
@@ -116,7 +137,7 @@ void connection_enter(struct connection *connection, enum connection_state state
 			? connection->answer.received
 			: received_bytes(connection);
 	}
-	TAILQ_INSERT_TAIL(list_of(connection), connection, link);
+	enter_list(connection);
 }
 
 void connection_cut(struct connection *connection)
@@ -144,8 +165,7 @@ static void started(
 	read_addresses(connection, peer);
 	connection->since_ms = clock_ms();
 	connection->partial_since_ms = connection->since_ms; /* see lobby.c */
-	TAILQ_INSERT_TAIL(&server->strangers, connection, link);
-	server->n_strangers++;
+	enter_list(connection);
 	HASH_ADD(hh, server->by_id, id, sizeof(connection->id), connection);
 	server->stats.connections++;
 }
@@ -162,8 +182,7 @@ void connection_on_notify(void *server, struct MHD_Connection *mhd, void **conte
 		delivery_on_close(connection);
 		overheard_close(connection);
 		HASH_DEL(self->by_id, connection);
-		TAILQ_REMOVE(list_of(connection), connection, link);
-		self->n_strangers -= connection->is_proven ? 0 : 1;
+		leave_list(connection);
 		self->stats.connections--;
 		explicit_bzero(&connection->memo, sizeof(connection->memo));
 		free(connection);
@@ -184,18 +203,22 @@ struct connection *connection_of(struct MHD_Connection *mhd)
 static enum lateness lateness_of_idle(struct connection *connection, uint64_t now)
 {
 	const struct http_config *config = &connection->server->config;
+	uint64_t age = now - connection->since_ms;
 
 	if (connection->partial_since_ms == 0 &&
 		received_bytes(connection) > connection->received_bytes) {
 		connection->partial_since_ms = now;
 		connection_set_proven(connection, false);
 	}
-	if (connection->partial_since_ms != 0 && peer_has_gone(connection->fd))
-		return TOO_LATE; /* see connection_lateness() */
+	/* libmicrohttpd 0.9.75 waits on for the rest of a request, and does not see a
+	 * FIN that came together with a whole one. */
+	if ((connection->partial_since_ms != 0 || age >= GONE_IDLE_MS) &&
+		peer_has_gone(connection->fd))
+		return TOO_LATE;
 	if (connection->partial_since_ms != 0 &&
 		now - connection->partial_since_ms >= config->request_timeout_ms)
 		return TOO_SLOW;
-	return now - connection->since_ms >= config->idle_timeout_ms ? TOO_LATE : IN_TIME;
+	return age >= config->idle_timeout_ms ? TOO_LATE : IN_TIME;
 }
 
 enum lateness connection_lateness(struct connection *connection, uint64_t now)

@@ -28,9 +28,11 @@
  * get. */
 #define PATIENCE_MS 500
 
-/* How long the peer's end may take after ours, and how many sockets wait for theirs. */
+/* How long the peer's end may take after ours. Most come at once, so only the newest are
+ * looked at in each turn: those that nobody reads cost nothing but their place. */
 #define LEAVING_MS 2000
-#define LOOKS_PER_TURN 64
+#define YOUNG_MS 20
+#define LOOKS_PER_TURN 8
 
 /* A connection that we have closed, while the peer's end is still to come. */
 struct leaving {
@@ -272,14 +274,17 @@ void delivery_on_close(struct connection *connection)
 
 void delivery_look_at_leaving(struct http_server *server, bool looks_at_all)
 {
-	struct leaving *leaving, *next;
-	size_t n = looks_at_all ? server->n_leaving : LOOKS_PER_TURN;
+	struct leaving *leaving = TAILQ_LAST(&server->leaving, leaving_list), *older;
+	uint64_t now = leaving != NULL ? clock_ms() : 0;
+	unsigned n = 0;
 
-	for (leaving = TAILQ_FIRST(&server->leaving); leaving != NULL && n > 0;
-		leaving = next, n--) {
-		next = TAILQ_NEXT(leaving, link);
-		if (is_decided(leaving->fd) ||
-			clock_ms() - leaving->since_ms >= LEAVING_MS)
+	for (; leaving != NULL; leaving = older) {
+		uint64_t age = now - leaving->since_ms;
+
+		older = TAILQ_PREV(leaving, leaving_list, link);
+		if (!looks_at_all && (age > YOUNG_MS || n++ == LOOKS_PER_TURN))
+			return;
+		if (is_decided(leaving->fd) || age >= LEAVING_MS)
 			judge_leaving(server, leaving);
 	}
 }

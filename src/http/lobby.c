@@ -130,13 +130,14 @@ void lobby_receive(
 	(void)close(fd); /* nothing was sent on it */
 }
 
-bool lobby_make_room(struct http_server *server)
+bool lobby_make_room(struct http_server *server, uint64_t min_ms)
 {
 	struct guest *longest = TAILQ_FIRST(&server->lobby.guests);
 
-	if (longest != NULL)
-		show_out(server, longest);
-	return longest != NULL;
+	if (longest == NULL || clock_ms() - longest->since_ms < min_ms)
+		return false;
+	show_out(server, longest);
+	return true;
 }
 
 void lobby_expire(struct http_server *server, uint64_t now)

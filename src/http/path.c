@@ -36,7 +36,7 @@ void path_of_target(const char *target, char *ret_path, size_t size)
 	(void)snprintf(ret_path, size, "%.*s", (int)strcspn(path, "?"), path);
 }
 
-/* The one byte that `at` stands for, if it needs care; else 0. */
+/* The one byte that a `%` or a PATH_SLASH stands for, if it needs care; else 0. */
 static char special(const char *at, size_t *ret_len)
 {
 	*ret_len = at[0] == '%' ? 3 : 1;
@@ -45,18 +45,29 @@ static char special(const char *at, size_t *ret_len)
 	return strncasecmp(at, "%2f", 3) == 0 ? PATH_SLASH : '\0';
 }
 
-size_t path_unescape(char *path)
+/* What text_unescape() would make a PATH_SLASH, or a slash, of. */
+static void mark(char *path)
 {
 	char *out = path;
 	size_t len;
 
 	for (const char *at = path; *at != '\0';) {
-		char c = special(at, &len);
+		char c = *at == '%' || *at == PATH_SLASH ? special(at, &len) : '\0';
 
 		*out++ = c != '\0' ? c : *at;
 		at += c != '\0' ? len : 1;
 	}
 	*out = '\0';
+}
+
+size_t path_unescape(char *path)
+{
+	static const char cared_for[] = {'%', PATH_SLASH, '\0'};
+	size_t len = strcspn(path, cared_for);
+
+	if (path[len] == '\0')
+		return len;
+	mark(path);
 	return text_unescape(path);
 }
 

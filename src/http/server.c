@@ -27,7 +27,8 @@
 #define ACCEPTS_PER_TURN 64
 #define TICK_MS 250
 #define DRAIN_MS 3000
-#define FAIR_READING_MS 1000
+#define FAIR_MS 1000       /* a fair client takes less for its request */
+#define STRANGERS_SHARE 16 /* of the places */
 
 static void on_timer(uv_timer_t *timer);
 
@@ -68,57 +69,64 @@ static void give_way(struct connection *connection)
 	server_run(connection->server);
 }
 
-static bool longest_idle_gives_way(struct connections *list)
+static bool is_full(const struct http_server *server)
 {
-	struct connection *connection;
-
-	TAILQ_FOREACH (connection, list, link) {
-		if (!connection->is_cut) {
-			give_way(connection);
-			return true;
-		}
-	}
-	return false;
+	return server->stats.connections + server->lobby.n >=
+		server->config.max_connections;
 }
 
-/* The one that has been sending its request for longest; a fair client takes less than
- * FAIR_READING_MS. */
-static bool longest_reading_gives_way(struct http_server *server, bool also_fair)
+/* The longest in `list` that is in `state`, if for so long. */
+static bool longest_gives_way(struct connections *list, enum connection_state state,
+	bool only_strangers, uint64_t min_ms)
 {
 	uint64_t now = clock_ms();
 	struct connection *connection;
 
-	TAILQ_FOREACH (connection, &server->busy, link) {
-		if (connection->is_cut || connection->state != CONN_READING ||
-			(also_fair ? connection->is_proven
-				   : now - connection->since_ms <= FAIR_READING_MS))
+	TAILQ_FOREACH (connection, list, link) {
+		if (connection->is_cut || connection->state != state ||
+			(only_strangers && connection->is_proven) ||
+			now - connection->since_ms < min_ms)
 			continue;
-		overheard_note(connection, ERR_ALL_BUSY);
+		if (state == CONN_READING)
+			overheard_note(connection, ERR_ALL_BUSY);
 		give_way(connection);
 		return true;
 	}
 	return false;
 }
 
-/* Above this share of the places, strangers that are sending give way to each other,
- * however fast they are, and no longer take the place of who is proven and idle. */
+/* Then they give way to each other, however young, and take the place of nobody who is
+ * proven. Fewer that come at once, as nodes do after an outage, have their fair time. */
 static bool are_strangers_many(const struct http_server *server)
 {
-	return server->n_strangers > server->config.max_connections / 4;
+	return server->n_strangers + server->lobby.n >
+		server->config.max_connections / STRANGERS_SHARE;
 }
 
 /*
- * Who gives way to a new connection: who has never sent a byte, idle strangers and those
- * that have half a request lying here, what is too slow with its request, and only then
- * the longest idle one of those that have shown what they are: that is GOST between two
+ * Who gives way to a new connection: who has sent nothing, idle strangers and those that
+ * have half a request lying here, who takes too long for a request, and only then the
+ * longest idle one of those that have shown what they are: that is GOST between two
  * reports. False if all are busy.
  */
 static bool make_room(struct http_server *server)
 {
-	return lobby_make_room(server) || longest_idle_gives_way(&server->strangers) ||
-		longest_reading_gives_way(server, false) ||
-		(are_strangers_many(server) && longest_reading_gives_way(server, true)) ||
-		longest_idle_gives_way(&server->idle);
+	struct connections *idle = &server->idle, *strangers = &server->strangers;
+	bool are_many;
+	uint64_t fair_ms;
+
+	server_run(server); /* who has brought a request along is served first */
+	if (!is_full(server))
+		return true;
+	are_many = are_strangers_many(server);
+	fair_ms = are_many ? 0 : FAIR_MS;
+	return lobby_make_room(server, fair_ms) ||
+		longest_gives_way(strangers, CONN_IDLE, true, fair_ms) ||
+		longest_gives_way(&server->busy, CONN_READING, false, FAIR_MS) ||
+		(are_many && longest_gives_way(&server->busy, CONN_READING, true, 0)) ||
+		longest_gives_way(idle, CONN_IDLE, false, 0) ||
+		lobby_make_room(server, 0) ||
+		longest_gives_way(strangers, CONN_IDLE, true, 0);
 }
 
 static void refuse(struct http_server *server, int fd, const struct sockaddr *peer)
@@ -135,9 +143,7 @@ static void refuse(struct http_server *server, int fd, const struct sockaddr *pe
 static void add(
 	struct http_server *server, int fd, const struct sockaddr *peer, socklen_t len)
 {
-	if (server->stats.connections + server->lobby.n >=
-			server->config.max_connections &&
-		!make_room(server))
+	if (is_full(server) && !make_room(server))
 		refuse(server, fd, peer);
 	else
 		lobby_receive(server, fd, peer, len);
@@ -190,11 +196,11 @@ static void cut_late(struct connections *list, uint64_t now)
 	struct connection *connection, *next;
 
 	for (connection = TAILQ_FIRST(list); connection != NULL; connection = next) {
-		enum lateness lateness = connection->is_cut
-			? IN_TIME
-			: connection_lateness(connection, now);
+		enum lateness lateness;
 
-		next = TAILQ_NEXT(connection, link); /* it may have changed lists */
+		next = TAILQ_NEXT(connection, link); /* it may change lists */
+		lateness = connection->is_cut ? IN_TIME
+					      : connection_lateness(connection, now);
 		if (lateness == IN_TIME)
 			continue;
 		log_debug("connection cut", "id=%" PRIu64 " state=%d", connection->id,

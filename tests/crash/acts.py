@@ -3,6 +3,8 @@ import hashlib
 import json
 
 KEPT_MS = 30 * 86400000
+# What GET /nodes tells of a node's reports, not of what operators have made of it.
+OF_REPORTS = ("lastReportAt", "services", "mode", "peers", "seen", "suspicions")
 
 
 class Act:
@@ -228,7 +230,7 @@ class Register:
         for node in answer["nodes"]:
             assert node["name"] not in shown, f"twice in GET /nodes: {node}"
             shown[node["name"]] = {name: value for name, value in node.items()
-                                   if name not in ("lastReportAt", "services")}
+                                   if name not in OF_REPORTS}
         wanted = {name: {"name": name, "hasSecret": False, "enabled": True}
                   for name in reporting}
         wanted |= {name: node.shown() for name, node in self.directory.nodes.items()}
