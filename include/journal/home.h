@@ -4,7 +4,7 @@
  * (rule 30).
  *
  * A file that was deleted or moved can still be written to, and nothing tells; only its
- * name does. All of this blocks: it is for the thread pool.
+ * name does. All of this blocks, but for home_look_at(): it is for the thread pool.
  */
 #ifndef TALLYD_JOURNAL_HOME_H
 #define TALLYD_JOURNAL_HOME_H
@@ -40,6 +40,10 @@ bool home_identify(int fd, struct home_file *file);
 /* 0, or ERR_JOURNAL_GONE with what it is that is missing. */
 int home_look(const struct journal_home *home, int dir_fd, const struct home_file *files,
 	size_t n_files, struct errmsg *ret_msg) MUST_CHECK;
+
+/* The same by a descriptor of the file alone, and quick: what is written behind the place
+ * where somebody has cut it would hide that. */
+int home_look_at(int fd, const struct home_file *file, struct errmsg *ret_msg) MUST_CHECK;
 
 /* Where the journal goes on. Both descriptors are the caller's. */
 struct home_begun {

@@ -67,6 +67,17 @@ int home_look(const struct journal_home *home, int dir_fd, const struct home_fil
 	return code == 0 ? 0 : ERR_JOURNAL_GONE;
 }
 
+int home_look_at(int fd, const struct home_file *file, struct errmsg *ret_msg)
+{
+	char name[SEGMENT_NAME_BYTES];
+	struct stat st = {.st_nlink = 1};
+
+	if (fstat(fd, &st) == 0 && st.st_nlink > 0 && (uint64_t)st.st_size >= file->bytes)
+		return 0;
+	return gone(ret_msg, segment_name(file->number, name),
+		st.st_nlink == 0 ? "is gone" : "was cut off");
+}
+
 struct ours {
 	int dir_fd;
 	const struct home_file *files;

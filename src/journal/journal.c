@@ -637,11 +637,23 @@ static void note_write_failure(struct journal *journal)
 	journal->has_write_failed = true;
 }
 
+/* Also just now: nothing is accepted into a file that is known to be lost. */
+static bool is_gone(struct journal *journal)
+{
+	const struct segment *current = TAILQ_LAST(&journal->segments, segment_list);
+	struct errmsg missing;
+
+	if (!journal->is_gone && journal->config.home != NULL &&
+		home_look_at(journal->fd, &current->file, &missing) != 0)
+		note_gone(journal, &missing);
+	return journal->is_gone;
+}
+
 int journal_append(struct journal *journal, struct record *record)
 {
 	int code;
 
-	if (journal->is_gone)
+	if (is_gone(journal))
 		return ERR_JOURNAL_GONE;
 	if (journal->is_disk_low)
 		return ERR_DISK_LOW;

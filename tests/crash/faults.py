@@ -1,5 +1,7 @@
 """What happens to a site: states that last for a while, and events that may fall into them."""
 import contextlib
+import os
+import pathlib
 import random
 import shutil
 import signal
@@ -10,6 +12,8 @@ import bodies
 from client import RawClient, post_bytes
 from deadline import wait_for
 from power import lose_power
+
+BEGUN_ANEW = "the journal is begun anew"
 
 # States.
 
@@ -102,6 +106,48 @@ def power_loss(world, may_fail):
     world.touch_cumulative()
 
 
+@contextlib.contextmanager
+def standing_still(world):
+    """Else it could have begun another segment meanwhile, and dropped what is taken."""
+    tasks = pathlib.Path(f"/proc/{world.daemon.process.pid}/task")
+    world.was_paused = True
+    world.daemon.send_signal(signal.SIGSTOP)
+    wait_for(lambda: all(") T " in (task / "stat").read_text() for task in tasks.iterdir()),
+             "every thread has stopped")
+    yield
+    world.daemon.send_signal(signal.SIGCONT)
+
+
+def delete_journal(folder):
+    for path in folder.glob("*.seg"):
+        path.unlink()
+
+
+def move_journal(folder):
+    away = folder.parent / "away"
+    folder.rename(away)
+    shutil.rmtree(away)
+
+
+def cut_journal(folder):
+    for path in folder.glob("*.seg"):
+        os.truncate(path, path.stat().st_size // 2)
+
+
+def take_journal(world, may_fail):
+    """What was accepted is in memory, and soon in SQLite: then a kill takes nothing of it."""
+    away = world.rng.choice((delete_journal, move_journal, cut_journal))
+    n_begun = world.daemon.log().count(BEGUN_ANEW)
+    world.say(away.__name__)
+    with standing_still(world):
+        away(world.daemon.data_dir / "journal")
+    wait_for(lambda: world.daemon.log().count(BEGUN_ANEW) > n_begun and world.is_ready(),
+             "the journal is begun anew", limit=30)
+    world.office.choose_moment(world.rng)
+    world.kill()
+    world.start(may_fail)
+
+
 def pause(world, may_fail):
     """Longer than some GOSTs wait for an answer."""
     world.was_paused = True
@@ -177,6 +223,7 @@ HINDERING = (sqlite_locked, disk_full)
 # event: (how often, what it cannot fall into)
 EVENTS = {
     kill: (8, ()), kill_in_start: (4, ()), stop: (4, ()), power_loss: (6, ()), pause: (2, ()),
+    take_journal: (4, HINDERING),
     reload_tallyd: (1, ()), hostile: (2, ()), take_snapshot: (1, (redis_paused, redis_dead)),
     wipe_redis: (2, (redis_paused, redis_dead)), restore_snapshot: (2, (redis_paused, redis_dead)),
     replace_guest: (4, HINDERING), restart_gost: (3, HINDERING), reload_gost: (3, HINDERING)}

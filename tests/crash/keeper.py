@@ -31,9 +31,13 @@ class Keeper:
 
     def keep(self):
         with self.lock:
-            for path in self.source.glob("*.seg"):
-                with contextlib.suppress(FileNotFoundError, FileExistsError):
-                    os.link(path, self.target / path.name)
+            with contextlib.suppress(FileNotFoundError):  # the folder may be gone just now
+                self.link_all()
+
+    def link_all(self):
+        for path in self.source.glob("*.seg"):
+            with contextlib.suppress(FileNotFoundError, FileExistsError):
+                os.link(path, self.target / path.name)
 
     def forget(self):
         with self.lock:

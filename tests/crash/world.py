@@ -218,6 +218,9 @@ class World:
         except (OSError, http.client.HTTPException):
             return False
 
+    def is_ready(self):
+        return self.daemon.get("/readyz").status == 200
+
     def is_up(self):
         return self.daemon.process is not None
 

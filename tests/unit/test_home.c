@@ -299,6 +299,25 @@ TEST(what_is_taken_away_is_noticed_and_nothing_appended_until_all_is_in_the_data
 	}
 }
 
+TEST(nothing_is_written_into_a_file_that_was_deleted_or_cut_just_now)
+{
+	static void (*const takes[])(struct fixture *f) = {delete_current, cut_off};
+
+	for (size_t i = 0; i < COUNT_OF(takes); i++) {
+		struct fixture f;
+
+		begin(&f, FSYNC_EVERYSEC);
+		takes[i](&f);
+		AT_ROW(i, append(&f) == ERR_JOURNAL_GONE); /* the loop has not run */
+		AT_ROW(i, f.n_asked == 1);
+		journal_drop(f.journal, f.seq);
+		run_until(&f, is_well);
+		AT_ROW(i, append(&f) == 0);
+		expect_on_disk(&f, f.seq - 1);
+		end(&f);
+	}
+}
+
 TEST(the_folder_is_made_again_with_its_rights_and_what_is_not_ours_is_kept)
 {
 	struct fixture f;
@@ -339,7 +358,7 @@ TEST(a_sync_into_a_file_that_is_gone_is_no_sync_and_the_checkpoint_stands_for_it
 
 	begin(&f, FSYNC_ALWAYS);
 	run_until(&f, is_synced);
-	delete_current(&f);
+	move_folder(&f);
 	assert_int_equal(append(&f), 0); /* nobody has looked yet */
 	run_until(&f, is_gone);
 	run_jobs(&f);
@@ -469,6 +488,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(
 			what_is_taken_away_is_noticed_and_nothing_appended_until_all_is_in_the_database),
+		cmocka_unit_test(
+			nothing_is_written_into_a_file_that_was_deleted_or_cut_just_now),
 		cmocka_unit_test(
 			the_folder_is_made_again_with_its_rights_and_what_is_not_ours_is_kept),
 		cmocka_unit_test(who_finds_nothing_new_to_write_begins_anew_at_once),
