@@ -4,9 +4,9 @@
  * the others' room. Pure; knows no rows, only what they cost.
  *
  * A node may take three quarters of what the others leave. All names that were never made
- * a node are one such node together, and each of them one within that: who may report
- * under any name gains nothing by using many. Where one is alone, only memory is kept
- * back from it.
+ * a node are one such node together, so that who reports under many has no more room; and
+ * each of them may take three quarters of what the others leave of that. Where there is
+ * nobody else, only memory is kept back.
  *
  * What was loaded or adopted is nobody's, if nobody knows who brought it: users.
  */

@@ -1,7 +1,7 @@
 /*
- * How much memory this process may use: the machine's, the limits of its cgroup and of
- * those above it (v2: memory.max and memory.high; v1: memory.limit_in_bytes), and
- * RLIMIT_AS, whichever is smallest.
+ * How much memory this process may use: the machine's, and the limits of its cgroup and
+ * of those above it (v2: memory.max and memory.high; v1: memory.limit_in_bytes),
+ * whichever is smallest.
  */
 #ifndef TALLYD_APP_MEMORY_H
 #define TALLYD_APP_MEMORY_H
@@ -13,10 +13,11 @@ uint64_t memory_limit(const char *root);
 
 /*
  * Bounds the ledger: by `max_memory`, or where that is OPTION_AUTO, by a quarter of the
- * limit. The rest is for what comes and goes beside it: the cut of a flush (up to a
- * quarter of the ledger), a report and its JSON (ten times its size), SQLite, the page
- * cache, and Redis on the same machine. More than three quarters are not loaded: a
- * sentence is better than being killed by the kernel again and again.
+ * limit, or of RLIMIT_AS if that is less. The rest is for what comes and goes beside it:
+ * the cut of a flush (up to a quarter of the ledger), a report and its JSON (ten times
+ * its size), SQLite, the page cache, and Redis on the same machine. More than seven
+ * eighths of the limit are not loaded: a sentence is better than being killed by the
+ * kernel again and again. (RLIMIT_AS kills nobody.)
  */
 void memory_bound(struct ledger *ledger, uint64_t max_memory);
 

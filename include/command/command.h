@@ -70,9 +70,10 @@ int commands_first_node(struct commands *commands, const char *name, const char 
 
 /*
  * The same without a journal, for a ledger in which everything is folded and that nobody
- * serves: the next checkpoint holds it. The sentence is in `ret_msg` if it is refused.
+ * serves: the next checkpoint holds it. Of the request, who acts and its key are left
+ * out. The sentence is in `ret_msg` if it is refused.
  */
-int command_do_offline(struct ledger *ledger, const char *verb, const char *subject,
+int command_do_offline(struct ledger *ledger, const struct command_request *request,
 	struct errmsg *ret_msg) MUST_CHECK;
 
 /* From now on every command is refused with ERR_STOPPING. */

@@ -15,6 +15,7 @@
 
 struct recover_options {
 	bool does_salvage;
+	bool is_lean; /* see store_load_lean(): for what needs no users and series */
 	unsigned max_retries; /* of the checkpoint, while another program holds the
 				 database */
 	uint64_t retry_delay_ms;

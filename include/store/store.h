@@ -40,6 +40,27 @@ const char *store_instance_id(const struct store *store);
 int store_load(
 	struct store *store, struct ledger *ledger, struct errmsg *ret_msg) MUST_CHECK;
 
+/*
+ * The same without users and series, of which there may be more than memory for. Records
+ * can be folded into such a ledger and cuts of it committed, since users' are increments
+ * and marks are absolute; but no report may be measured by it.
+ */
+int store_load_lean(
+	struct store *store, struct ledger *ledger, struct errmsg *ret_msg) MUST_CHECK;
+
+/* What store_load_lean() leaves out; bytes are those of the names. */
+struct store_stored {
+	uint64_t n_users, id_bytes, n_series, client_bytes;
+};
+
+/* 0 or ERR_STORE_*, ERR_NOMEM. */
+int store_measure(struct store *store, struct store_stored *ret_stored) MUST_CHECK;
+
+/* Where loading ends for short memory: what fills it, and how to get out. Leaves `msg` as
+ * it is if that cannot be found out. */
+void store_explain_shortage(
+	struct store *store, const struct ledger *ledger, struct errmsg *msg);
+
 struct store_result {
 	unsigned n_statements; /* that wrote users */
 	struct errmsg error;

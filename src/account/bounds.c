@@ -142,7 +142,8 @@ static uint64_t share_of(uint64_t max, uint64_t others)
 bool bounds_are_far(const struct bounds *bounds, const struct usage *more)
 {
 	for (size_t i = 0; i < BOUNDS; i++) {
-		uint64_t far = share_of(bounds->max.of[i], 0);
+		/* Of a stranger's share: two quarters are kept back from it. */
+		uint64_t far = share_of(share_of(bounds->max.of[i], 0), 0);
 
 		if (bounds->used.of[i] > far || more->of[i] > far - bounds->used.of[i])
 			return false;
@@ -152,36 +153,42 @@ bool bounds_are_far(const struct bounds *bounds, const struct usage *more)
 
 bool bounds_is_any_near(const struct bounds *bounds)
 {
-	/* Who has used 4/5 of 3/4 of what the others leave: at least 3/5 are used. */
+	/* 4/5 of 3/4 of 3/4 of what the others leave: at least 2/5 are used. */
 	for (size_t i = 0; i < BOUNDS; i++)
-		if (bounds->used.of[i] >= bounds->max.of[i] / 5 * 3)
+		if (bounds->used.of[i] >= bounds->max.of[i] / 5 * 2)
 			return true;
 	return false;
 }
 
-/* Of one that has `own`, where all together have `used`. */
-static uint64_t share_beside(uint64_t max, uint64_t used, uint64_t own, bool is_alone)
+/* Of what a number bounds, one alone may have all. */
+static bool keeps_back(enum bound bound, size_t n_others)
 {
-	return is_alone ? left_by(max, used - own) : share_of(max, used - own);
+	return bound == BOUND_MEMORY || n_others > 0;
+}
+
+/* Of all names together that are no node. */
+static uint64_t strangers_max(const struct bounds *bounds, enum bound bound)
+{
+	uint64_t max = bounds->max.of[bound];
+	uint64_t others = bounds->used.of[bound] - bounds->used_by_strangers.of[bound];
+
+	return bounds->n_nodes > 0 ? share_of(max, others) : left_by(max, others);
 }
 
 uint64_t bounds_share(
 	const struct bounds *bounds, const struct tenant *tenant, enum bound bound)
 {
-	uint64_t max = bounds->max.of[bound], used = bounds->used.of[bound];
+	bool is_node = tenant != NULL && tenant->is_node;
 	uint64_t own = tenant != NULL ? tenant->used.of[bound] : 0;
-	uint64_t strangers = bounds->used_by_strangers.of[bound];
-	bool keeps_back = bound == BOUND_MEMORY;
-	size_t n_others = HASH_COUNT(bounds->table) - (tenant != NULL ? 1 : 0);
-	uint64_t share = share_beside(max, used, own, !keeps_back && n_others == 0);
-	uint64_t all, others;
+	uint64_t max = is_node ? bounds->max.of[bound] : strangers_max(bounds, bound);
+	uint64_t others = (is_node ? bounds->used.of[bound]
+				   : bounds->used_by_strangers.of[bound]) -
+		own;
+	size_t n_others = HASH_COUNT(bounds->table) - (is_node ? 0 : bounds->n_nodes) -
+		(tenant != NULL ? 1 : 0);
 
-	if (tenant != NULL && tenant->is_node)
-		return share;
-	all = share_beside(max, used, strangers, !keeps_back && bounds->n_nodes == 0);
-	others = strangers - own;
-	all = left_by(all, others);
-	return all < share ? all : share;
+	return keeps_back(bound, n_others) ? share_of(max, others)
+					   : left_by(max, others);
 }
 
 const char *bounds_refusal(const struct bounds *bounds, const struct tenant *tenant,

@@ -3,6 +3,7 @@
 #include "app/notify.h"
 #include "app/tree.h"
 #include "base/log.h"
+#include "command/verb.h"
 #include "pipeline/recover.h"
 
 #include <assert.h>
@@ -111,6 +112,7 @@ static int offline_open(
 	struct offline *offline, const struct config *config, bool does_salvage)
 {
 	struct recover_options options = {.does_salvage = does_salvage,
+		.is_lean = true,
 		.max_retries = (unsigned)config->max_retries,
 		.retry_delay_ms = config->retry_delay};
 	char path[256];
@@ -156,23 +158,57 @@ int app_salvage(const struct config *config)
 	return offline_close(&offline, code);
 }
 
-/* node.delete, while no daemon runs. */
+/* Whether what is stored fills so much of max_memory that it would be warned of. */
+static int find_shortage(struct offline *offline, bool *ret_is_short)
+{
+	const struct bounds *bounds = ledger_bounds(offline->ledger);
+	struct store_stored stored = {0};
+	int code = store_measure(offline->store, &stored);
+
+	*ret_is_short = bounds_is_near(bounds->used.of[BOUND_MEMORY] +
+			stored.n_users * bounds_row_bytes(sizeof(struct user) + 1) +
+			stored.n_series * bounds_row_bytes(sizeof(struct series) + 1) +
+			stored.id_bytes + stored.client_bytes,
+		bounds->max.of[BOUND_MEMORY]);
+	return code == 0 ? 0
+			 : err_set(&offline->msg, code, "tally.db cannot be read: %s",
+				   err_text(code));
+}
+
+static int delete_node(struct offline *offline, const char *name, bool is_fresh)
+{
+	static const char fresh[] = "{\"fresh\":true}";
+	struct command_request request = {.verb = verb_find("node.delete"),
+		.subject = name,
+		.body = is_fresh ? fresh : "",
+		.len = is_fresh ? sizeof(fresh) - 1 : 0};
+
+	return command_do_offline(offline->ledger, &request, &offline->msg);
+}
+
+/* node.delete, while no daemon runs. It has to work where a start would not, for short
+ * memory: users and series are not loaded, and last values are kept only if there is room
+ * for them. */
 int app_forget_node(const struct config *config)
 {
 	struct recover_options options = {.max_retries = (unsigned)config->max_retries,
 		.retry_delay_ms = config->retry_delay};
 	struct offline offline;
+	bool is_short = false;
 	int code = offline_open(&offline, config, false);
 
 	if (code == 0)
-		code = command_do_offline(offline.ledger, "node.delete",
-			config->forgotten_node, &offline.msg);
+		code = find_shortage(&offline, &is_short);
+	if (code == 0)
+		code = delete_node(&offline, config->forgotten_node, is_short);
 	if (code == 0)
 		code = recover_checkpoint(
 			offline.store, offline.ledger, &options, &offline.msg);
 	if (code == 0)
-		log_info("node deleted: its reports are refused, its counters kept for "
-			 "30 days",
+		log_info(is_short ? "node deleted: its reports are refused; its last "
+				    "values are forgotten, for memory is short"
+				  : "node deleted: its reports are refused, its counters "
+				    "kept for 30 days",
 			"node=%s", LOG_QUOTE(config->forgotten_node));
 	return offline_close(&offline, code);
 }

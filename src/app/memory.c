@@ -126,21 +126,25 @@ static uint64_t machine_bytes(void)
 
 uint64_t memory_limit(const char *root)
 {
-	uint64_t limit = least(machine_bytes(), cgroup_limit(root));
+	return least(machine_bytes(), cgroup_limit(root));
+}
+
+static uint64_t address_space(void)
+{
 	struct rlimit space;
 
-	if (getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY)
-		limit = least(limit, space.rlim_cur);
-	return limit;
+	return getrlimit(RLIMIT_AS, &space) == 0 && space.rlim_cur != RLIM_INFINITY
+		? space.rlim_cur
+		: UINT64_MAX;
 }
 
 void memory_bound(struct ledger *ledger, uint64_t max_memory)
 {
 	uint64_t limit = memory_limit("");
-	uint64_t load_max = limit / 4 * 3;
+	uint64_t load_max = limit - limit / 8;
 
 	if (max_memory == OPTION_AUTO)
-		max_memory = limit / 4;
+		max_memory = least(limit, address_space()) / 4;
 	else if (max_memory > limit / 2)
 		log_warn("max_memory is more than half of the memory that there is",
 			"max_memory_bytes=%" PRIu64 " there_is_bytes=%" PRIu64,

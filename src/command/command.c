@@ -438,18 +438,19 @@ int commands_first_node(struct commands *commands, const char *name, const char 
 	return body != NULL ? code : err_set(ret_msg, code, "%s", err_text(code));
 }
 
-int command_do_offline(struct ledger *ledger, const char *verb, const char *subject,
+int command_do_offline(struct ledger *ledger, const struct command_request *given,
 	struct errmsg *ret_msg)
 {
 	struct commands commands = {.parts = {.ledger = ledger, .observer_host = ""}};
-	struct command_request request = {
-		verb_find(verb), "command line", "", subject, "", 0};
+	struct command_request request = *given;
 	struct origin origin = {.time_ms = clock_wall_ms()};
 	struct waiting *waiting = calloc(1, sizeof(*waiting));
 	int code = ERR_NOMEM;
 
 	if (waiting == NULL)
 		return err_set(ret_msg, code, "%s", err_text(code));
+	request.actor = "command line";
+	request.key = "";
 	digest_of(&commands, &request, origin.fingerprint);
 	code = check_and_carry_out(&commands, &request, &origin, waiting, ret_msg);
 	waiting_free(waiting);

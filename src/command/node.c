@@ -340,7 +340,8 @@ int node_delete(struct act *act)
 		return err_set(act->msg, ERR_NOT_FOUND,
 			"there is no node %s, and none of that name has reported",
 			act->subject);
-	if (before != NULL && before->kept.deleted_ms != 0)
+	/* Once more, so that nothing is left of it: that makes room. */
+	if (before != NULL && before->kept.deleted_ms != 0 && !is_fresh)
 		return err_set(act->msg, ERR_CONFLICT, "the node %s is deleted already",
 			act->subject);
 	if (before != NULL && !is_fresh) /* else nothing is left of it */

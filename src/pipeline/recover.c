@@ -112,12 +112,15 @@ int recover(int dir_fd, struct store *store, struct ledger *ledger,
 	struct fold_options fold = {.does_salvage = options->does_salvage};
 	struct fold_result result = {0};
 	bool is_broken;
-	int code = store_load(store, ledger, ret_msg);
+	int code = options->is_lean ? store_load_lean(store, ledger, ret_msg)
+				    : store_load(store, ledger, ret_msg);
 
 	if (code != 0)
 		return code;
 	fold.after_seq = ledger_seq(ledger);
 	code = journal_fold(dir_fd, &fold, apply_record, ledger, &result, ret_msg);
+	if (code == ERR_NOMEM)
+		store_explain_shortage(store, ledger, ret_msg);
 	if (code != 0)
 		return code;
 	report_fold(&result, fold.after_seq);

@@ -181,7 +181,8 @@ static int load_table(struct store *store, struct ledger *ledger,
 	while (code == 0 && sqlite_code != SQLITE_DONE) {
 		if (sqlite_code == SQLITE_OK || sqlite_code == SQLITE_ROW)
 			sqlite_code = sqlite3_step(stmt);
-		if (sqlite_code == SQLITE_ROW && table->load(ledger, stmt) != 0)
+		if (sqlite_code == SQLITE_ROW &&
+			(table->load(ledger, stmt) != 0 || ledger_is_overloaded(ledger)))
 			code = fail(store, SQLITE_NOMEM, "cannot be loaded", msg);
 		else if (sqlite_code != SQLITE_ROW && sqlite_code != SQLITE_DONE)
 			code = fail(store, sqlite_code, "cannot be read", msg);
@@ -190,14 +191,34 @@ static int load_table(struct store *store, struct ledger *ledger,
 	return code;
 }
 
-int store_load(struct store *store, struct ledger *ledger, struct errmsg *ret_msg)
+static bool is_large(size_t i)
+{
+	return tables[i] == users_table || tables[i] == series_table;
+}
+
+static int load_tables(
+	struct store *store, struct ledger *ledger, bool is_lean, struct errmsg *msg)
 {
 	int code = 0;
 
 	for (size_t i = 0; i < N_TABLES && code == 0; i++)
-		if (tables[i]()->load != NULL)
-			code = load_table(store, ledger, tables[i](), ret_msg);
+		if (tables[i]()->load != NULL && !(is_lean && is_large(i)))
+			code = load_table(store, ledger, tables[i](), msg);
 	return code;
+}
+
+int store_load(struct store *store, struct ledger *ledger, struct errmsg *ret_msg)
+{
+	int code = load_tables(store, ledger, false, ret_msg);
+
+	if (code == ERR_NOMEM)
+		store_explain_shortage(store, ledger, ret_msg);
+	return code;
+}
+
+int store_load_lean(struct store *store, struct ledger *ledger, struct errmsg *ret_msg)
+{
+	return load_tables(store, ledger, true, ret_msg);
 }
 
 static int write_applied(struct store *store, const struct cut *cut)

@@ -1071,6 +1071,16 @@ TEST(a_deleted_node_is_forgotten_by_the_clock_after_thirty_days)
 
 /* Offline */
 
+static int delete_offline(struct ledger *ledger, const char *body, struct errmsg *msg)
+{
+	struct command_request request = {.verb = verb_find("node.delete"),
+		.subject = "n",
+		.body = body,
+		.len = strlen(body)};
+
+	return command_do_offline(ledger, &request, msg);
+}
+
 TEST(a_command_without_a_journal_is_in_the_next_cut)
 {
 	struct ledger *ledger = ledger_new(10, false);
@@ -1078,14 +1088,12 @@ TEST(a_command_without_a_journal_is_in_the_next_cut)
 	struct cut *cut;
 
 	clock_freeze_for_test(NOW);
-	assert_int_equal(
-		command_do_offline(ledger, "node.delete", "n", &msg), ERR_NOT_FOUND);
+	assert_int_equal(delete_offline(ledger, "", &msg), ERR_NOT_FOUND);
 	assert_false(ledger_is_dirty(ledger));
 	sample_book(ledger, "u", 1, 1);
-	assert_int_equal(command_do_offline(ledger, "node.delete", "n", &msg), 0);
+	assert_int_equal(delete_offline(ledger, "", &msg), 0);
 	assert_int_equal(ledger_seq(ledger), 2);
-	assert_int_equal(
-		command_do_offline(ledger, "node.delete", "n", &msg), ERR_CONFLICT);
+	assert_int_equal(delete_offline(ledger, "", &msg), ERR_CONFLICT);
 	cut = ledger_cut(ledger);
 	assert_int_equal(cut->seq, 2);
 	assert_int_equal(cut->n_nodes, 1);
