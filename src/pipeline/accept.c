@@ -10,9 +10,9 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/timer.h"
+#include "pipeline/tell.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <sys/queue.h>
 #include <xxhash.h>
@@ -34,9 +34,8 @@ struct accept {
 	uv_prepare_t end_of_turn;
 	uv_timer_t deadline;
 	unsigned n_open_handles;
-	bool is_stopping, has_told_saturated;
-	struct log_limit suspicions; /* what it holds back is told later */
-	enum fill { FILL_FAR, FILL_NEAR, FILL_FULL } fills[BOUNDS]; /* as told */
+	bool is_stopping;
+	struct tell tell;
 	void (*on_closed)(void *arg);
 	void *on_closed_arg;
 };
@@ -104,62 +103,12 @@ static void keep_rejects(struct accept *accept, const char *node,
 	const struct report *report, uint64_t now_ms)
 {
 	accept->stats.rejected_events += report->n_rejected;
-	for (size_t i = 0; i < report->n_rejects_kept; i++) {
-		const struct reject *reject = &report->rejects[i];
-
-		ledger_keep_reject(accept->parts.ledger, node, reject, now_ms);
-		log_limited(LOG_WARN, "event rejected", "node=%s reason=%s event=%s",
-			LOG_QUOTE(node), LOG_QUOTE(reject->reason),
-			LOG_QUOTE(reject->event));
-	}
-}
-
-static void maybe_tell_saturated(struct accept *accept)
-{
-	struct ledger_stats stats;
-
-	ledger_get_stats(accept->parts.ledger, &stats);
-	if (stats.has_saturated && !accept->has_told_saturated)
-		log_warn("a total has reached the largest that can be held",
-			"total=%" PRIu64, TOTAL_MAX);
-	accept->has_told_saturated = stats.has_saturated;
-}
-
-static void tell_suspicion(const struct ledger *ledger, const struct suspicion *suspicion)
-{
-	struct suspicion_text text;
-	char changes[SUSPICION_LINES_MAX * (LOG_QUOTED_BYTES + 10)] = "", *at = changes;
-
-	suspicion_describe(ledger, suspicion, &text);
-	for (size_t i = 0; i < text.n_change; i++)
-		at += sprintf(at, " change=%s", LOG_QUOTE(text.change[i]));
-	if (suspicion->is_over)
-		log_info("looks right again", "code=%s node=%s service=%s client=%s",
-			suspicion_word(suspicion->code),
-			LOG_QUOTE(suspicion->service->node),
-			LOG_QUOTE(suspicion->service->name),
-			LOG_QUOTE(suspicion->client));
-	else
-		log_warn("something looks wrong",
-			"code=%s node=%s service=%s client=%s seen=%s%s",
-			suspicion_word(suspicion->code),
-			LOG_QUOTE(suspicion->service->node),
-			LOG_QUOTE(suspicion->service->name), LOG_QUOTE(suspicion->client),
-			LOG_QUOTE(text.sentence), changes);
-}
-
-/* Each once. Nodes may bring many at a time: then the rest waits for later reports. */
-static void tell_suspicions(struct accept *accept)
-{
-	struct suspicions *all = &ledger_watch(accept->parts.ledger)->suspicions;
-	const struct suspicion *suspicion;
-	unsigned suppressed;
-
-	while ((suspicion = suspicions_news(all)) != NULL &&
-		log_limit_allows(&accept->suspicions, &suppressed)) {
-		tell_suspicion(accept->parts.ledger, suspicion);
-		suspicions_told(all, suspicion);
-	}
+	for (size_t i = 0; i < report->n_rejects_kept; i++)
+		ledger_keep_reject(
+			accept->parts.ledger, node, &report->rejects[i], now_ms);
+	/* What is void goes with each report that is applied; now perhaps none is. */
+	if (report->bounds_reached != 0)
+		ledger_sweep(accept->parts.ledger);
 }
 
 static void watch(struct accept *accept, const struct incoming *incoming,
@@ -173,54 +122,6 @@ static void watch(struct accept *accept, const struct incoming *incoming,
 		.now_ms = record->origin.time_ms};
 
 	watch_see(ledger_watch(accept->parts.ledger), &seen);
-	tell_suspicions(accept);
-}
-
-static void tell_fill(enum bound bound, enum fill fill, uint64_t used, uint64_t max)
-{
-	if (fill == FILL_FULL)
-		log_warn("a bound is reached: events of new names are rejected, known "
-			 "ones "
-			 "go on",
-			"bound=%s used=%" PRIu64 " max=%" PRIu64, bounds_name(bound),
-			used, max);
-	else
-		log_warn("a bound is near: at its end events of new names are rejected",
-			"bound=%s used=%" PRIu64 " max=%" PRIu64, bounds_name(bound),
-			used, max);
-}
-
-/* Each step once on the way up, and again only after there was room. */
-static void maybe_tell_fill(struct accept *accept, enum bound bound, bool is_reached)
-{
-	const struct bounds *bounds = ledger_bounds(accept->parts.ledger);
-	uint64_t used = bounds->used.of[bound], max = bounds->max.of[bound];
-	enum fill *told = &accept->fills[bound], now = FILL_FAR;
-
-	if (bounds_is_near(used, max))
-		now = is_reached ? FILL_FULL : FILL_NEAR;
-	if (now > *told)
-		tell_fill(bound, now, used, max);
-	if (now > *told || bounds_is_far(used, max))
-		*told = now;
-}
-
-/* Before a bound is reached and when it is: of all, and of what one node may take. */
-static void tell_bounds(struct accept *accept, const char *node, unsigned reached)
-{
-	struct ledger *ledger = accept->parts.ledger;
-	enum bound bound;
-
-	for (size_t i = 0; i < BOUNDS; i++)
-		maybe_tell_fill(accept, (enum bound)i, (reached & (1U << i)) != 0);
-	if (ledger_tell_share(ledger, node, &bound))
-		log_limited(LOG_WARN,
-			"a node has nearly used its share of a bound: at its end events "
-			"of its new names are rejected",
-			"node=%s bound=%s", LOG_QUOTE(node), bounds_name(bound));
-	/* What is void goes with each report that is applied; now perhaps none is. */
-	if (reached != 0)
-		ledger_sweep(ledger);
 }
 
 /* Up to journal_append() nothing changes. */
@@ -264,9 +165,8 @@ static int book(struct accept *accept, const struct incoming *incoming,
 	if (code == 0 && record->origin.repeats == 0) {
 		accept->stats.stats_events += record->bookings.n_stats;
 		keep_rejects(accept, record->node, report, record->origin.time_ms);
-		tell_bounds(accept, record->node, report->bounds_reached);
-		maybe_tell_saturated(accept);
 		watch(accept, incoming, record);
+		tell_about(&accept->tell, accept->parts.ledger, record->node, report);
 	}
 	bookings_done(&record->bookings);
 	return code;
