@@ -547,7 +547,7 @@ TEST(short_memory_while_preparing_a_command_changes_nothing_that_can_be_seen)
 		AT_ROW(n, ledger_n_nodes(ledger) == 3);
 		ledger_free(ledger);
 	}
-	assert_int_equal(n, 6); /* audit, done, and each node */
+	assert_int_equal(n, 8); /* audit, done, and each node with its tenant */
 }
 
 /* Keys */
