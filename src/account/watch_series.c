@@ -2,10 +2,10 @@
  * One line of counters, and the table of them.
  *
  * Deltas: a row of reports that only grow. Cumulative: the two lines that the last values
- * stand on. A value that is not below a line in any counter goes on with it. One sender
- * without restarts has one line; two have two that alternate; deltas have none that
- * lasts, so their values fall below both. A connection that has carried both lines
- * belongs to one process: its handler is `auto`, whose parts count apart under one name.
+ * stand on. A value that is not below a line in any counter goes on with it, with that of
+ * its own connection first. One sender without restarts has one line; two have two that
+ * alternate. What falls on its own connection is one process that sends deltas, or whose
+ * handler is `auto`: its parts count apart under one name.
  */
 #include "account/watch_internal.h"
 
@@ -24,14 +24,14 @@ struct line {
 struct watch_series {
 	uint64_t key;
 	struct line lines[2];
-	/* Windows: it fell; it fell, and the address changed; it came back to the other
-	 * line from below; it was below both. */
-	uint16_t fell, moved, back, strange;
+	/* Windows: it fell; and the address changed; and that on its own connection. It
+	 * came back to the other line from below; it did so on that one's connection. It
+	 * was below both. */
+	uint16_t fell, moved, own, back, returned, strange;
 	uint16_t generation;
 	uint8_t n_lines, at; /* the line that the last value stands on */
 	uint8_t row;         /* reports in a row that have grown */
 	uint8_t suspect;     /* 1 + suspicion_code, or 0 */
-	bool shares;         /* a connection has carried both lines */
 };
 
 /* The table: a series stands in one of the WAYS places of a set. */
@@ -269,8 +269,11 @@ struct verdict watch_series_delta(struct watch_series *series,
 
 /* Cumulative */
 
-/* What has come back so often from a fall stands on two lines. Of one address it may be
- * `auto` after all, so some time is left for a connection to carry both. */
+/* What has changed so often between two connections, and never fell on one, comes from
+ * two senders. */
+#define ENOUGH_RETURNED 6
+/* Where each report has another connection, what has come back so often from a fall
+ * stands on two lines. */
 #define ENOUGH_BACK 4
 
 static bool is_below(const struct line *value, const struct line *line)
@@ -279,7 +282,8 @@ static bool is_below(const struct line *value, const struct line *line)
 		value->conns < line->conns;
 }
 
-/* The line that a value goes on with: the nearest below it; -1: none. */
+/* The line that a value goes on with: of its connection, or the nearest below it; -1:
+ * none. */
 static int find_line(const struct watch_series *series, const struct line *value)
 {
 	int found = -1;
@@ -287,11 +291,25 @@ static int find_line(const struct watch_series *series, const struct line *value
 	for (int i = 0; i < series->n_lines; i++) {
 		const struct line *line = &series->lines[i];
 
-		if (!is_below(value, line) &&
-			(found < 0 || !is_below(line, &series->lines[found])))
+		if (is_below(value, line))
+			continue;
+		if (line->sender.conn == value->sender.conn)
+			return i;
+		if (found < 0 || !is_below(line, &series->lines[found]))
 			found = i;
 	}
 	return found;
+}
+
+/* Below what its own connection has brought before. */
+static bool has_fallen_by_itself(
+	const struct watch_series *series, const struct line *value)
+{
+	for (int i = 0; i < series->n_lines; i++)
+		if (series->lines[i].sender.conn == value->sender.conn &&
+			is_below(value, &series->lines[i]))
+			return true;
+	return false;
 }
 
 /* Where a value that goes on with none begins a line: over the one that is older. */
@@ -304,13 +322,13 @@ static enum suspicion_code judge(const struct watch_series *series)
 {
 	if (count(series->fell) < WATCH_FALLS)
 		return NONE;
-	if (series->shares)
+	if (series->own != 0)
 		return LOOKS_DELTA;
 	/* Each fall came from another address than the value before. */
-	if (series->moved == series->fell)
+	if (series->moved == series->fell || count(series->returned) >= ENOUGH_RETURNED)
 		return TWO_SENDERS;
 	if (series->strange != 0)
-		return LOOKS_DELTA;
+		return series->returned == 0 ? LOOKS_DELTA : NONE;
 	return count(series->back) >= ENOUGH_BACK ? TWO_SENDERS : NONE;
 }
 
@@ -323,29 +341,25 @@ static enum suspicion_code stay(
 
 	if (held == NONE)
 		return judged;
-	if (held == TWO_SENDERS && series->shares)
+	if (held == TWO_SENDERS && series->own != 0)
 		return LOOKS_DELTA;
 	return series->row < WATCH_REPORTS ? held : NONE;
 }
 
-/* One process has sent a value of one line, and now of another. */
-static bool has_shared(
-	const struct watch_series *series, const struct sender *sender, int found)
-{
-	for (int i = 0; i < series->n_lines; i++)
-		if (i != found && series->lines[i].sender.conn == sender->conn)
-			return true;
-	return false;
-}
+struct step {
+	bool falls, moved, changes;
+	bool is_own; /* on the connection of the line that it goes on with */
+};
 
-static void note_windows(
-	struct watch_series *series, bool falls, bool moved, bool back, bool is_strange)
+static void note_cumulative(
+	struct watch_series *series, const struct step *step, int found)
 {
-	shift(&series->fell, falls);
-	shift(&series->moved, falls && moved);
-	shift(&series->back, back);
-	shift(&series->strange, is_strange);
-	if (falls)
+	shift(&series->fell, step->falls);
+	shift(&series->moved, step->falls && step->moved);
+	shift(&series->back, step->changes && !step->falls);
+	shift(&series->returned, step->changes && step->is_own);
+	shift(&series->strange, series->n_lines == 2 && found < 0);
+	if (step->falls)
 		series->row = 0;
 	else if (series->row < WATCH_REPORTS)
 		series->row++;
@@ -358,20 +372,20 @@ struct verdict watch_series_cumulative(struct watch_series *series,
 	struct line now = line_of(value, sender), last = series->lines[series->at];
 	struct line other = series->lines[1 - series->at];
 	bool is_known = series->n_lines > 0;
-	bool falls = is_known && is_below(&now, &last);
-	bool has_moved = is_known && sender->peer != last.sender.peer;
 	int found = find_line(series, &now);
 	uint8_t at = found >= 0 ? (uint8_t)found : new_line(series);
-	bool changes = is_known && at != series->at;
-	uint32_t other_peer =
-		changes || series->n_lines < 2 ? last.sender.peer : other.sender.peer;
+	struct step step = {.falls = is_known && is_below(&now, &last),
+		.moved = is_known && sender->peer != last.sender.peer,
+		.changes = is_known && at != series->at,
+		.is_own = found >= 0 && series->lines[found].sender.conn == sender->conn};
+	bool is_other = step.moved || series->n_lines < 2;
+	uint32_t other_peer = is_other ? last.sender.peer : other.sender.peer;
 
-	series->shares |= has_shared(series, sender, found);
-	note_windows(series, falls, has_moved, changes && !falls,
-		series->n_lines == 2 && found < 0);
-	if (is_known && !changes && has_moved)
+	shift(&series->own, has_fallen_by_itself(series, &now));
+	note_cumulative(series, &step, found);
+	if (is_known && !step.changes && step.moved)
 		service->mixed |= 1;
-	else if (is_known && !changes)
+	else if (is_known && !step.changes)
 		service->steady |= 1;
 	if (at >= series->n_lines)
 		series->n_lines = (uint8_t)(at + 1);

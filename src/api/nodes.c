@@ -78,10 +78,9 @@ static void add_watched(cJSON *object, const struct watch_node *watched)
 }
 
 /* `node` NULL: nobody made it; `seen` NULL: it has never reported. */
-static cJSON *show(
-	const struct api *api, const struct node *node, const struct seen *seen)
+static cJSON *show(const struct api *api, const char *name, const struct node *node,
+	const struct seen *seen)
 {
-	const char *name = node != NULL ? node->name : seen->name;
 	cJSON *object;
 
 	if (node != NULL) {
@@ -116,11 +115,11 @@ void api_nodes(void *arg, struct http_request *request)
 	list = cJSON_AddArrayToObject(root, "nodes");
 	for (; node != NULL; node = ledger_next_node(api->ledger, node)) {
 		HASH_FIND_STR(table, node->name, seen);
-		(void)cJSON_AddItemToArray(list, show(api, node, seen));
+		(void)cJSON_AddItemToArray(list, show(api, node->name, node, seen));
 	}
 	HASH_ITER(hh, table, seen, next)
 	if (ledger_find_node(api->ledger, seen->name) == NULL)
-		(void)cJSON_AddItemToArray(list, show(api, NULL, seen));
+		(void)cJSON_AddItemToArray(list, show(api, seen->name, NULL, seen));
 	clear(&table);
 	(void)cJSON_AddBoolToObject(root, "open", ledger_is_open(api->ledger));
 	(void)cJSON_AddNullToObject(root, "next");
@@ -142,5 +141,5 @@ void api_node(void *arg, struct http_request *request)
 		http_answer_error(
 			request, ERR_NOT_FOUND, "there is no node of this name");
 	else
-		json_answer(request, 200, show(api, node, &seen));
+		json_answer(request, 200, show(api, name, node, &seen));
 }
