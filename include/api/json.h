@@ -8,4 +8,8 @@
 /* Answers with `body`, which it takes. */
 void json_answer(struct http_request *request, int status, cJSON *body);
 
+/* suspicions.c: the member `suspicions` of `object`: those of the node, or all (NULL). */
+struct ledger;
+void suspicions_add(cJSON *object, struct ledger *ledger, const char *node);
+
 #endif
