@@ -14,6 +14,7 @@ cJSON *refusals_to_json(const struct refusals *refusals);
 
 /* A text, or null where there is none. */
 void json_add_text(cJSON *object, const char *name, const char *text);
+
 /* memory.c, of the status: how far the bounds are (rule 29), and who is largest. */
 
 /* `memory`: {"bytes","maxBytes","nodes":[{"node","bytes","maxBytes"}]}, the ten largest.
@@ -22,5 +23,8 @@ void memory_add(cJSON *data, const struct ledger *ledger);
 
 /* A sentence for each bound of which four fifths are used. */
 void memory_add_warnings(cJSON *warnings, const struct ledger *ledger);
+
+/* suspicions.c: the member `suspicions` of `object`: those of the node, or all (NULL). */
+void suspicions_add(cJSON *object, struct ledger *ledger, const char *node);
 
 #endif
