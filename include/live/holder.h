@@ -24,9 +24,10 @@ struct holder {
 	holder_cb on_taken;
 	void *on_taken_arg;
 
-	char run[RUN_BYTES];       /* of this process */
-	char where[64];            /* host and process, for whoever wonders */
-	uint64_t client_id, count; /* our connection; 0: not known */
+	char run[RUN_BYTES];                 /* of this process */
+	char where[64];                      /* host and process, for whoever wonders */
+	uint64_t client_id, count;           /* our connection; 0: not known */
+	uint64_t written_id, written_before; /* into the key; it may hold either */
 	/* What the key holds, as it was read last; "" where it is missing, or is no value
 	 * of ours. */
 	char value[HOLDER_BYTES];

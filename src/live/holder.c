@@ -17,14 +17,20 @@ static const char has_changed[] = HOLDER_KEY " was changed meanwhile";
 static const char is_anothers[] = "another tallyd of this data directory has come: "
 				  "it wrote " HOLDER_KEY;
 
-void holder_init(struct holder *holder)
+static void draw_run(struct holder *holder)
 {
 	uint64_t drawn = 0;
-	char host[40] = "";
 
 	if (getrandom(&drawn, sizeof(drawn), 0) != sizeof(drawn))
 		drawn = (uint64_t)getpid(); /* never so on a Linux that has booted */
 	(void)snprintf(holder->run, sizeof(holder->run), "%016" PRIx64, drawn);
+}
+
+void holder_init(struct holder *holder)
+{
+	char host[40] = "";
+
+	draw_run(holder);
 	(void)gethostname(host, sizeof(host) - 1); /* then it stays empty */
 	for (char *at = host; *at != '\0'; at++)
 		if (*at <= ' ' || *at > '~')
@@ -90,6 +96,16 @@ static void forbid(struct holder *holder, const char *error)
 	holder->has_told_forbidden = true;
 }
 
+/* A machine that was copied while it ran has our run as well: it writes it with a number
+ * of a connection that we never had. */
+static bool is_of_twin(const struct holder *holder)
+{
+	uint64_t id = holder_client(holder);
+
+	return holder_is_ours(holder) && id != holder->written_id &&
+		id != holder->written_before;
+}
+
 /* False if the connection is dropped. */
 static bool note_value(struct holder *holder, const redisReply *reply)
 {
@@ -107,7 +123,11 @@ static bool note_value(struct holder *holder, const redisReply *reply)
 				: "GET was answered with something else");
 		return false;
 	}
-	return true;
+	if (!is_of_twin(holder))
+		return true;
+	draw_run(holder); /* now we are two */
+	redis_disconnect(holder->redis, is_anothers);
+	return false;
 }
 
 static void get(struct holder *holder, redis_reply_cb on_reply)
@@ -170,6 +190,9 @@ static void set(struct holder *holder)
 	const char *argv[] = {"SET", HOLDER_KEY, value, "NX"};
 
 	holder->count++;
+	if (holder->written_id != holder->client_id)
+		holder->written_before = holder->written_id;
+	holder->written_id = holder->client_id;
 	(void)snprintf(value, sizeof(value),
 		"run=%s count=%" PRIu64 " id=%" PRIu64 " where=%s", holder->run,
 		holder->count, holder->client_id, holder->where);

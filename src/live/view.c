@@ -338,7 +338,7 @@ static void write_absolutely(struct view *view, struct batch *batch, struct user
 
 	if (strcmp(key.text, INSTANCE_KEY) == 0 || strcmp(key.text, HOLDER_KEY) == 0) {
 		refuse(view, user, is_refused(view, user),
-			"an odd prefix, and an odd name: that key is tallyd's own");
+			INSTANCE_KEY " and " HOLDER_KEY " are no user's");
 		return;
 	}
 	write = add_write(view, batch, user, WRITE_SET);

@@ -185,7 +185,8 @@ def test_the_key_prefix_is_an_option(redis, tallyd):
     assert redis.hash("user:panel") == {"usedTraffic": "5"}
 
 
-@pytest.mark.parametrize("prefix, user", [("tallyd:", "instance"), ("", "tallyd:instance")])
+@pytest.mark.parametrize("prefix, user", [("tallyd:", "instance"), ("", "tallyd:instance"),
+                                          ("tallyd:", "holder")])
 def test_no_user_can_take_the_place_of_the_owner(prefix, user, redis, tallyd):
     daemon = tallyd(redis_url=redis.url, redis_key_prefix=prefix).start()
     wait_for_state(daemon, "up")
@@ -193,7 +194,7 @@ def test_no_user_can_take_the_place_of_the_owner(prefix, user, redis, tallyd):
         daemon.report(stats(user, 1, 2), stats("alice", 1, 2))
         redis.ask("FLUSHALL")
     wait_for(lambda: redis.hash(f"{prefix}alice").get("usedTraffic") == "15", "alice is shown")
-    assert redis.ask("TYPE", "tallyd:instance") == "string"
+    wait_for(lambda: redis.ask("TYPE", prefix + user) == "string", "tallyd's own key is there")
     wait_for(lambda: daemon.status()["redis"]["refusedUsers"] == 1, "the other one is refused")
     wait_for(lambda: "no user's" in daemon.status()["redis"]["error"], "the reason is said")
     assert daemon.traffic(user)["usedTraffic"] == 15

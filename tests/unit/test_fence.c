@@ -178,6 +178,24 @@ TEST(who_finds_anothers_name_in_the_key_writes_nothing_more)
 	end();
 }
 
+TEST(a_machine_that_was_copied_while_it_ran_is_a_copy_too)
+{
+	char value[HOLDER_BYTES], run[RUN_BYTES];
+
+	begin("", 0);
+	rig_start(&rig);
+	rig_until_shown(&rig);
+	(void)snprintf(run, sizeof(run), "%.16s", holder() + strlen("run="));
+	(void)snprintf(value, sizeof(value), "run=%s count=9 id=7777 where=web1/77", run);
+	peer_set(rig.peer, HOLDER_KEY, value);
+	peer_forget(rig.peer);
+	rig_until_seen(&rig, "CLIENT SETNAME", 1);
+	assert_null(strstr(peer_line(rig.peer, "CLIENT SETNAME", 1), run));
+	rig_until_shown(&rig); /* nobody counts there */
+	assert_null(strstr(holder(), run));
+	end();
+}
+
 TEST(who_comes_between_our_look_and_our_claim_is_not_written_over)
 {
 	begin("", 0);
@@ -383,6 +401,7 @@ int main(void)
 		cmocka_unit_test(
 			our_own_earlier_connection_is_killed_without_a_look_more),
 		cmocka_unit_test(who_finds_anothers_name_in_the_key_writes_nothing_more),
+		cmocka_unit_test(a_machine_that_was_copied_while_it_ran_is_a_copy_too),
 		cmocka_unit_test(
 			who_comes_between_our_look_and_our_claim_is_not_written_over),
 		cmocka_unit_test(
