@@ -348,7 +348,7 @@ def test_a_clock_that_is_behind_what_was_counted_is_found(healthy):
 # Redis.
 
 def test_a_redis_that_is_down_is_found_once(office, redis):
-    place = office(redis_url=redis.url).open()
+    place = office(redis_url=redis.url, redis_timeout="5s").open()
     redis.kill()
     wait_for(lambda: place.admin.status()["redis"]["state"] == "down", "it was noticed")
     found = place.findings()
@@ -358,7 +358,7 @@ def test_a_redis_that_is_down_is_found_once(office, redis):
 
 
 def test_a_redis_of_another_is_found_with_both_ways_out(office, redis):
-    place = office(redis_url=redis.url).open()
+    place = office(redis_url=redis.url, redis_timeout="5s").open()
     assert set(place.findings()) == {"rights"}
     redis.ask("SET", "tallyd:instance", "f" * 32)
     place.daemon.expects_errors = True
@@ -370,7 +370,7 @@ def test_a_redis_of_another_is_found_with_both_ways_out(office, redis):
 
 def test_a_redis_that_wants_a_password_or_asks_for_none_or_evicts_is_found(office, make_redis):
     redis = make_redis("--maxmemory-policy", "allkeys-lru").start()
-    place = office(redis_url=redis.url).open()
+    place = office(redis_url=redis.url, redis_timeout="5s").open()
     found = place.findings()
     assert set(found) == {"rights", "redis-evicts"}
     assert found["redis-evicts"]["change"] == ["maxmemory-policy noeviction"]
