@@ -301,7 +301,7 @@ TEST(what_is_taken_away_is_noticed_and_nothing_appended_until_all_is_in_the_data
 
 TEST(nothing_is_written_into_a_file_that_was_deleted_or_cut_just_now)
 {
-	static void (*const takes[])(struct fixture *f) = {delete_current, cut_off};
+	static void (*const takes[])(struct fixture * f) = {delete_current, cut_off};
 
 	for (size_t i = 0; i < COUNT_OF(takes); i++) {
 		struct fixture f;
