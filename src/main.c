@@ -1,5 +1,6 @@
 #include "api/api.h"
 #include "app/app.h"
+#include "base/json.h"
 #include "base/log.h"
 
 #include <sodium.h>
@@ -50,6 +51,7 @@ int main(int argc, char **argv)
 	int code, exit_code;
 
 	log_init();
+	json_init();
 	memset(&config, 0, sizeof(config));
 	code = sodium_init() < 0 ? ERR_NOMEM
 				 : invocation_take(&invocation, argc, argv, environ);

@@ -4,12 +4,12 @@
 
 void json_answer(struct http_request *request, int status, cJSON *body)
 {
-	char *text = cJSON_PrintUnformatted(body);
+	char *text = json_print(body);
 
 	cJSON_Delete(body);
 	if (text != NULL)
 		http_answer_json(request, status, text);
 	else
-		http_answer_empty(request, 503);
+		http_answer_error(request, ERR_NOMEM, NULL);
 	free(text);
 }

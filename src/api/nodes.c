@@ -91,11 +91,11 @@ void api_nodes(void *arg, struct http_request *request)
 	list = cJSON_AddArrayToObject(root, "nodes");
 	for (; node != NULL; node = ledger_next_node(api->ledger, node)) {
 		HASH_FIND_STR(table, node->name, seen);
-		(void)cJSON_AddItemToArray(list, show(node, seen));
+		json_add_to_array(list, show(node, seen));
 	}
 	HASH_ITER(hh, table, seen, next)
 	if (ledger_find_node(api->ledger, seen->name) == NULL)
-		(void)cJSON_AddItemToArray(list, show(NULL, seen));
+		json_add_to_array(list, show(NULL, seen));
 	clear(&table);
 	(void)cJSON_AddBoolToObject(root, "open", ledger_is_open(api->ledger));
 	(void)cJSON_AddNullToObject(root, "next");
