@@ -5,6 +5,7 @@
  */
 #include "pipeline/recover.h"
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "journal/fold.h"
 #include "journal/segment.h"
@@ -117,7 +118,7 @@ static int clear_segments(int dir_fd, bool is_broken, struct errmsg *msg)
 	uint64_t *numbers = NULL;
 	size_t n = 0;
 	int code = is_broken && kept_fd < 0 ? ERR_JOURNAL_IO
-					    : segment_list(dir_fd, &numbers, &n);
+					    : segment_list(dir_fd, &numbers, &n, NULL);
 
 	while (n > 0 && code == 0)
 		code = keep_or_remove(dir_fd, kept_fd, numbers[--n]);
@@ -169,6 +170,9 @@ int recover(int dir_fd, struct store *store, struct ledger *ledger,
 			dir_fd, result.is_cut || result.n_lost > 0, ret_msg);
 	if (code != 0)
 		return code;
+	/* No segment is left: their numbers begin anew long before one is refused. */
+	if (result.last_number > NUMBER_MAX / 2)
+		result.last_number = 0;
 	*ret_recovered = (struct recovered){.seq = ledger_seq(ledger),
 		.last_number = result.last_number,
 		.n_records = result.n_records};

@@ -181,7 +181,12 @@ static int load_table(struct store *store, struct ledger *ledger,
 	while (code == 0 && sqlite_code != SQLITE_DONE) {
 		if (sqlite_code == SQLITE_OK || sqlite_code == SQLITE_ROW)
 			sqlite_code = sqlite3_step(stmt);
-		if (sqlite_code == SQLITE_ROW && table->load(ledger, stmt) != 0)
+		if (sqlite_code == SQLITE_ROW)
+			code = row_check(table, stmt, msg);
+		if (code != 0)
+			break;
+		if (sqlite_code == SQLITE_ROW && table->load != NULL &&
+			table->load(ledger, stmt) != 0)
 			code = fail(store, SQLITE_NOMEM, "cannot be loaded", msg);
 		else if (sqlite_code != SQLITE_ROW && sqlite_code != SQLITE_DONE)
 			code = fail(store, sqlite_code, "cannot be read", msg);
@@ -195,7 +200,7 @@ int store_load(struct store *store, struct ledger *ledger, struct errmsg *ret_ms
 	int code = 0;
 
 	for (size_t i = 0; i < N_TABLES && code == 0; i++)
-		if (tables[i]()->load != NULL)
+		if (tables[i]()->select != NULL)
 			code = load_table(store, ledger, tables[i](), ret_msg);
 	return code;
 }
