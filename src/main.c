@@ -2,6 +2,7 @@
 #include "app/app.h"
 #include "app/setup.h"
 #include "base/fds.h"
+#include "base/json.h"
 #include "base/log.h"
 
 #include <sodium.h>
@@ -86,6 +87,7 @@ int main(int argc, char **argv)
 	 * and 0750, SQLite's files too. */
 	(void)umask(0027);
 	log_init();
+	json_init();
 	memset(&config, 0, sizeof(config));
 	code = sodium_init() < 0 ? ERR_NOMEM
 				 : invocation_take(&invocation, argc, argv, environ);

@@ -36,6 +36,7 @@ struct booking {
 	const char *client;       /* as the event names it, or "" */
 	struct counters counters; /* bytes to add; connections and errors as last seen */
 	const char *state;        /* the service's new state, or "": this is traffic */
+	bool lacks_conns;         /* total_conns is not known; for series_measure() */
 	bool has_mark;            /* the sender's counters are cumulative */
 	struct mark mark;         /* of its series, behind this booking */
 	struct user *in_user;     /* set by ledger_prepare(); NULL: no user */

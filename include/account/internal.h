@@ -73,8 +73,8 @@ void services_forget_series(
 void services_free_series(struct services *services, struct series *series);
 void services_make_real(
 	struct services *services, struct service *service, uint64_t now_ms);
-void services_apply(
-	struct ledger *ledger, const struct booking *booking, uint64_t now_ms);
+void services_apply(struct ledger *ledger, const struct booking *booking,
+	const struct origin *origin);
 void series_set_mark(
 	struct services *services, struct series *series, const struct mark *mark);
 /* What its services report next counts in full; the open reports of them lapse. */

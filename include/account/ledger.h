@@ -48,7 +48,9 @@ struct user {
 
 struct service {
 	struct totals pending; /* `used` is not kept for services */
-	struct counters last;  /* gauges as last seen; bytes: totals since ever */
+	struct counters last;  /* bytes: totals since ever; the rest: of its last report,
+				  the sums over its events */
+	uint64_t last_seq;     /* the record of that report; 0: before the start */
 	uint64_t updated_ms;
 	struct row row;
 	UT_hash_handle hh;

@@ -11,14 +11,19 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+/* Of a service's state. */
+#define STATE_MAX_BYTES 31
 
 enum event_kind { KIND_HANDLER, KIND_SERVICE };
 enum event_type { EVENT_STATS, EVENT_STATUS };
 
-/* The largest counter a report may carry: above it, JSON numbers are not exact. */
-#define COUNTER_MAX (UINT64_C(1) << 53)
+/* The largest counter that a report may carry: as a JSON number, 2^53 may have been
+ * 2^53+1. Reports up to version 0.1 were let carry it. */
+#define COUNTER_MAX ((UINT64_C(1) << 53) - 1)
 
 struct counters {
 	uint64_t input_bytes, output_bytes;
@@ -32,6 +37,7 @@ struct event {
 	const char *service;
 	const char *client;       /* "" if the event names none */
 	struct counters counters; /* EVENT_STATS */
+	bool lacks_conns;         /* there is no total_conns that can be right */
 	const char *state;        /* EVENT_STATUS */
 };
 
@@ -52,12 +58,13 @@ struct report {
 	size_t n_rejected;       /* all of them, kept or not */
 	unsigned bounds_reached; /* 1 << each enum bound that cost an event its room */
 	void *document;
+	char nul; /* stands there for an escaped NUL, see json_parse() */
 };
 
 /*
  * Reads `len` bytes of `body`, which is borrowed only for the call. 0, or ERR_JSON,
  * ERR_NO_EVENTS, ERR_NOMEM; then *ret_report is untouched. Events of unknown type are
- * left out silently.
+ * left out silently, unless they carry bytes.
  */
 int report_parse(const char *body, size_t len, struct report *ret_report) MUST_CHECK;
 

@@ -1,4 +1,4 @@
-/* Building answers with cJSON. What memory was too short for is missing, never wrong. */
+/* Building answers with cJSON. */
 #ifndef TALLYD_API_JSON_H
 #define TALLYD_API_JSON_H
 
@@ -6,7 +6,8 @@
 #include "base/json.h"
 #include "http/server.h"
 
-/* Answers with `body`, which it takes. */
+/* Answers with `body`, which it takes; 503 if memory was too short for any of it, so
+ * whoever builds it need not look at each step. */
 void json_answer(struct http_request *request, int status, cJSON *body);
 
 /* {"counts":{...},"last":[...]}, see README; NULL: short of memory. */

@@ -6,7 +6,8 @@
  *
  * TALLYJ1 is of a tallyd that knew no commands; it is read as well. The header names the
  * sequence of the first record. A file that is shorter than its header was prepared and
- * never used.
+ * never used. Numbers begin at 1; 0 is read, since a tallyd up to version 0.1 may have
+ * come to it behind a stray file.
  */
 #ifndef TALLYD_JOURNAL_SEGMENT_H
 #define TALLYD_JOURNAL_SEGMENT_H
@@ -25,7 +26,8 @@ struct segment_head {
 void segment_encode_head(
 	const struct segment_head *head, uint8_t ret_bytes[SEGMENT_HEAD_BYTES]);
 
-/* 0, or ERR_JOURNAL_CORRUPT; ERR_JOURNAL_NEWER: a later tallyd wrote it. */
+/* 0, or ERR_JOURNAL_CORRUPT, also for numbers that no tallyd writes; ERR_JOURNAL_NEWER: a
+ * later tallyd wrote it. */
 int segment_decode_head(
 	const uint8_t *bytes, size_t len, struct segment_head *ret_head) MUST_CHECK;
 
@@ -40,8 +42,11 @@ const char *segment_name(uint64_t number, char buf[SEGMENT_NAME_BYTES]);
 
 /*
  * The numbers of all segments of `dir_fd`, ascending, in an array that the caller frees.
- * 0, ERR_NOMEM or ERR_JOURNAL_IO. Files with other names are none of ours and left alone.
+ * 0, ERR_NOMEM or ERR_JOURNAL_IO; ERR_JOURNAL_CORRUPT: one has a number above NUMBER_MAX,
+ * behind which no further one could be made. Files with other names are none of ours and
+ * left alone. With the sentence in `ret_msg`.
  */
-int segment_list(int dir_fd, uint64_t **ret_numbers, size_t *ret_n) MUST_CHECK;
+int segment_list(int dir_fd, uint64_t **ret_numbers, size_t *ret_n,
+	struct errmsg *ret_msg) MUST_CHECK;
 
 #endif

@@ -14,14 +14,36 @@
 
 #define TABLE_MAX_STATEMENTS 4
 
-/* `load` NULL: it is only written; `write` NULL: only loaded. `sql` are prepared at the
- * opening and handed to `write`, in that order, as often as there is a cut. */
+/* What a column may hold; check.c says what that is. */
+enum column_kind {
+	COLUMN_TEXT = 't',
+	COLUMN_TEXT_OR_NULL = 'x',
+	COLUMN_NAME = 'n',
+	COLUMN_KIND = 'k',
+	COLUMN_SEQUENCE = 'q', /* as a text, as are the next two */
+	COLUMN_LINK = 'l',
+	COLUMN_OPEN = 'o',
+	COLUMN_TOTAL = 'b',
+	COLUMN_NUMBER = 's',
+	COLUMN_COUNTER = 'c',
+	COLUMN_TIME = 'm',
+	COLUMN_DIGEST = 'd',
+	COLUMN_HASH = 'h',
+};
+
+/* `load` NULL: it is only looked at, or, without `select`, only written; `write` NULL:
+ * only loaded. `sql` are prepared at the opening and handed to `write`, in that order, as
+ * often as there is a cut. `columns`: the kind of each that `select` gives. */
 struct table {
 	const char *select;
 	int (*load)(struct ledger *ledger, sqlite3_stmt *row); /* 0 or ERR_NOMEM */
 	const char *sql[TABLE_MAX_STATEMENTS];
 	int (*write)(struct store *store, sqlite3_stmt **stmts, const struct cut *cut);
+	const char *name, *columns;
 };
+
+/* check.c: 0, ERR_NOMEM, or ERR_STORE_CORRUPT: a column holds what no tallyd writes. */
+int row_check(const struct table *table, sqlite3_stmt *row, struct errmsg *msg);
 
 #define STORE_MAX_TABLES 16
 

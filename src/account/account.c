@@ -167,6 +167,7 @@ static void append(
 		.service = event->service,
 		.client = event->client,
 		.counters = event->counters,
+		.lacks_conns = event->lacks_conns,
 		.state = event->state,
 		.has_mark = mode == COUNTERS_CUMULATIVE && event->type == EVENT_STATS,
 	};

@@ -156,7 +156,7 @@ void ledger_apply(struct ledger *ledger, const struct bookings *bookings,
 	bool is_repeat = origin->repeats != 0;
 
 	for (size_t i = 0; i < bookings->n && !is_repeat; i++) {
-		services_apply(ledger, &bookings->list[i], origin->time_ms);
+		services_apply(ledger, &bookings->list[i], origin);
 		if (bookings->list[i].in_user != NULL)
 			users_apply(ledger, &bookings->list[i], origin);
 	}

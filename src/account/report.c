@@ -8,10 +8,14 @@
 #include "base/json.h"
 #include "base/text.h"
 
-#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+static bool has_value(const cJSON *item)
+{
+	return item != NULL && !cJSON_IsNull(item);
+}
 
 /* "" if absent; NULL if it cannot be a name. */
 static const char *name_member(const cJSON *object, const char *name)
@@ -25,30 +29,34 @@ static const char *name_member(const cJSON *object, const char *name)
 	return item->valuestring;
 }
 
+static bool is_counter(const cJSON *item, uint64_t *ret_value)
+{
+	double value = item->valuedouble;
+
+	if (!cJSON_IsNumber(item) || !(value >= 0 && value <= (double)COUNTER_MAX) ||
+		value != (double)(int64_t)value)
+		return false;
+	*ret_value = (uint64_t)value;
+	return true;
+}
+
+/* Bytes. Absent is 0, but not if the name stands there with other capitals. */
 static bool read_counter(const cJSON *stats, const char *name, uint64_t *ret_value)
 {
 	const cJSON *item = json_member(stats, name);
 
 	if (item == NULL)
-		return true;
-	if (!cJSON_IsNumber(item) || !isfinite(item->valuedouble) ||
-		item->valuedouble < 0 || item->valuedouble > (double)COUNTER_MAX ||
-		item->valuedouble != floor(item->valuedouble))
-		return false;
-	*ret_value = (uint64_t)item->valuedouble;
-	return true;
+		return !has_value(cJSON_GetObjectItem(stats, name));
+	return is_counter(item, ret_value);
 }
 
-/* A gauge that GOST may let underflow to 2^64-1: what cannot be right is 0 (rule 6). */
-static bool read_gauge(const cJSON *stats, const char *name, uint64_t *ret_value)
+/* What is only shown, and costs no byte: what cannot be right is 0 (rule 6). GOST lets
+ * currentConns underflow to 2^64-1. False: that, or absent. */
+static bool read_shown(const cJSON *stats, const char *name, uint64_t *ret_value)
 {
 	const cJSON *item = json_member(stats, name);
 
-	if (item != NULL && !cJSON_IsNumber(item))
-		return false;
-	if (!read_counter(stats, name, ret_value))
-		*ret_value = 0;
-	return true;
+	return item != NULL && is_counter(item, ret_value);
 }
 
 static const char *read_stats(const cJSON *json, struct event *event)
@@ -57,17 +65,16 @@ static const char *read_stats(const cJSON *json, struct event *event)
 	struct counters *counters = &event->counters;
 
 	if (!cJSON_IsObject(stats))
-		return "no stats object";
+		return "no stats object: an event of type stats has to have one";
 	if (!read_counter(stats, "inputBytes", &counters->input_bytes))
-		return "inputBytes is not a whole number from 0 to 2^53";
+		return "inputBytes is no whole number from 0 to 2^53-1, or its name has "
+		       "other capitals: mend the program that sends it";
 	if (!read_counter(stats, "outputBytes", &counters->output_bytes))
-		return "outputBytes is not a whole number from 0 to 2^53";
-	if (!read_counter(stats, "totalConns", &counters->total_conns))
-		return "totalConns is not a whole number from 0 to 2^53";
-	if (!read_counter(stats, "totalErrs", &counters->total_errs))
-		return "totalErrs is not a whole number from 0 to 2^53";
-	if (!read_gauge(stats, "currentConns", &counters->current_conns))
-		return "currentConns is not a number";
+		return "outputBytes is no whole number from 0 to 2^53-1, or its name has "
+		       "other capitals: mend the program that sends it";
+	event->lacks_conns = !read_shown(stats, "totalConns", &counters->total_conns);
+	(void)read_shown(stats, "currentConns", &counters->current_conns);
+	(void)read_shown(stats, "totalErrs", &counters->total_errs);
 	return NULL;
 }
 
@@ -76,15 +83,25 @@ static const char *read_status(const cJSON *json, struct event *event)
 	const cJSON *status = json_member(json, "status");
 
 	if (!cJSON_IsObject(status))
-		return "no status object";
+		return "no status object: an event of type status has to have one";
 	event->state = name_member(status, "state");
-	if (event->state == NULL || event->state[0] == '\0' || strlen(event->state) > 31)
-		return "state is not a short name";
+	if (event->state == NULL || event->state[0] == '\0' ||
+		strlen(event->state) > STATE_MAX_BYTES)
+		return "state is not a short name: it has 1 to 31 bytes of UTF-8 without "
+		       "control characters";
 	return NULL;
 }
 
+/* Whatever the capitals are: of that nothing is passed over in silence. */
+static bool carries_bytes(const cJSON *json)
+{
+	return cJSON_IsObject(cJSON_GetObjectItem(json, "stats")) ||
+		has_value(cJSON_GetObjectItem(json, "inputBytes")) ||
+		has_value(cJSON_GetObjectItem(json, "outputBytes"));
+}
+
 /* NULL if `event` is filled, else why the event is bad; *ret_ignored: its type is
- * unknown. */
+ * unknown, and it carries no bytes. */
 static const char *read_event(const cJSON *json, struct event *event, bool *ret_ignored)
 {
 	const cJSON *type = json_member(json, "type");
@@ -93,12 +110,15 @@ static const char *read_event(const cJSON *json, struct event *event, bool *ret_
 	*ret_ignored = false;
 	*event = (struct event){.state = ""};
 	if (!cJSON_IsObject(json))
-		return "not an object";
+		return "not an object: each element of `events` has to be one";
 	if (!cJSON_IsString(type))
-		return "no type";
+		return "no type: an event has to have the type stats or status";
 	if (strcmp(type->valuestring, "status") == 0) {
 		event->type = EVENT_STATUS;
 	} else if (strcmp(type->valuestring, "stats") != 0) {
+		if (carries_bytes(json))
+			return "its type is unknown, but it carries bytes: they count "
+			       "only as stats of an event whose type is stats";
 		*ret_ignored = true;
 		return NULL;
 	}
@@ -106,7 +126,8 @@ static const char *read_event(const cJSON *json, struct event *event, bool *ret_
 	if (kind == NULL ||
 		(kind[0] != '\0' && strcmp(kind, "handler") != 0 &&
 			strcmp(kind, "service") != 0))
-		return "kind is neither handler nor service";
+		return "kind is neither handler nor service: the sender has to write one "
+		       "of the two, or leave it out";
 	event->kind = strcmp(kind, "service") == 0 ? KIND_SERVICE : KIND_HANDLER;
 	event->service = name_member(json, "service");
 	if (event->service == NULL)
@@ -151,7 +172,9 @@ static void reject_json(struct report *report, const char *reason, const cJSON *
 	char *text = NULL;
 
 	if (report->n_rejects_kept < REPORT_REJECTS_KEPT)
-		text = cJSON_PrintUnformatted(json);
+		text = json_print(json);
+	if (text != NULL)
+		json_show_nul(text, report->nul);
 	report_reject(report, reason, text != NULL ? text : "");
 	free(text);
 }
@@ -165,10 +188,17 @@ static void read_events(const cJSON *events, struct report *report)
 		bool is_ignored;
 		const char *reason = read_event(json, &event, &is_ignored);
 
-		if (reason != NULL)
+		if (reason != NULL) {
 			reject_json(report, reason, json);
-		else if (!is_ignored)
+			continue;
+		}
+		if (!is_ignored)
 			report->events[report->n_events++] = event;
+		if (event.type == EVENT_STATUS && carries_bytes(json))
+			reject_json(report,
+				"its state is taken, but its bytes are not: they count "
+				"only in an event whose type is stats",
+				json);
 	}
 }
 
@@ -177,7 +207,7 @@ int report_parse(const char *body, size_t len, struct report *ret_report)
 	struct report report = {0};
 	cJSON *document;
 	const cJSON *events;
-	int code = json_parse(body, len, &document);
+	int code = json_parse(body, len, &document, &report.nul);
 
 	if (code != 0)
 		return code;

@@ -54,11 +54,14 @@ void series_free(struct series **table, struct series *series)
 	free(series);
 }
 
-static bool is_below(const struct counters *now, const struct mark *mark)
+/* Connections that are not known tell nothing. */
+static bool is_below(const struct booking *booking, const struct mark *mark)
 {
+	const struct counters *now = &booking->counters;
+
 	return now->input_bytes < mark->input_bytes ||
 		now->output_bytes < mark->output_bytes ||
-		now->total_conns < mark->total_conns;
+		(!booking->lacks_conns && now->total_conns < mark->total_conns);
 }
 
 static void measure(struct booking *booking, const struct epoch *epoch)
@@ -67,10 +70,13 @@ static void measure(struct booking *booking, const struct epoch *epoch)
 	struct counters *now = &booking->counters;
 	struct mark last = series->scratch;
 	bool is_valid = series->was_known && last.epoch >= epoch->number;
-	bool has_restarted = is_valid && is_below(now, &last);
+	bool has_restarted = is_valid && is_below(booking, &last);
+	/* What is not known is as it was, or 0, of a sender that began anew. */
+	bool keeps_conns = booking->lacks_conns && is_valid && !has_restarted;
 
 	series->scratch = (struct mark){now->input_bytes, now->output_bytes,
-		now->total_conns, is_valid ? last.epoch : epoch->number};
+		keeps_conns ? last.total_conns : now->total_conns,
+		is_valid ? last.epoch : epoch->number};
 	series->was_known = true;
 	/* Before `ready`, it is of the coming epoch already. */
 	if (has_restarted && epoch->is_starting)

@@ -247,8 +247,28 @@ static void enter_state(struct ledger *ledger, struct service *service, const ch
 		enter_epoch(ledger, service->other, state);
 }
 
-static void add_counters(
-	struct ledger *ledger, struct service *service, const struct counters *counters)
+static uint64_t add_shown(uint64_t a, uint64_t b)
+{
+	return b <= TOTAL_MAX - a ? a + b : TOTAL_MAX;
+}
+
+/* Connections and errors, which are only shown: a report tells of those clients whose
+ * counters have changed, each in an event of its own. */
+static void add_to_shown(
+	struct service *service, const struct counters *counters, uint64_t seq)
+{
+	struct counters *last = &service->last;
+
+	if (service->last_seq != seq)
+		last->total_conns = last->current_conns = last->total_errs = 0;
+	service->last_seq = seq;
+	last->total_conns = add_shown(last->total_conns, counters->total_conns);
+	last->current_conns = add_shown(last->current_conns, counters->current_conns);
+	last->total_errs = add_shown(last->total_errs, counters->total_errs);
+}
+
+static void add_counters(struct ledger *ledger, struct service *service,
+	const struct counters *counters, uint64_t seq)
 {
 	struct totals delta = {0, counters->input_bytes, counters->output_bytes};
 
@@ -257,22 +277,21 @@ static void add_counters(
 		ledger_add(ledger, service->last.input_bytes, delta.input);
 	service->last.output_bytes =
 		ledger_add(ledger, service->last.output_bytes, delta.output);
-	service->last.total_conns = counters->total_conns;
-	service->last.current_conns = counters->current_conns;
-	service->last.total_errs = counters->total_errs;
+	add_to_shown(service, counters, seq);
 }
 
-void services_apply(struct ledger *ledger, const struct booking *booking, uint64_t now_ms)
+void services_apply(
+	struct ledger *ledger, const struct booking *booking, const struct origin *origin)
 {
 	struct services *services = &ledger->services;
 	struct service *service = booking->in_service;
 
-	services_make_real(services, service, now_ms);
+	services_make_real(services, service, origin->time_ms);
 	dirty_mark(&services->dirty, &service->row);
 	if (booking->state[0] != '\0')
 		enter_state(ledger, service, booking->state);
 	else
-		add_counters(ledger, service, &booking->counters);
+		add_counters(ledger, service, &booking->counters, origin->seq);
 	if (booking->in_series != NULL) {
 		series_set_mark(services, booking->in_series, &booking->mark);
 		dirty_mark(&services->dirty_series, &booking->in_series->row);

@@ -12,7 +12,7 @@ void json_add_text(cJSON *object, const char *name, const char *text)
 
 void json_answer(struct http_request *request, int status, cJSON *body)
 {
-	char *text = cJSON_PrintUnformatted(body);
+	char *text = json_print(body);
 
 	cJSON_Delete(body);
 	if (text != NULL)

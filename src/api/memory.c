@@ -39,7 +39,7 @@ void memory_add(cJSON *data, const struct ledger *ledger)
 		json_add_u64(node, "bytes", list[i]->used.of[BOUND_MEMORY]);
 		json_add_u64(
 			node, "maxBytes", bounds_share(bounds, list[i], BOUND_MEMORY));
-		(void)cJSON_AddItemToArray(nodes, node);
+		json_add_to_array(nodes, node);
 	}
 }
 
@@ -58,6 +58,5 @@ void memory_add_warnings(cJSON *warnings, const struct ledger *ledger)
 
 	for (size_t i = 0; i < BOUNDS; i++)
 		if (bounds_is_near(bounds->used.of[i], bounds->max.of[i]))
-			(void)cJSON_AddItemToArray(
-				warnings, cJSON_CreateString(sentences[i]));
+			json_add_to_array(warnings, cJSON_CreateString(sentences[i]));
 }

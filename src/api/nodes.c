@@ -67,7 +67,7 @@ static void add_watched(cJSON *object, const struct watch_node *watched)
 	peers = cJSON_AddArrayToObject(object, "peers");
 	for (size_t i = 0; i < WATCH_PEERS && watched->peers[i].hash != 0; i++)
 		if (watched->peers[i].text[0] != '\0')
-			(void)cJSON_AddItemToArray(
+			json_add_to_array(
 				peers, cJSON_CreateString(watched->peers[i].text));
 	seen = cJSON_AddObjectToObject(object, "seen");
 	(void)cJSON_AddBoolToObject(seen, "users", watched->has_users);
@@ -114,11 +114,11 @@ void api_nodes(void *arg, struct http_request *request)
 	list = cJSON_AddArrayToObject(root, "nodes");
 	for (; node != NULL; node = ledger_next_node(api->ledger, node)) {
 		HASH_FIND_STR(table, node->name, seen);
-		(void)cJSON_AddItemToArray(list, show(api, node->name, node, seen));
+		json_add_to_array(list, show(api, node->name, node, seen));
 	}
 	HASH_ITER(hh, table, seen, next)
 	if (ledger_find_node(api->ledger, seen->name) == NULL)
-		(void)cJSON_AddItemToArray(list, show(api, seen->name, NULL, seen));
+		json_add_to_array(list, show(api, seen->name, NULL, seen));
 	clear(&table);
 	(void)cJSON_AddBoolToObject(root, "open", ledger_is_open(api->ledger));
 	(void)cJSON_AddNullToObject(root, "next");

@@ -37,7 +37,7 @@ cJSON *refusals_to_json(const struct refusals *refusals)
 	add_counts(object, refusals);
 	last = cJSON_AddArrayToObject(object, "last");
 	for (unsigned i = 0; (refusal = refusals_last(refusals, i)) != NULL; i++)
-		(void)cJSON_AddItemToArray(last, show(refusal));
+		json_add_to_array(last, show(refusal));
 	return object;
 }
 

@@ -139,7 +139,7 @@ static void add_nodes(cJSON *data, const struct api *api)
 	json_add_u64(nodes, "withSecret", ledger_n_secrets(api->ledger));
 	warnings = cJSON_AddArrayToObject(data, "warnings");
 	for (size_t i = 0; i < n; i++)
-		(void)cJSON_AddItemToArray(warnings, cJSON_CreateString(sentences[i]));
+		json_add_to_array(warnings, cJSON_CreateString(sentences[i]));
 	memory_add_warnings(warnings, api->ledger);
 }
 

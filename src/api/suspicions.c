@@ -18,7 +18,7 @@ static cJSON *show(const struct ledger *ledger, const struct suspicion *suspicio
 	(void)cJSON_AddStringToObject(object, "sentence", text.sentence);
 	change = cJSON_AddArrayToObject(object, "change");
 	for (size_t i = 0; i < text.n_change; i++)
-		(void)cJSON_AddItemToArray(change, cJSON_CreateString(text.change[i]));
+		json_add_to_array(change, cJSON_CreateString(text.change[i]));
 	return object;
 }
 
@@ -29,5 +29,5 @@ void suspicions_add(cJSON *object, struct ledger *ledger, const char *node)
 
 	TAILQ_FOREACH (suspicion, &ledger_watch(ledger)->suspicions.listed, link)
 		if (node == NULL || strcmp(suspicion->service->node, node) == 0)
-			(void)cJSON_AddItemToArray(list, show(ledger, suspicion));
+			json_add_to_array(list, show(ledger, suspicion));
 }

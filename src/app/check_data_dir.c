@@ -271,7 +271,7 @@ static void note_journal_times(struct setup *setup)
 
 	if (dir_fd < 0)
 		return;
-	if (segment_list(dir_fd, &numbers, &n) == 0 && n > 0 &&
+	if (segment_list(dir_fd, &numbers, &n, NULL) == 0 && n > 0 &&
 		fstatat(dir_fd, segment_name(numbers[n - 1], name), &st, 0) == 0)
 		note_time(setup, &st.st_mtim);
 	free(numbers);

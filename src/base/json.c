@@ -7,29 +7,107 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A copy in which each escaped NUL is an escaped U+0001. NULL: none is there, or
- * *ret_failed. */
-static char *unmask_escaped_nul(const char *body, size_t len, bool *ret_failed)
+#define ESCAPED_NUL "\\u0000"
+#define ESCAPE_BYTES 6
+
+static bool is_short; /* an allocation has failed, and nobody has asked since */
+
+static void *allocate(size_t bytes)
 {
+	void *memory = malloc(bytes);
+
+	if (memory == NULL)
+		is_short = true;
+	return memory;
+}
+
+void json_init(void)
+{
+	cJSON_Hooks hooks = {allocate, free};
+
+	cJSON_InitHooks(&hooks);
+}
+
+bool json_was_short(void)
+{
+	bool was_short = is_short;
+
+	is_short = false;
+	return was_short;
+}
+
+char *json_print(const cJSON *json)
+{
+	char *text = cJSON_PrintUnformatted(json);
+
+	if (!json_was_short())
+		return text;
+	free(text);
+	return NULL;
+}
+
+static void put_escape(char ret_escape[ESCAPE_BYTES + 1], char c)
+{
+	(void)snprintf(ret_escape, ESCAPE_BYTES + 1, "\\u00%02x", (unsigned)(c & 0x1f));
+}
+
+/* What a backslash escapes is no backslash of its own. */
+static void swap_escapes(char *text, size_t len, const char *from, const char *to)
+{
+	for (size_t i = 0; i + ESCAPE_BYTES <= len; i++) {
+		if (text[i] != '\\')
+			continue;
+		if (memcmp(text + i, from, ESCAPE_BYTES) == 0)
+			memcpy(text + i, to, ESCAPE_BYTES);
+		i++;
+	}
+}
+
+/* A control character that is not in the body; if all are, the first. Of those whose
+ * escape has no letters, so that it can be written in one way only. */
+static char find_stand_in(const char *body, size_t len)
+{
+	static const char candidates[] = {1, 2, 3, 4, 5, 6, 7, 0x10, 0x11, 0x12, 0x13,
+		0x14, 0x15, 0x16, 0x17, 0x18, 0x19};
+	char escape[ESCAPE_BYTES + 1];
+
+	for (size_t i = 0; i < sizeof(candidates); i++) {
+		put_escape(escape, candidates[i]);
+		if (memchr(body, candidates[i], len) == NULL &&
+			memmem(body, len, escape, ESCAPE_BYTES) == NULL)
+			return candidates[i];
+	}
+	return candidates[0];
+}
+
+/* A copy in which each escaped NUL is an escaped *ret_nul. NULL: none is there, or,
+ * noted, memory is short. */
+static char *mask_nul(const char *body, size_t len, char *ret_nul)
+{
+	char escape[ESCAPE_BYTES + 1];
 	char *copy;
 
-	*ret_failed = false;
-	if (memmem(body, len, "\\u0000", 6) == NULL)
+	*ret_nul = 0;
+	if (memmem(body, len, ESCAPED_NUL, ESCAPE_BYTES) == NULL)
 		return NULL;
-	copy = malloc(len);
-	if (copy == NULL) {
-		*ret_failed = true;
+	copy = allocate(len);
+	if (copy == NULL)
 		return NULL;
-	}
 	memcpy(copy, body, len);
-	for (size_t i = 0; i + 6 <= len; i++) {
-		if (copy[i] != '\\')
-			continue;
-		if (memcmp(copy + i, "\\u0000", 6) == 0)
-			copy[i + 5] = '1';
-		i++; /* what a backslash escapes is no backslash of its own */
-	}
+	*ret_nul = find_stand_in(body, len);
+	put_escape(escape, *ret_nul);
+	swap_escapes(copy, len, ESCAPED_NUL, escape);
 	return copy;
+}
+
+void json_show_nul(char *text, char nul)
+{
+	char escape[ESCAPE_BYTES + 1];
+
+	if (nul == 0)
+		return;
+	put_escape(escape, nul);
+	swap_escapes(text, strlen(text), escape, ESCAPED_NUL);
 }
 
 static cJSON *parse_whole(const char *body, size_t len)
@@ -51,19 +129,21 @@ static cJSON *parse_whole(const char *body, size_t len)
 	return document;
 }
 
-int json_parse(const char *body, size_t len, cJSON **ret_document)
+int json_parse(const char *body, size_t len, cJSON **ret_document, char *ret_nul)
 {
-	bool has_failed;
-	char *copy = unmask_escaped_nul(body, len, &has_failed);
-	cJSON *document;
+	cJSON *document = NULL;
+	char *copy, nul;
 
-	if (has_failed)
-		return ERR_NOMEM;
-	document = parse_whole(copy != NULL ? copy : body, len);
+	(void)json_was_short(); /* of what was built before */
+	copy = mask_nul(body, len, &nul);
+	if (!is_short)
+		document = parse_whole(copy != NULL ? copy : body, len);
 	free(copy);
 	if (document == NULL)
-		return ERR_JSON;
+		return json_was_short() ? ERR_NOMEM : ERR_JSON;
 	*ret_document = document;
+	if (ret_nul != NULL)
+		*ret_nul = nul;
 	return 0;
 }
 
@@ -72,6 +152,12 @@ const cJSON *json_member(const cJSON *object, const char *name)
 	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
 
 	return cJSON_IsNull(item) ? NULL : item;
+}
+
+void json_add_to_array(cJSON *array, cJSON *item)
+{
+	if (!cJSON_AddItemToArray(array, item))
+		cJSON_Delete(item);
 }
 
 bool json_add_u64(cJSON *object, const char *name, uint64_t value)

@@ -95,7 +95,7 @@ static void wait_for(struct commands *commands, struct waiting *waiting, uint64_
 /* "" for NULL. NULL: memory is short. */
 static char *print(const cJSON *json)
 {
-	return json != NULL ? cJSON_PrintUnformatted(json) : strdup("");
+	return json != NULL ? json_print(json) : strdup("");
 }
 
 /* An unknown member would be taken for nothing, in silence; so would a second one of a
@@ -123,8 +123,9 @@ static int read_arguments(
 	const struct command_request *request, cJSON **ret_arguments, struct errmsg *msg)
 {
 	cJSON *arguments = NULL;
-	int code = request->len > 0 ? json_parse(request->body, request->len, &arguments)
-				    : json_parse("{}", 2, &arguments);
+	const char *body = request->len > 0 ? request->body : "{}";
+	int code =
+		json_parse(body, request->len > 0 ? request->len : 2, &arguments, NULL);
 
 	if (code != 0)
 		return err_set(msg, code, "%s", err_text(code));
@@ -262,7 +263,7 @@ static int check_and_carry_out(struct commands *commands,
 		return code;
 	act.arguments = arguments;
 	code = request->verb->check(&act);
-	if (code == 0 && act.is_short)
+	if (code == 0 && (act.is_short || json_was_short()))
 		code = err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
 	if (code == 0) {
 		(void)err_set(msg, 0, "%s", "");

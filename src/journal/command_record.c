@@ -1,9 +1,12 @@
 #include "journal/command_record.h"
+#include "base/limits.h"
+#include "base/text.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define MAX_STATUS 599 /* of HTTP */
 #define NODE_IS_ENABLED 0x01
 #define NODE_HAS_SECRET 0x02
 #define NODE_HAS_OLD_SECRET 0x04
@@ -48,13 +51,18 @@ static void decode_node(struct reader *r, struct effect *effect)
 		r->ok = false;
 	kept->created_ms = reader_varint(r);
 	kept->deleted_ms = reader_varint(r);
-	(void)snprintf(kept->note, sizeof(kept->note), "%s", reader_str(r));
+	if (snprintf(kept->note, sizeof(kept->note), "%s", reader_str(r)) >=
+		(int)sizeof(kept->note))
+		r->ok = false;
 	if (kept->has_secret)
 		decode_hash(r, kept->secret);
 	if ((flags & NODE_HAS_OLD_SECRET) != 0) {
 		kept->old_until_ms = reader_varint(r);
 		decode_hash(r, kept->old_secret);
 	}
+	if (kept->created_ms > TIME_MAX_MS || kept->deleted_ms > TIME_MAX_MS ||
+		kept->old_until_ms > TIME_MAX_MS)
+		r->ok = false;
 }
 
 static void encode_open(const struct effect *effect, struct buf *out)
@@ -115,12 +123,16 @@ static void decode_effect(struct reader *r, struct effect *effect)
 	}
 	effect->kind = (enum effect_kind)kind;
 	effect->node = reader_str(r);
+	if (strlen(effect->node) > NAME_MAX_BYTES)
+		r->ok = false;
 	if (codings[kind].decode != NULL)
 		codings[kind].decode(r, effect);
 }
 
 static void decode_texts(struct reader *r, struct command *command)
 {
+	uint64_t status;
+
 	command->key = reader_str(r);
 	command->actor = reader_str(r);
 	command->verb = reader_str(r);
@@ -129,7 +141,10 @@ static void decode_texts(struct reader *r, struct command *command)
 	command->before = reader_str(r);
 	command->after = reader_str(r);
 	command->reason = reader_str(r);
-	command->status = (unsigned)reader_varint(r);
+	status = reader_varint(r);
+	if (status > MAX_STATUS)
+		r->ok = false;
+	command->status = (unsigned)status;
 	command->answer = reader_str(r);
 }
 

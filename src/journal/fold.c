@@ -124,11 +124,10 @@ static int map_files(int dir_fd, struct fold *fold, struct errmsg *msg)
 {
 	uint64_t *numbers = NULL;
 	size_t n;
-	int code = segment_list(dir_fd, &numbers, &n);
+	int code = segment_list(dir_fd, &numbers, &n, msg);
 
 	if (code != 0)
-		return err_set(msg, code, "the journal's folder cannot be listed: %s",
-			code == ERR_NOMEM ? err_text(code) : strerror(errno));
+		return code;
 	fold->files = calloc(n + 1, sizeof(*fold->files));
 	if (fold->files == NULL) {
 		free(numbers);

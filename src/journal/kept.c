@@ -56,8 +56,10 @@ int kept_clear(int dir_fd, kept_choose_cb should_keep, void *arg, struct errmsg 
 	uint64_t *numbers = NULL;
 	size_t n = 0;
 	int kept_fd = -1;
-	int code = segment_list(dir_fd, &numbers, &n);
+	int code = segment_list(dir_fd, &numbers, &n, ret_msg);
 
+	if (code != 0)
+		return code;
 	while (n > 0 && code == 0) {
 		uint64_t number = numbers[--n];
 
@@ -71,8 +73,7 @@ int kept_clear(int dir_fd, kept_choose_cb should_keep, void *arg, struct errmsg 
 	if (code == 0 && fsync(dir_fd) != 0)
 		code = ERR_JOURNAL_IO;
 	if (code != 0)
-		(void)err_set(ret_msg, code, "old journal segments cannot be moved: %s",
-			code == ERR_NOMEM ? err_text(code) : strerror(errno));
+		(void)err_set(ret_msg, code, "old journal segments cannot be moved: %m");
 	if (kept_fd >= 0)
 		(void)close(kept_fd); /* synced */
 	return code;
@@ -116,7 +117,7 @@ static uint64_t bytes_in(int dir_fd, uint64_t at_ms)
 
 	if (fd < 0)
 		return 0;
-	if (segment_list(fd, &numbers, &n) == 0)
+	if (segment_list(fd, &numbers, &n, NULL) == 0)
 		for (size_t i = 0; i < n; i++)
 			if (fstatat(fd, segment_name(numbers[i], segment), &st,
 				    AT_SYMLINK_NOFOLLOW) == 0)
@@ -167,7 +168,7 @@ static void delete_folder(int dir_fd, const struct folder *folder)
 	int fd = open_folder(dir_fd, folder_name(folder->at_ms, name));
 	uint64_t *numbers = NULL;
 	size_t n = 0;
-	int code = fd < 0 ? ERR_JOURNAL_IO : segment_list(fd, &numbers, &n);
+	int code = fd < 0 ? ERR_JOURNAL_IO : segment_list(fd, &numbers, &n, NULL);
 
 	while (n > 0 && code == 0)
 		code = segment_remove(fd, numbers[--n]);

@@ -6,11 +6,14 @@
  */
 #include "journal/record.h"
 #include "base/crc32c.h"
+#include "base/limits.h"
+#include "base/text.h"
 #include "journal/command_record.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#define OLD_COUNTER_MAX (COUNTER_MAX + 1) /* see COUNTER_MAX */
 #define CRC_AT 4
 #define COVERED_AT 8
 
@@ -160,7 +163,11 @@ static void decode_counters(struct reader *r, struct counters *counters)
 	counters->total_conns = reader_varint(r);
 	counters->current_conns = reader_varint(r);
 	counters->total_errs = reader_varint(r);
-	if (counters->input_bytes > COUNTER_MAX || counters->output_bytes > COUNTER_MAX)
+	if (counters->input_bytes > OLD_COUNTER_MAX ||
+		counters->output_bytes > OLD_COUNTER_MAX ||
+		counters->total_conns > OLD_COUNTER_MAX ||
+		counters->current_conns > OLD_COUNTER_MAX ||
+		counters->total_errs > OLD_COUNTER_MAX)
 		r->ok = false;
 }
 
@@ -170,6 +177,19 @@ static void decode_mark(struct reader *r, struct mark *mark)
 	mark->output_bytes = reader_varint(r);
 	mark->total_conns = reader_varint(r);
 	mark->epoch = reader_varint(r);
+	if (mark->input_bytes > OLD_COUNTER_MAX || mark->output_bytes > OLD_COUNTER_MAX ||
+		mark->total_conns > OLD_COUNTER_MAX || mark->epoch > NUMBER_MAX)
+		r->ok = false;
+}
+
+/* What is longer would be cut where it is looked up, and be somebody else's. */
+static const char *read_name(struct reader *r, size_t max_bytes)
+{
+	const char *name = reader_str(r);
+
+	if (strlen(name) > max_bytes)
+		r->ok = false;
+	return name;
 }
 
 static void decode_booking(
@@ -179,12 +199,13 @@ static void decode_booking(
 
 	*booking = (struct booking){.service = "", .client = "", .state = ""};
 	booking->kind = (flags & FLAG_SERVICE_KIND) != 0 ? KIND_SERVICE : KIND_HANDLER;
-	booking->service =
-		(flags & FLAG_SAME_SERVICE) != 0 ? last_service : reader_str(r);
+	booking->service = (flags & FLAG_SAME_SERVICE) != 0
+		? last_service
+		: read_name(r, NAME_MAX_BYTES);
 	if ((flags & FLAG_HAS_CLIENT) != 0)
-		booking->client = reader_str(r);
+		booking->client = read_name(r, NAME_MAX_BYTES);
 	if ((flags & FLAG_IS_STATUS) != 0)
-		booking->state = reader_str(r);
+		booking->state = read_name(r, STATE_MAX_BYTES);
 	else
 		decode_counters(r, &booking->counters);
 	booking->has_mark = (flags & FLAG_HAS_MARK) != 0;
@@ -196,7 +217,7 @@ static void decode_repeat(struct reader *r, struct record *record)
 {
 	record->bookings.list[0] = (struct booking){
 		.kind = reader_u8(r) == KIND_SERVICE ? KIND_SERVICE : KIND_HANDLER,
-		.service = reader_str(r),
+		.service = read_name(r, NAME_MAX_BYTES),
 		.client = "",
 		.state = ""};
 	record->bookings.n = 1;
@@ -241,8 +262,11 @@ static int decode_proved(struct reader *r, struct record *record)
 	record->proved = calloc((size_t)n + 1, sizeof(*record->proved));
 	if (record->proved == NULL)
 		return ERR_NOMEM;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		record->proved[i] = reader_varint(r);
+		if (record->proved[i] > NUMBER_MAX)
+			r->ok = false;
+	}
 	record->origin.proved = record->proved;
 	record->origin.n_proved = (size_t)n;
 	return r->ok && r->at == r->end ? 0 : ERR_JOURNAL_CORRUPT;
@@ -252,7 +276,7 @@ static int decode_report(struct reader *r, struct record *record)
 {
 	int code;
 
-	record->node = reader_str(r);
+	record->node = read_name(r, NAME_MAX_BYTES);
 	code = decode_bookings(r, record);
 	return code == 0 ? decode_proved(r, record) : code;
 }
@@ -278,6 +302,9 @@ int record_decode(const uint8_t *bytes, size_t size, struct record *ret_record)
 	record.origin.time_ms = reader_u64(&r);
 	fingerprint = reader_bytes(&r, FINGERPRINT_BYTES);
 	code = is_command ? decode_command(&r, &record) : decode_report(&r, &record);
+	if (code == 0 &&
+		(record.origin.conn > NUMBER_MAX || record.origin.time_ms > TIME_MAX_MS))
+		code = ERR_JOURNAL_CORRUPT;
 	if (code != 0) {
 		record_done(&record);
 		return code;

@@ -1,11 +1,13 @@
 #include "journal/segment.h"
 #include "base/buf.h"
 #include "base/crc32c.h"
+#include "base/limits.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +41,9 @@ int segment_decode_head(const uint8_t *bytes, size_t len, struct segment_head *r
 	head.first_seq = reader_u64(&r);
 	head.synced_seq = reader_u64(&r);
 	head.created_ms = reader_u64(&r);
-	if (reader_u32(&r) != crc32c(0, bytes, CRC_AT))
+	if (reader_u32(&r) != crc32c(0, bytes, CRC_AT) || head.first_seq == 0 ||
+		head.first_seq > NUMBER_MAX || head.synced_seq > NUMBER_MAX ||
+		head.created_ms > TIME_MAX_MS)
 		return ERR_JOURNAL_CORRUPT;
 	if (bytes[VERSION_AT] > magic[VERSION_AT])
 		return ERR_JOURNAL_NEWER;
@@ -70,13 +74,15 @@ int segment_remove(int dir_fd, uint64_t number)
 	return 0;
 }
 
-/* 0 if the name is not that of a segment. */
-static uint64_t number_of(const char *name)
+/* False: the name is not that of a segment. What is beyond 64 bits is the largest. */
+static bool is_segment(const char *name, uint64_t *ret_number)
 {
 	char again[SEGMENT_NAME_BYTES];
-	uint64_t number = strtoull(name, NULL, 10);
+	size_t n_digits = strspn(name, "0123456789");
 
-	return strcmp(name, segment_name(number, again)) == 0 ? number : 0;
+	*ret_number = strtoull(name, NULL, 10);
+	return strcmp(name, segment_name(*ret_number, again)) == 0 ||
+		(*ret_number == UINT64_MAX && strcmp(name + n_digits, ".seg") == 0);
 }
 
 static int compare(const void *a, const void *b)
@@ -105,21 +111,41 @@ static int next_entry(DIR *dir, const struct dirent **ret_entry)
 	return *ret_entry != NULL || errno == 0 ? 0 : ERR_JOURNAL_IO;
 }
 
-static int read_numbers(DIR *dir, uint64_t **numbers, size_t *n)
+static int refuse_number(const char *name, struct errmsg *msg)
+{
+	return err_set(msg, ERR_JOURNAL_CORRUPT,
+		"journal/%.100s is none of tallyd's: no segment has so large a number; "
+		"move that file out of the folder and start again",
+		name);
+}
+
+static int read_numbers(DIR *dir, uint64_t **numbers, size_t *n, struct errmsg *msg)
 {
 	const struct dirent *entry;
 	int code = next_entry(dir, &entry);
 
 	while (code == 0 && entry != NULL) {
-		if (number_of(entry->d_name) != 0)
-			code = append(numbers, n, number_of(entry->d_name));
+		uint64_t number;
+
+		if (is_segment(entry->d_name, &number))
+			code = number <= NUMBER_MAX ? append(numbers, n, number)
+						    : refuse_number(entry->d_name, msg);
 		if (code == 0)
 			code = next_entry(dir, &entry);
 	}
 	return code;
 }
 
-int segment_list(int dir_fd, uint64_t **ret_numbers, size_t *ret_n)
+static int fail(int code, struct errmsg *ret_msg)
+{
+	if (code == ERR_JOURNAL_CORRUPT)
+		return code; /* and the file is named */
+	return err_set(ret_msg, code, "the journal's folder cannot be listed: %s",
+		code == ERR_NOMEM ? err_text(code) : strerror(errno));
+}
+
+int segment_list(
+	int dir_fd, uint64_t **ret_numbers, size_t *ret_n, struct errmsg *ret_msg)
 {
 	/* A descriptor of its own: fdopendir() takes it, and its position. */
 	int fd = openat(dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -131,13 +157,13 @@ int segment_list(int dir_fd, uint64_t **ret_numbers, size_t *ret_n)
 	if (dir == NULL) {
 		if (fd >= 0)
 			(void)close(fd); /* nothing was written to it */
-		return ERR_JOURNAL_IO;
+		return fail(ERR_JOURNAL_IO, ret_msg);
 	}
-	code = read_numbers(dir, &numbers, &n);
+	code = read_numbers(dir, &numbers, &n, ret_msg);
 	(void)closedir(dir); /* leaves errno as it is, but for a bad descriptor */
 	if (code != 0) {
 		free(numbers);
-		return code;
+		return fail(code, ret_msg);
 	}
 	if (n > 1)
 		qsort(numbers, n, sizeof(*numbers), compare);

@@ -13,10 +13,9 @@ static void add_proved(cJSON *line, const struct origin *origin)
 	cJSON *array = cJSON_AddArrayToObject(line, "proved");
 	char text[24];
 
-	/* Short of memory, the line lacks it. */
 	for (size_t i = 0; i < origin->n_proved; i++) {
 		(void)snprintf(text, sizeof(text), "%" PRIu64, origin->proved[i]);
-		(void)cJSON_AddItemToArray(array, cJSON_CreateRaw(text));
+		json_add_to_array(array, cJSON_CreateRaw(text));
 	}
 }
 
@@ -50,7 +49,7 @@ static void add_booking(cJSON *array, const struct booking *booking)
 	}
 	if (booking->has_mark)
 		add_mark(object, &booking->mark);
-	(void)cJSON_AddItemToArray(array, object);
+	json_add_to_array(array, object);
 }
 
 static void add_report(cJSON *line, const struct record *record)
@@ -78,17 +77,19 @@ static void add_effect(cJSON *array, const struct effect *effect)
 		[EFFECT_FORGET_MARKS] = "forgetMarks",
 		[EFFECT_FORGET_NODE] = "forgetNode",
 		[EFFECT_OPEN] = "open"};
-	cJSON *object = cJSON_CreateObject();
+	cJSON *object = cJSON_CreateObject(), *node;
 
 	(void)cJSON_AddStringToObject(object, "effect", names[effect->kind]);
 	if (effect->node[0] != '\0')
 		(void)cJSON_AddStringToObject(object, "node", effect->node);
-	if (effect->kind == EFFECT_NODE)
-		(void)cJSON_AddItemToObject(
-			object, "sets", node_to_json(effect->node, &effect->kept));
-	else if (effect->kind == EFFECT_OPEN)
+	if (effect->kind == EFFECT_NODE) {
+		node = node_to_json(effect->node, &effect->kept);
+		if (!cJSON_AddItemToObject(object, "sets", node))
+			cJSON_Delete(node);
+	} else if (effect->kind == EFFECT_OPEN) {
 		(void)cJSON_AddBoolToObject(object, "open", effect->is_open);
-	(void)cJSON_AddItemToArray(array, object);
+	}
+	json_add_to_array(array, object);
 }
 
 /* Texts that are JSON are shown as such. */
@@ -128,7 +129,7 @@ static int dump_record(void *arg, struct record *record)
 		add_command(line, record->command);
 	else
 		add_report(line, record);
-	text = cJSON_PrintUnformatted(line);
+	text = json_print(line);
 	cJSON_Delete(line);
 	if (text == NULL)
 		return ERR_NOMEM;

@@ -5,6 +5,7 @@
  */
 #include "pipeline/recover.h"
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "journal/fold.h"
 #include "journal/kept.h"
@@ -131,6 +132,9 @@ int recover(int dir_fd, struct store *store, struct ledger *ledger,
 		code = kept_clear(dir_fd, should_keep, &is_broken, ret_msg);
 	if (code != 0)
 		return code;
+	/* No segment is left: their numbers begin anew long before one is refused. */
+	if (result.last_number > NUMBER_MAX / 2)
+		result.last_number = 0;
 	*ret_recovered = (struct recovered){.seq = ledger_seq(ledger),
 		.last_number = result.last_number,
 		.n_records = result.n_records};

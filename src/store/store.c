@@ -181,7 +181,11 @@ static int load_table(struct store *store, struct ledger *ledger,
 	while (code == 0 && sqlite_code != SQLITE_DONE) {
 		if (sqlite_code == SQLITE_OK || sqlite_code == SQLITE_ROW)
 			sqlite_code = sqlite3_step(stmt);
-		if (sqlite_code == SQLITE_ROW &&
+		if (sqlite_code == SQLITE_ROW)
+			code = row_check(table, stmt, msg);
+		if (code != 0)
+			break;
+		if (sqlite_code == SQLITE_ROW && table->load != NULL &&
 			(table->load(ledger, stmt) != 0 || ledger_is_overloaded(ledger)))
 			code = fail(store, SQLITE_NOMEM, "cannot be loaded", msg);
 		else if (sqlite_code != SQLITE_ROW && sqlite_code != SQLITE_DONE)
@@ -202,7 +206,7 @@ static int load_tables(
 	int code = 0;
 
 	for (size_t i = 0; i < N_TABLES && code == 0; i++)
-		if (tables[i]()->load != NULL && !(is_lean && is_large(i)))
+		if (tables[i]()->select != NULL && !(is_lean && is_large(i)))
 			code = load_table(store, ledger, tables[i](), msg);
 	return code;
 }

@@ -29,15 +29,15 @@ static int write_audit(struct store *store, sqlite3_stmt **stmts, const struct c
 
 const struct table *audit_table(void)
 {
-	static const struct table table = {NULL, NULL,
+	static const struct table table = {
+		"SELECT seq FROM audit ORDER BY seq DESC LIMIT 1", NULL,
 		{"INSERT INTO audit VALUES(?1,?2,?3,?4,?5,nullif(?6,''),nullif(?7,''),"
 		 "nullif(?8,''),nullif(?9,''))"},
-		write_audit};
+		write_audit, "audit", "s"};
 
 	return &table;
 }
 
-/* A row with a digest of another width is none of ours. */
 static int load_command(struct ledger *ledger, sqlite3_stmt *row)
 {
 	struct command command = {.actor = sql_text(row, 0),
@@ -46,8 +46,6 @@ static int load_command(struct ledger *ledger, sqlite3_stmt *row)
 		.answer = sql_text(row, 4)};
 	struct origin origin = {.time_ms = sql_u64(row, 5), .seq = sql_u64(row, 6)};
 
-	if (sqlite3_column_bytes(row, 2) != FINGERPRINT_BYTES)
-		return 0;
 	memcpy(origin.fingerprint, sqlite3_column_blob(row, 2), FINGERPRINT_BYTES);
 	return ledger_load_command(ledger, &command, &origin);
 }
@@ -91,7 +89,7 @@ const struct table *commands_table(void)
 		 "VALUES(?,?,?,?,?,?,?)",
 			"DELETE FROM commands WHERE at<?1-?2 OR seq<=(SELECT seq FROM "
 			"commands ORDER BY seq DESC LIMIT 1 OFFSET ?3)"},
-		write_commands};
+		write_commands, "commands", "nndbtms"};
 
 	return &table;
 }

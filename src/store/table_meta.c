@@ -7,15 +7,16 @@
 
 static int load_applied(struct ledger *ledger, sqlite3_stmt *row)
 {
-	ledger_set_applied_seq(ledger, sql_u64(row, 0));
+	ledger_set_applied_seq(ledger, strtoull(sql_text(row, 0), NULL, 10));
 	return 0;
 }
 
 const struct table *applied_seq_table(void)
 {
 	static const struct table table = {
-		"SELECT CAST(value AS INTEGER) FROM meta WHERE key='applied_seq'",
-		load_applied, {NULL}, NULL};
+		"SELECT coalesce((SELECT value FROM meta WHERE key='applied_seq'),'')"
+		"AS applied_seq",
+		load_applied, {NULL}, NULL, "meta", "q"};
 
 	return &table;
 }
@@ -56,7 +57,7 @@ const struct table *link_table(void)
 	static const struct table table = {READ_LINK_SQL, load_link,
 		{"INSERT INTO meta VALUES('redis_link',?1) ON CONFLICT(key)DO UPDATE SET "
 		 "value=excluded.value"},
-		write_link};
+		write_link, "meta (redis_link)", "l"};
 
 	return &table;
 }

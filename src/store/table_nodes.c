@@ -7,7 +7,7 @@
 /* False where there is none. */
 static bool load_hash(sqlite3_stmt *row, int column, uint8_t hash[NODE_HASH_BYTES])
 {
-	if (sqlite3_column_bytes(row, column) != NODE_HASH_BYTES)
+	if (sqlite3_column_type(row, column) == SQLITE_NULL)
 		return false;
 	memcpy(hash, sqlite3_column_blob(row, column), NODE_HASH_BYTES);
 	return true;
@@ -83,7 +83,7 @@ const struct table *nodes_table(void)
 	static const struct table table = {"SELECT * FROM nodes", load,
 		{"INSERT OR REPLACE INTO nodes VALUES(?,?,?,?,?,?,?,?,?)",
 			"DELETE FROM nodes WHERE name=?"},
-		write};
+		write, "nodes", "nbxxhhmmm"};
 
 	return &table;
 }
@@ -109,7 +109,7 @@ const struct table *open_table(void)
 		load_open,
 		{"INSERT INTO meta VALUES('nodes',?1) ON CONFLICT(key)DO UPDATE SET "
 		 "value=excluded.value"},
-		write_open};
+		write_open, "meta (nodes)", "o"};
 
 	return &table;
 }

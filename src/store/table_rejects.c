@@ -20,10 +20,11 @@ static int write(struct store *store, sqlite3_stmt **stmts, const struct cut *cu
 
 const struct table *rejects_table(void)
 {
-	static const struct table table = {NULL, NULL,
+	static const struct table table = {
+		"SELECT id FROM rejects ORDER BY id DESC LIMIT 1", NULL,
 		{"INSERT INTO rejects(at,node,reason,event)VALUES(?,?,?,?)",
 			"DELETE FROM rejects WHERE id<=(SELECT max(id) FROM rejects)-?1"},
-		write};
+		write, "rejects", "s"};
 
 	return &table;
 }

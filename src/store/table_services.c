@@ -61,8 +61,8 @@ static const char upsert_service[] =
 
 const struct table *services_table(void)
 {
-	static const struct table table = {
-		"SELECT * FROM services", load_service, {upsert_service}, write_services};
+	static const struct table table = {"SELECT * FROM services", load_service,
+		{upsert_service}, write_services, "services", "nknbbbbbtmsss"};
 
 	return &table;
 }
@@ -122,20 +122,17 @@ const struct table *series_table(void)
 		 "total_conns=excluded.total_conns,epoch=excluded.epoch",
 			"DELETE FROM series WHERE node=? AND kind=? AND service=? AND "
 			"epoch<?"},
-		write_series};
+		write_series, "series", "nknncccs"};
 
 	return &table;
 }
 
-/* A row with a fingerprint of another width is none of ours. */
 static int load_open_report(struct ledger *ledger, sqlite3_stmt *row)
 {
 	struct origin origin = {.time_ms = sql_u64(row, 4),
 		.seq = sql_u64(row, 5),
 		.conn = sql_u64(row, 6)};
 
-	if (sqlite3_column_bytes(row, 3) != FINGERPRINT_BYTES)
-		return 0;
 	memcpy(origin.fingerprint, sqlite3_column_blob(row, 3), FINGERPRINT_BYTES);
 	return ledger_load_open_report(
 		ledger, sql_text(row, 0), sql_kind(row, 1), sql_text(row, 2), &origin);
@@ -172,7 +169,7 @@ const struct table *open_reports_table(void)
 		"SELECT * FROM open_reports ORDER BY accepted_at,seq", load_open_report,
 		{"DELETE FROM open_reports WHERE node=? AND kind=? AND service=?",
 			"INSERT INTO open_reports VALUES(?,?,?,?,?,?,?)"},
-		write_open_reports};
+		write_open_reports, "open_reports", "nkndmss"};
 
 	return &table;
 }

@@ -70,6 +70,59 @@ def test_connections_and_errors_are_kept_as_last_seen(tallyd):
         (9, 1, 2)]
 
 
+SHOWN = "select total_conns, current_conns, total_errs from services order by kind"
+
+
+def connected(client, total, current, errors, **members):
+    return stats(client, stats={"totalConns": total, "currentConns": current,
+                                "inputBytes": 1, "outputBytes": 1, "totalErrs": errors},
+                 **members)
+
+
+def test_connections_and_errors_are_sums_over_the_clients_of_the_last_report(tallyd):
+    daemon = tallyd().start()
+    daemon.report(connected("alice", 1, 1, 1), connected("bob", 1, 1, 1))
+    daemon.report(connected("alice", 10, 3, 1), connected("bob", 20, 5, 2),
+                  connected(None, 400, 40, 4, kind="service"))
+    daemon.kill()  # a fold comes to the same
+    daemon.start()
+    assert daemon.sql(SHOWN) == [(30, 8, 3), (400, 40, 4)]
+    daemon.report(connected("bob", 21, 6, 2))
+    daemon.force_sync()
+    assert daemon.sql(SHOWN) == [(21, 6, 2), (400, 40, 4)]
+
+
+@pytest.mark.parametrize("query", ["", "?counters=cumulative"])
+@pytest.mark.parametrize("number", [2**64 - 1, -1, 0.5, "7", None])
+def test_an_impossible_number_of_connections_or_errors_costs_no_byte(tallyd, number, query):
+    daemon = tallyd().start()
+    for value in (100, 200, 300):
+        event = stats("alice", value, 0)
+        if value == 200:
+            event["stats"] |= {"totalConns": number, "totalErrs": number,
+                               "currentConns": number}
+        daemon.report(event, query=query)
+    expected = 300 if query else 600
+    assert daemon.traffic("alice")["usedTraffic"] == expected
+    daemon.kill()
+    daemon.start()
+    assert daemon.traffic("alice")["usedTraffic"] == expected
+    assert daemon.status()["reports"]["rejectedEvents"] == 0
+
+
+def test_an_event_of_unknown_type_with_stats_is_kept_as_a_reject(tallyd):
+    daemon = tallyd().start()
+    daemon.report(stats("alice", 1, 2), stats("alice", 10, 20, type="traffic"),
+                  stats("bob", 100, 200, type="Stats"), {"type": "weather"})
+    daemon.force_sync()
+    assert daemon.users() == {"alice": (3, 1, 2)}
+    assert daemon.status()["reports"]["rejectedEvents"] == 2
+    rows = daemon.sql("select reason, event from rejects order by id")
+    assert [json.loads(event)["client"] for _, event in rows] == ["alice", "bob"]
+    assert all("type is unknown" in reason for reason, _ in rows)
+    assert "event rejected" in daemon.log()
+
+
 def test_a_services_state_is_kept(tallyd):
     daemon = tallyd().start()
 
@@ -141,9 +194,10 @@ def test_rejects_are_bounded_and_the_newest_are_kept(tallyd):
 
 
 @pytest.mark.parametrize("number, is_good", [
-    (0, True), (1, True), (2**53, True), (2**53 + 2, False), (2**64 - 1, False),
-    (2**64, False), (-1, False), (0.5, False), (1e300, False)])
-def test_counters_are_whole_numbers_up_to_2_to_the_53(tallyd, number, is_good):
+    (0, True), (1, True), (2**53 - 1, True), (2**53, False), (2**53 + 1, False),
+    (2**64 - 1, False), (2**64, False), (-1, False), (0.5, False), (1e300, False)])
+def test_counters_are_whole_numbers_below_2_to_the_53_and_others_are_rejects(
+        tallyd, number, is_good):
     daemon = tallyd().start()
     daemon.report(stats("alice", number, 1), stats("bob", 1, number), stats("carol", 5, 5))
     daemon.force_sync()
@@ -151,6 +205,7 @@ def test_counters_are_whole_numbers_up_to_2_to_the_53(tallyd, number, is_good):
     if is_good:
         expected |= {"alice": (number + 1, number, 1), "bob": (number + 1, 1, number)}
     assert daemon.users() == expected
+    assert daemon.status()["reports"]["rejectedEvents"] == (0 if is_good else 2)
 
 
 def test_a_client_of_255_bytes_is_the_longest(tallyd):
@@ -161,6 +216,16 @@ def test_a_client_of_255_bytes_is_the_longest(tallyd):
     daemon.force_sync()
     assert daemon.users() == {name: (3, 1, 2) for name in good}
     assert daemon.status()["reports"]["rejectedEvents"] == 3
+
+
+def test_a_nul_in_a_name_shows_in_the_reject_and_books_nothing_to_the_cut_name(tallyd):
+    daemon = tallyd().start()
+    daemon.report(stats("ali\0ce", 10, 20), stats("ali", 1, 2))
+    daemon.force_sync()
+    assert daemon.users() == {"ali": (3, 1, 2)}
+    (event,), = daemon.sql("select event from rejects")
+    assert '"client":"ali\\u0000ce"' in event
+    assert json.loads(event)["client"] == "ali\0ce"
 
 
 def test_an_escaped_nul_costs_only_its_own_event(tallyd):
@@ -224,7 +289,7 @@ def test_a_sum_beyond_2_to_the_63_saturates_before_any_flush(redis, tallyd):
     daemon = tallyd(redis_url=redis.url)
     daemon.expects_errors = True
     daemon.start()
-    events = [stats("alice", 2**53, 0)] * 600
+    events = [stats("alice", 2**53 - 1, 0)] * 600
     for _ in range(2):
         assert daemon.post("/observer", report(*events)).status == 200
     daemon.report(stats("bob", 1, 2))

@@ -1,4 +1,6 @@
 """What the segment files say about durability."""
+import pytest
+
 import journal
 from deadline import wait_for
 from oracle import Load
@@ -55,3 +57,82 @@ def test_sequences_have_no_gaps_over_flushes_and_restarts(tallyd):
     assert seen == list(range(1, sent + 1))
     assert daemon.sql("select value from meta where key = 'applied_seq'") == [(str(sent),)]
     assert daemon.users() == {"alice": (3 * sent, sent, 2 * sent)}
+
+
+@pytest.mark.parametrize("name", ["18446744073709551615.seg", "18446744073709551616.seg",
+                                  "9223372036854775808.seg"])
+def test_a_stray_segment_with_an_impossible_number_ends_the_start_and_costs_no_report(
+        tallyd, name):
+    daemon = tallyd().start()
+    daemon.report(stats("alice", 1, 2))
+    daemon.kill()
+    stray = daemon.data_dir / "journal" / name
+    stray.touch()
+    before = journal.records(daemon.data_dir)
+    code, said = daemon.start_and_fail()
+    assert code == 74
+    assert name in said and "move that file out of the folder" in said
+    assert journal.records(daemon.data_dir) == before
+    stray.unlink()
+    daemon.start()
+    daemon.report(stats("alice", 10, 20))  # answered: it is in the journal
+    daemon.kill()
+    daemon.start()
+    assert daemon.traffic("alice")["usedTraffic"] == 33
+    assert not (daemon.data_dir / "journal" / "0000000000.seg").exists()
+
+
+def test_a_report_in_a_segment_of_number_0_is_counted(tallyd):
+    daemon = tallyd().start()
+    daemon.report(stats("alice", 1, 2))
+    daemon.kill()
+    segments = journal.segments(daemon.data_dir)
+    segments[0].rename(segments[0].with_name("0000000000.seg"))
+    daemon.start()
+    assert daemon.traffic("alice")["usedTraffic"] == 3
+
+
+@pytest.mark.parametrize("statement, place", [
+    ("update meta set value = '9223372036854775807' where key = 'applied_seq'", "applied_seq"),
+    ("insert into open_reports values ('default', 'handler', 'service-0', zeroblob(16), 1, 1, "
+     "9223372036854775807)", "connection"),
+    ("update services set epoch = 9223372036854775807", "epoch"),
+    ("update services set updated_at = 9223372036854775807", "updated_at"),
+    ("update users set last_seen_at = -1", "last_seen_at"),
+    ("update users set life = 9223372036854775807", "life"),
+    ("insert into meta values ('redis_link', '18446744073709551615')", "redis_link"),
+])
+def test_a_row_with_an_impossible_number_ends_the_start_with_its_place(
+        tallyd, statement, place):
+    daemon = tallyd().start()
+    daemon.report(stats("alice", 1, 2))
+    daemon.stop()
+    copy = daemon.database.read_bytes()
+    daemon.sql(statement)
+    code, said = daemon.start_and_fail()
+    assert code == 74
+    assert place in said and "never writes" in said and "tally.db, table" in said
+    daemon.database.write_bytes(copy)
+    daemon.start()
+    daemon.report(stats("alice", 10, 20))
+    assert daemon.traffic("alice")["usedTraffic"] == 33
+
+
+def test_times_of_2099_after_which_the_clock_was_set_back_do_no_harm(tallyd):
+    daemon = tallyd().start()
+    daemon.report(stats("alice", 1, 2))
+    daemon.stop()
+    in_2099 = 4070908800000
+    daemon.sql("update users set created_at = ?, last_seen_at = ?", in_2099, in_2099)
+    daemon.sql("update services set updated_at = ?", in_2099)
+    daemon.sql("insert into open_reports values ('default', 'handler', 'service-0', "
+               "zeroblob(16), ?, 1, ?)", in_2099, in_2099 * 1000)
+    daemon.start()
+    daemon.report(stats("alice", 10, 20), stats("bob", 1, 1))
+    daemon.kill()
+    daemon.start()
+    daemon.report(stats("alice", 100, 200))
+    connections = {record.conn for record in journal.records(daemon.data_dir)}
+    assert min(connections) > in_2099 * 1000  # none is used twice
+    daemon.force_sync()
+    assert daemon.users() == {"alice": (333, 111, 222), "bob": (2, 1, 1)}

@@ -6,7 +6,7 @@ SEGMENT_HEAD = struct.Struct("<8sQQQII")
 RECORD_HEAD = struct.Struct("<IIQQQQ16s")
 IS_COMMAND = 1 << 31
 
-Record = collections.namedtuple("Record", "path offset size seq synced_seq time_ms")
+Record = collections.namedtuple("Record", "path offset size seq synced_seq time_ms conn")
 
 
 def segments(data_dir):
@@ -32,11 +32,11 @@ def records(data_dir):
             continue
         at = SEGMENT_HEAD.size
         while at + RECORD_HEAD.size <= len(data):
-            length, _, seq, synced_seq, _, time_ms, _ = RECORD_HEAD.unpack_from(data, at)
+            length, _, seq, synced_seq, conn, time_ms, _ = RECORD_HEAD.unpack_from(data, at)
             size = RECORD_HEAD.size + (length & ~IS_COMMAND)
             if seq == 0 or at + size > len(data):
                 break
-            found.append(Record(path, at, size, seq, synced_seq, time_ms))
+            found.append(Record(path, at, size, seq, synced_seq, time_ms, conn))
             at += size
     return found
 

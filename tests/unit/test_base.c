@@ -5,6 +5,7 @@
 #include "base/crc32c.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "lib/faults.h"
@@ -711,6 +712,75 @@ TEST(any_text_can_stand_in_a_json_string)
 	}
 }
 
+static cJSON *build_answer(void)
+{
+	cJSON *root = cJSON_CreateObject(), *list;
+
+	(void)cJSON_AddStringToObject(root, "name", "hk1");
+	(void)cJSON_AddBoolToObject(root, "open", false);
+	(void)json_add_u64(root, "bytes", UINT64_MAX);
+	json_add_decimal(root, "ms", 1.5);
+	list = cJSON_AddArrayToObject(root, "warnings");
+	json_add_to_array(list, cJSON_CreateString("one"));
+	(void)cJSON_AddNullToObject(cJSON_AddObjectToObject(root, "last"), "error");
+	return root;
+}
+
+/* Whoever builds an answer looks at no step: printing it does. */
+TEST(json_that_memory_was_too_short_for_is_not_printed_and_never_lacks_a_member)
+{
+	static const char whole[] = "{\"name\":\"hk1\",\"open\":false,"
+				    "\"bytes\":18446744073709551615,\"ms\":1.5,"
+				    "\"warnings\":[\"one\"],\"last\":{\"error\":null}}";
+	bool has_fired = true;
+	unsigned n = 0;
+
+	json_init();
+	while (has_fired) {
+		cJSON *json;
+		char *text;
+
+		faults_fail_nth(FAULT_MEMORY, ++n, ENOMEM);
+		json = build_answer();
+		text = json_print(json);
+		has_fired = faults_fired(FAULT_MEMORY);
+		faults_reset();
+		AT_ROW(n, (text == NULL) == has_fired);
+		if (text != NULL)
+			assert_string_equal(text, whole);
+		assert_false(json_was_short());
+		free(text);
+		cJSON_Delete(json);
+	}
+	assert_true(n > 20);
+	cJSON_InitHooks(NULL);
+}
+
+/* Behind each allocation that fails, another text is read. */
+TEST(short_memory_is_told_from_bad_json)
+{
+	static const char good[] = "{\"a\":[1,\"\\u0000\",null]}";
+	bool has_fired = true;
+	unsigned n = 0;
+
+	json_init();
+	while (has_fired) {
+		cJSON *json = NULL;
+		int code;
+
+		faults_fail_nth(FAULT_MEMORY, ++n, ENOMEM);
+		code = json_parse(good, strlen(good), &json, NULL);
+		has_fired = faults_fired(FAULT_MEMORY);
+		faults_reset();
+		AT_ROW(n, code == (has_fired ? ERR_NOMEM : 0));
+		AT_ROW(n, (json == NULL) == has_fired);
+		cJSON_Delete(json);
+		AT_ROW(n, json_parse("{\"a\":}", 6, &json, NULL) == ERR_JSON);
+	}
+	assert_true(n > 5);
+	cJSON_InitHooks(NULL);
+}
+
 TEST(what_does_not_fit_a_json_string_is_left_out_whole)
 {
 	char buf[8];
@@ -758,6 +828,9 @@ int main(void)
 		cmocka_unit_test(percent_signs_are_decoded_and_what_is_no_triple_stays),
 		cmocka_unit_test(what_is_made_clean_keeps_each_clean_character),
 		cmocka_unit_test(any_text_can_stand_in_a_json_string),
+		cmocka_unit_test(
+			json_that_memory_was_too_short_for_is_not_printed_and_never_lacks_a_member),
+		cmocka_unit_test(short_memory_is_told_from_bad_json),
 		cmocka_unit_test(what_does_not_fit_a_json_string_is_left_out_whole),
 		cmocka_unit_test(text_that_is_shown_is_clean_and_cut_between_characters),
 		cmocka_unit_test(names_that_were_chosen_to_collide_do_not),

@@ -1,5 +1,6 @@
 /* Commands as journal records: test_record.c has the same for reports. */
 #include "lib/test.h"
+#include "base/limits.h"
 #include "base/text.h"
 #include "journal/command_record.h"
 #include "journal/record.h"
@@ -144,12 +145,54 @@ TEST(the_edges_of_a_node_survive_the_bytes)
 			kept->old_until_ms = 0;
 			memset(kept->old_secret, 0, NODE_HASH_BYTES);
 		}
-		kept->deleted_ms = (i & 16) == 0 ? 0 : UINT64_MAX;
-		kept->created_ms = (i & 32) == 0 ? 0 : UINT64_MAX;
+		kept->deleted_ms = (i & 16) == 0 ? 0 : TIME_MAX_MS;
+		kept->created_ms = (i & 32) == 0 ? 0 : TIME_MAX_MS;
 		memset(kept->note, 0, sizeof(kept->note));
 		memset(kept->note, 'o', i % 3 == 0 ? NODE_NOTE_BYTES - 1 : i);
 		assert_round_trip(&command);
 	}
+}
+
+static bool is_corrupt(const struct command *command)
+{
+	struct record record = {.origin.seq = 1, .command = (struct command *)command};
+	struct record back;
+	struct buf buf = {0};
+	int code;
+
+	record_encode(&record, &buf);
+	code = record_decode(buf.data, buf.len, &back);
+	if (code == 0)
+		record_done(&back);
+	buf_done(&buf);
+	return code == ERR_JOURNAL_CORRUPT;
+}
+
+TEST(a_command_with_a_number_or_a_name_that_no_tallyd_writes_is_corrupt)
+{
+	struct effect effect = {.kind = EFFECT_NODE, .node = "n"};
+	struct command command = sample_command("node.set", "", "n", &effect, 1);
+	char name[NAME_MAX_BYTES + 2] = "";
+	uint64_t *const times[] = {&effect.kept.created_ms, &effect.kept.deleted_ms,
+		&effect.kept.old_until_ms};
+
+	memset(name, 'n', NAME_MAX_BYTES + 1);
+	effect.kept = sample_node(1);
+	assert_false(is_corrupt(&command));
+	for (size_t i = 0; i < COUNT_OF(times); i++) {
+		*times[i] = TIME_MAX_MS + 1;
+		AT_ROW(i, is_corrupt(&command));
+		*times[i] = UINT64_MAX;
+		AT_ROW(i, is_corrupt(&command));
+		*times[i] = TIME_MAX_MS;
+		AT_ROW(i, !is_corrupt(&command));
+	}
+	command.status = 600;
+	assert_true(is_corrupt(&command));
+	command.status = 599;
+	assert_false(is_corrupt(&command));
+	effect.node = name;
+	assert_true(is_corrupt(&command));
 }
 
 TEST(a_command_is_told_from_a_report_by_the_highest_bit_of_its_length)
@@ -339,6 +382,8 @@ int main(void)
 		cmocka_unit_test(every_effect_and_every_text_survive_the_bytes),
 		cmocka_unit_test(each_text_alone_may_be_empty_or_long),
 		cmocka_unit_test(the_edges_of_a_node_survive_the_bytes),
+		cmocka_unit_test(
+			a_command_with_a_number_or_a_name_that_no_tallyd_writes_is_corrupt),
 		cmocka_unit_test(
 			a_command_is_told_from_a_report_by_the_highest_bit_of_its_length),
 		cmocka_unit_test(every_flipped_bit_of_a_command_is_noticed),

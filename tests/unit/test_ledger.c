@@ -166,7 +166,7 @@ TEST(a_status_changes_the_state_and_no_bytes)
 	ledger_free(ledger);
 }
 
-TEST(gauges_of_a_service_are_as_last_seen)
+TEST(connections_and_errors_of_a_service_are_those_of_its_last_report)
 {
 	struct ledger *ledger = new_ledger();
 	struct booking booking = sample_traffic("s", "", 1, 0);
@@ -185,6 +185,90 @@ TEST(gauges_of_a_service_are_as_last_seen)
 	assert_int_equal(cut->services[0].last.total_errs, 2);
 	assert_int_equal(cut->services[0].last.input_bytes, 2);
 	ledger_cut_committed(ledger, cut);
+	ledger_free(ledger);
+}
+
+/* As one report. */
+static void apply_list(struct ledger *ledger, struct booking *list, size_t n)
+{
+	struct bookings bookings = {list, n, n};
+
+	assert_int_equal(ledger_prepare(ledger, "n", &bookings), 0);
+	ledger_apply(ledger, &bookings,
+		&(struct origin){.seq = ledger_seq(ledger) + 1,
+			.conn = ledger_seq(ledger) + 1,
+			.time_ms = 2000});
+}
+
+static struct booking connected(const char *service, const char *client, uint64_t total,
+	uint64_t current, uint64_t errors)
+{
+	struct booking booking = sample_traffic(service, client, 1, 0);
+
+	booking.counters.total_conns = total;
+	booking.counters.current_conns = current;
+	booking.counters.total_errs = errors;
+	return booking;
+}
+
+static void assert_shown(struct ledger *ledger, const char *service, enum event_kind kind,
+	uint64_t total, uint64_t current, uint64_t errors)
+{
+	const struct service *at = ledger_next_service(ledger, NULL);
+
+	while (strcmp(at->name, service) != 0 || at->kind != kind)
+		at = ledger_next_service(ledger, at);
+	assert_int_equal(at->last.total_conns, total);
+	assert_int_equal(at->last.current_conns, current);
+	assert_int_equal(at->last.total_errs, errors);
+}
+
+TEST(connections_and_errors_of_a_service_are_sums_over_the_clients_of_the_report)
+{
+	struct ledger *ledger = new_ledger();
+	struct booking list[] = {connected("s", "a", 10, 3, 1),
+		connected("t", "a", 100, 50, 7), connected("s", "b", 20, 5, 2),
+		connected("s", "", 400, 40, 4)};
+
+	list[3].kind = KIND_SERVICE;
+	for (unsigned again = 0; again < 2; again++) { /* a report adds to no other */
+		apply_list(ledger, list, COUNT_OF(list));
+		assert_shown(ledger, "s", KIND_HANDLER, 30, 8, 3);
+		assert_shown(ledger, "t", KIND_HANDLER, 100, 50, 7);
+		assert_shown(ledger, "s", KIND_SERVICE, 400, 40, 4);
+	}
+	apply_list(ledger, list, 1); /* b has not changed, so it is not in it */
+	assert_shown(ledger, "s", KIND_HANDLER, 10, 3, 1);
+	assert_shown(ledger, "t", KIND_HANDLER, 100, 50, 7);
+	ledger_free(ledger);
+}
+
+TEST(a_state_changes_no_connections_and_those_of_an_equal_client_are_added)
+{
+	struct ledger *ledger = new_ledger();
+	struct booking list[] = {connected("s", "a", 10, 3, 1),
+		{.service = "s", .client = "", .state = "ready"},
+		connected("s", "a", 20, 5, 2)};
+
+	apply_list(ledger, list, COUNT_OF(list));
+	assert_shown(ledger, "s", KIND_HANDLER, 30, 8, 3);
+	apply_list(ledger, &list[1], 1);
+	assert_shown(ledger, "s", KIND_HANDLER, 30, 8, 3);
+	ledger_free(ledger);
+}
+
+TEST(sums_of_connections_and_errors_stop_at_the_largest_and_are_no_saturated_total)
+{
+	static struct booking list[1030]; /* 1024 times 2^53 is 2^63 */
+	struct ledger *ledger = new_ledger();
+
+	for (size_t i = 0; i < COUNT_OF(list); i++)
+		list[i] = connected("s", "a", COUNTER_MAX, COUNTER_MAX, COUNTER_MAX);
+	apply_list(ledger, list, COUNT_OF(list));
+	assert_shown(ledger, "s", KIND_HANDLER, TOTAL_MAX, TOTAL_MAX, TOTAL_MAX);
+	assert_false(stats_of(ledger).has_saturated);
+	apply_list(ledger, list, 1);
+	assert_shown(ledger, "s", KIND_HANDLER, COUNTER_MAX, COUNTER_MAX, COUNTER_MAX);
 	ledger_free(ledger);
 }
 
@@ -942,7 +1026,14 @@ int main(void)
 		cmocka_unit_test(without_a_client_only_the_service_grows),
 		cmocka_unit_test(services_are_told_apart_by_node_kind_and_name),
 		cmocka_unit_test(a_status_changes_the_state_and_no_bytes),
-		cmocka_unit_test(gauges_of_a_service_are_as_last_seen),
+		cmocka_unit_test(
+			connections_and_errors_of_a_service_are_those_of_its_last_report),
+		cmocka_unit_test(
+			connections_and_errors_of_a_service_are_sums_over_the_clients_of_the_report),
+		cmocka_unit_test(
+			a_state_changes_no_connections_and_those_of_an_equal_client_are_added),
+		cmocka_unit_test(
+			sums_of_connections_and_errors_stop_at_the_largest_and_are_no_saturated_total),
 		cmocka_unit_test(
 			totals_saturate_and_only_what_was_added_is_pending_and_unsent),
 		cmocka_unit_test(reaching_the_largest_total_exactly_is_no_saturation),

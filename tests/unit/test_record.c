@@ -1,4 +1,6 @@
 #include "lib/test.h"
+#include "base/limits.h"
+#include "base/text.h"
 #include "journal/record.h"
 #include "lib/faults.h"
 #include "lib/sample.h"
@@ -75,7 +77,7 @@ TEST(every_kind_of_booking_survives_the_bytes)
 		sample_traffic("service-0", "user1", 78, 574),
 		sample_traffic("service-0", "user2", 0, 0),
 		sample_traffic("service-0", "", 1, 2),
-		sample_traffic("service-1", "user1", COUNTER_MAX, COUNTER_MAX),
+		sample_traffic("service-1", "user1", COUNTER_MAX + 1, COUNTER_MAX),
 		status("service-1", "running"),
 		status("service-0", "1234567890123456789012345678901"),
 		sample_traffic("", "u", 3, 4),
@@ -83,8 +85,8 @@ TEST(every_kind_of_booking_survives_the_bytes)
 		sample_traffic("\xe2\x82\xac", "\xf0\x9f\x98\x80", 1, 1),
 	};
 	struct record record = {.origin.seq = 1,
-		.origin.conn = UINT64_MAX,
-		.origin.time_ms = UINT64_C(1700000000000),
+		.origin.conn = NUMBER_MAX,
+		.origin.time_ms = TIME_MAX_MS,
 		.node = "default",
 		.origin.fingerprint = {1, 2, 3, 255}};
 
@@ -125,7 +127,7 @@ static struct booking marked(struct booking booking, struct mark mark)
 TEST(marks_survive_the_bytes)
 {
 	static const uint64_t edges[] = {
-		0, 1, 127, 128, COUNTER_MAX, COUNTER_MAX + 1, INT64_MAX, UINT64_MAX};
+		0, 1, 127, 128, UINT32_MAX, COUNTER_MAX, COUNTER_MAX + 1};
 	struct booking list[2 * COUNT_OF(edges) + 1];
 	struct record record = {.origin.seq = 5, .node = "n", .bookings = {list, 0, 0}};
 
@@ -146,7 +148,7 @@ TEST(marks_survive_the_bytes)
 
 TEST(proofs_survive_the_bytes)
 {
-	static const uint64_t proved[] = {1, UINT64_MAX, 0, 128, 1};
+	static const uint64_t proved[] = {1, NUMBER_MAX, 0, 128, 1};
 	struct booking booking = sample_traffic("s", "u", 1, 2);
 	struct record record = {.origin = {.seq = 5, .proved = proved},
 		.node = "n",
@@ -162,6 +164,54 @@ TEST(proofs_survive_the_bytes)
 		booking.counters = (struct counters){0}; /* of a repeat, none is kept */
 		booking.client = "";
 		assert_round_trip(&record);
+	}
+}
+
+/* One record after the other, each with one number or name that no tallyd writes. */
+TEST(a_whole_record_with_a_number_or_a_name_that_no_tallyd_writes_is_corrupt)
+{
+	static const uint64_t proved[] = {1, NUMBER_MAX + 1};
+	char name[NAME_MAX_BYTES + 2] = "", long_state[STATE_MAX_BYTES + 2] = "";
+	struct booking plain = sample_traffic("s", "u", 1, 2);
+	struct record record = {.origin.seq = 5, .node = "n"};
+	struct record bad[18];
+	struct booking bookings[18];
+	size_t n = 0;
+
+	memset(name, 'n', NAME_MAX_BYTES + 1);
+	memset(long_state, 's', STATE_MAX_BYTES + 1);
+	for (size_t i = 0; i < COUNT_OF(bad); i++) {
+		bookings[i] = plain;
+		bad[i] = record;
+		bad[i].bookings = (struct bookings){&bookings[i], 1, 1};
+	}
+	bad[n++].origin.conn = NUMBER_MAX + 1;
+	bad[n++].origin.conn = UINT64_MAX;
+	bad[n++].origin.time_ms = TIME_MAX_MS + 1;
+	bad[n++].origin.time_ms = UINT64_MAX;
+	bad[n].origin.proved = proved;
+	bad[n++].origin.n_proved = COUNT_OF(proved);
+	bad[n++].node = name;
+	bookings[n++].service = name;
+	bookings[n++].client = name;
+	bookings[n++].state = long_state;
+	bookings[n++].counters.input_bytes = COUNTER_MAX + 2;
+	bookings[n++].counters.output_bytes = UINT64_MAX;
+	bookings[n++].counters.total_conns = COUNTER_MAX + 2;
+	bookings[n++].counters.current_conns = UINT64_MAX;
+	bookings[n++].counters.total_errs = UINT64_MAX;
+	bookings[n] = marked(plain, (struct mark){COUNTER_MAX + 2, 0, 0, 0});
+	bookings[++n] = marked(plain, (struct mark){0, UINT64_MAX, 0, 0});
+	bookings[++n] = marked(plain, (struct mark){0, 0, COUNTER_MAX + 2, 0});
+	bookings[++n] = marked(plain, (struct mark){0, 0, 0, NUMBER_MAX + 1});
+	assert_int_equal(n + 1, COUNT_OF(bad));
+	for (size_t i = 0; i < COUNT_OF(bad); i++) {
+		struct record back;
+		struct buf buf = {0};
+
+		encode(&bad[i], &buf);
+		AT_ROW(i, record_decode(buf.data, buf.len, &back) == ERR_JOURNAL_CORRUPT);
+		buf_done(&buf);
 	}
 }
 
@@ -222,7 +272,7 @@ TEST(random_records_survive_the_bytes)
 			.bookings = {list, 1 + (size_t)rand() % 39, 0}};
 
 		for (size_t i = 0; i < record.origin.n_proved; i++)
-			proved[i] = (uint64_t)rand() << (rand() % 33);
+			proved[i] = (uint64_t)rand() << (rand() % 31);
 		for (size_t i = 0; i < record.bookings.n; i++) {
 			bool is_status = rand() % 5 == 0;
 			const char *text = random_text(texts[2 * i + 1], 30);
@@ -508,6 +558,8 @@ int main(void)
 		cmocka_unit_test(the_edges_of_sequences_and_names_survive_the_bytes),
 		cmocka_unit_test(marks_survive_the_bytes),
 		cmocka_unit_test(proofs_survive_the_bytes),
+		cmocka_unit_test(
+			a_whole_record_with_a_number_or_a_name_that_no_tallyd_writes_is_corrupt),
 		cmocka_unit_test(
 			a_repeat_keeps_its_stream_and_what_it_repeats_and_no_bytes),
 		cmocka_unit_test(random_records_survive_the_bytes),

@@ -1,6 +1,7 @@
 #include "lib/test.h"
 #include "base/buf.h"
 #include "base/crc32c.h"
+#include "base/limits.h"
 #include "journal/segment.h"
 #include "lib/faults.h"
 #include "lib/tempdir.h"
@@ -17,7 +18,7 @@ TEST(a_head_survives_its_bytes)
 	static const struct segment_head heads[] = {
 		{1, 0, 0},
 		{2, 1, UINT64_C(1700000000000)},
-		{UINT64_MAX, UINT64_MAX - 1, UINT64_MAX},
+		{NUMBER_MAX, NUMBER_MAX, TIME_MAX_MS},
 	};
 
 	for (size_t i = 0; i < COUNT_OF(heads); i++) {
@@ -28,6 +29,29 @@ TEST(a_head_survives_its_bytes)
 		AT_ROW(i, memcmp(bytes, "TALLYJ2\n", 8) == 0);
 		AT_ROW(i, segment_decode_head(bytes, sizeof(bytes), &back) == 0);
 		AT_ROW(i, memcmp(&back, &heads[i], sizeof(back)) == 0);
+	}
+}
+
+TEST(a_head_with_a_number_that_no_tallyd_writes_is_corrupt)
+{
+	static const struct segment_head heads[] = {
+		{0, 0, 0},
+		{NUMBER_MAX + 1, 0, 0},
+		{UINT64_MAX, UINT64_MAX - 1, 0},
+		{1, NUMBER_MAX + 1, 0},
+		{1, UINT64_MAX, 0},
+		{1, 0, TIME_MAX_MS + 1},
+		{1, 0, UINT64_MAX},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(heads); i++) {
+		uint8_t bytes[SEGMENT_HEAD_BYTES];
+		struct segment_head back;
+
+		segment_encode_head(&heads[i], bytes);
+		AT_ROW(i,
+			segment_decode_head(bytes, sizeof(bytes), &back) ==
+				ERR_JOURNAL_CORRUPT);
 	}
 }
 
@@ -128,17 +152,21 @@ TEST(a_file_is_made_once_and_removed_as_often_as_one_likes)
 
 TEST(only_our_files_are_listed_and_in_the_order_of_their_numbers)
 {
-	static const char *const others[] = {"0000000000.seg", "1.seg", "00000000001.seg",
+	static const char *const others[] = {"1.seg", "00000000001.seg",
 		"0000000001.seg~", "x0000000001.seg", "0000000001", ".seg", "lock",
-		"-000000001.seg", "+000000001.seg", "99999999999999999999999.seg"};
-	static const uint64_t numbers[] = {10, 9, 2, 10000000000, 1, 9999999999};
-	static const uint64_t sorted[] = {1, 2, 9, 10, 9999999999, 10000000000};
+		"-000000001.seg", "+000000001.seg", "99999999999999999999999",
+		"99999999999999999999999.segment", "x18446744073709551615.seg",
+		"18446744073709551615.seg~"};
+	static const uint64_t numbers[] = {
+		10, 9, 2, 10000000000, 1, NUMBER_MAX, 9999999999, 0};
+	static const uint64_t sorted[] = {
+		0, 1, 2, 9, 10, 9999999999, 10000000000, NUMBER_MAX};
 	struct tempdir dir;
 	uint64_t *found = NULL;
 	size_t n = 99;
 
 	tempdir_make(&dir);
-	assert_int_equal(segment_list(dir.fd, &found, &n), 0);
+	assert_int_equal(segment_list(dir.fd, &found, &n, NULL), 0);
 	assert_int_equal(n, 0);
 	free(found);
 	for (size_t i = 0; i < COUNT_OF(others); i++)
@@ -150,12 +178,36 @@ TEST(only_our_files_are_listed_and_in_the_order_of_their_numbers)
 		assert_int_equal(close(fd), 0);
 	}
 	for (int again = 0; again < 2; again++) {
-		assert_int_equal(segment_list(dir.fd, &found, &n), 0);
+		assert_int_equal(segment_list(dir.fd, &found, &n, NULL), 0);
 		assert_int_equal(n, COUNT_OF(sorted));
 		assert_memory_equal(found, sorted, sizeof(sorted));
 		free(found);
 	}
 	tempdir_remove(&dir);
+}
+
+TEST(a_segment_with_a_number_that_no_tallyd_makes_is_refused_by_name)
+{
+	static const char *const names[] = {"4611686018427387904.seg",
+		"9223372036854775808.seg", "18446744073709551614.seg",
+		"18446744073709551615.seg", "18446744073709551616.seg",
+		"99999999999999999999999.seg", "018446744073709551615.seg"};
+
+	for (size_t i = 0; i < COUNT_OF(names); i++) {
+		struct errmsg msg = {""};
+		uint64_t *found = NULL;
+		struct tempdir dir;
+		size_t n = 77;
+
+		tempdir_make(&dir);
+		tempdir_write(&dir, "0000000001.seg", "", 0);
+		tempdir_write(&dir, names[i], "", 0);
+		AT_ROW(i, segment_list(dir.fd, &found, &n, &msg) == ERR_JOURNAL_CORRUPT);
+		AT_ROW(i, strstr(msg.text, names[i]) != NULL);
+		AT_ROW(i, strstr(msg.text, "move that file out of the folder") != NULL);
+		AT_ROW(i, found == NULL && n == 77);
+		tempdir_remove(&dir);
+	}
 }
 
 TEST(a_list_that_finds_no_memory_or_no_folder_says_so_and_touches_nothing)
@@ -172,7 +224,7 @@ TEST(a_list_that_finds_no_memory_or_no_folder_says_so_and_touches_nothing)
 		int code;
 
 		faults_fail_nth(FAULT_MEMORY, n, ENOMEM);
-		code = segment_list(dir.fd, &found, &n_found);
+		code = segment_list(dir.fd, &found, &n_found, NULL);
 		if (!faults_fired(FAULT_MEMORY)) {
 			assert_int_equal(code, 0);
 			free(found);
@@ -184,8 +236,8 @@ TEST(a_list_that_finds_no_memory_or_no_folder_says_so_and_touches_nothing)
 	}
 	faults_reset();
 	assert_int_equal(n, 3);
-	assert_int_equal(
-		segment_list(-1, &(uint64_t *){NULL}, &(size_t){0}), ERR_JOURNAL_IO);
+	assert_int_equal(segment_list(-1, &(uint64_t *){NULL}, &(size_t){0}, NULL),
+		ERR_JOURNAL_IO);
 	tempdir_remove(&dir);
 }
 
@@ -193,6 +245,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_head_survives_its_bytes),
+		cmocka_unit_test(a_head_with_a_number_that_no_tallyd_writes_is_corrupt),
+		cmocka_unit_test(
+			a_segment_with_a_number_that_no_tallyd_makes_is_refused_by_name),
 		cmocka_unit_test(
 			every_flipped_bit_up_to_the_checksum_and_every_truncation_is_noticed),
 		cmocka_unit_test(

@@ -158,6 +158,54 @@ TEST(one_counter_below_its_mark_tells_of_a_restart)
 	}
 }
 
+#define UNKNOWN UINT64_MAX
+
+static struct booking value_or_unknown(uint64_t input, uint64_t conns)
+{
+	struct booking booking = value("u", input, input, conns);
+
+	booking.lacks_conns = conns == UNKNOWN;
+	if (booking.lacks_conns)
+		booking.counters.total_conns = 0;
+	return booking;
+}
+
+/* Of each step, its bytes and connections, and what the user has then. */
+TEST(connections_that_cannot_be_right_make_no_restart_and_hide_none)
+{
+	static const struct {
+		struct {
+			uint64_t input, conns, total;
+		} steps[4];
+	} rows[] = {
+		{{{100, 5, 100}, {150, UNKNOWN, 150}, {160, 5, 160}, {170, 6, 170}}},
+		{{{100, 5, 100}, {100, UNKNOWN, 100}, {100, UNKNOWN, 100},
+			{100, 5, 100}}},
+		/* the connections alone tell of it, behind the one that does not say */
+		{{{100, 5, 100}, {150, UNKNOWN, 150}, {160, 4, 310}, {170, 4, 320}}},
+		/* the bytes tell of it, and then the connections begin anew as well */
+		{{{100, 5, 100}, {40, UNKNOWN, 140}, {50, 1, 150}, {60, 2, 160}}},
+		{{{100, UNKNOWN, 100}, {150, 1, 150}, {160, UNKNOWN, 160},
+			{170, 0, 330}}},
+		{{{100, UNKNOWN, 100}, {50, UNKNOWN, 150}, {60, UNKNOWN, 160},
+			{70, UNKNOWN, 170}}},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct ledger *ledger = new_ledger();
+
+		for (size_t j = 0; j < COUNT_OF(rows[i].steps); j++) {
+			accept(ledger, "n",
+				value_or_unknown(
+					rows[i].steps[j].input, rows[i].steps[j].conns));
+			if (total_of(ledger, "u").input != rows[i].steps[j].total)
+				fail_msg("row %zu, step %zu: %llu", i, j,
+					(unsigned long long)total_of(ledger, "u").input);
+		}
+		ledger_free(ledger);
+	}
+}
+
 TEST(gauges_and_errors_tell_nothing_of_a_restart)
 {
 	struct ledger *ledger = new_ledger();
@@ -751,6 +799,8 @@ int main(void)
 		cmocka_unit_test(
 			a_series_adds_what_it_has_grown_by_and_in_full_after_a_restart),
 		cmocka_unit_test(one_counter_below_its_mark_tells_of_a_restart),
+		cmocka_unit_test(
+			connections_that_cannot_be_right_make_no_restart_and_hide_none),
 		cmocka_unit_test(gauges_and_errors_tell_nothing_of_a_restart),
 		cmocka_unit_test(series_are_told_apart_by_node_kind_service_and_client),
 		cmocka_unit_test(delta_counters_have_no_series),

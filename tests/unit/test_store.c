@@ -7,6 +7,7 @@
  * (faults_watch_sqlite()).
  */
 #include "lib/test.h"
+#include "base/limits.h"
 #include "lib/faults.h"
 #include "lib/sample.h"
 #include "lib/tempdir.h"
@@ -93,6 +94,13 @@ static void reopen(struct fixture *f)
 	ledger_free(f->ledger);
 	open_store(f);
 	f->ledger = load(f->store);
+}
+
+/* With nothing of the file in SQLite's cache. */
+static void reopen_unread(struct fixture *f)
+{
+	store_close(f->store);
+	open_store(f);
 }
 
 static void sql(const struct fixture *f, const char *text)
@@ -674,7 +682,7 @@ TEST(a_commit_that_fails_below_sqlite_at_any_call_is_made_whole_by_the_same_cut)
 		book_users(&f, 300);
 		commit(&f);
 		for (;; n++) {
-			reopen(&f); /* nothing is cached */
+			reopen_unread(&f);
 			if (!commit_with_fault(
 				    &f, rows[i].kind, rows[i].error, n, rows[i].code))
 				break;
@@ -832,7 +840,7 @@ TEST(a_fresh_store_gives_the_adopted_totals_and_the_link)
 		{1764093458123, "0123abcd", "1764093458123 0123abcd"},
 		{1, "a b", "1 a b"},
 		{0, "0123abcd", "0 0123abcd"},
-		{UINT64_MAX, LONGEST_CLAIM, "18446744073709551615 " LONGEST_CLAIM},
+		{TIME_MAX_MS, LONGEST_CLAIM, "32503680000000 " LONGEST_CLAIM},
 	};
 
 	assert_int_equal(strlen(LONGEST_CLAIM), CLAIM_BYTES - 1);
@@ -1625,27 +1633,264 @@ TEST(what_a_command_changed_is_written_replaced_removed_and_loaded)
 	end(&f);
 }
 
-TEST(rows_of_nodes_and_commands_that_are_none_of_ours_do_no_harm)
+TEST(a_note_that_is_too_long_is_cut_and_any_number_but_0_means_enabled)
 {
 	struct fixture f;
 
 	begin(&f, 10);
 	sql(&f,
-		"INSERT INTO nodes VALUES('a', 1, NULL, NULL, x'00', x'0011', 5, 1, 0),"
-		"  ('b', 7, 'delta', printf('%.*c', 400, 'n'), NULL, zeroblob(32), 9, "
-		"-1, 0);"
-		"INSERT INTO commands VALUES('u', 'k', x'00', 200, '{}', 1, 1);"
-		"INSERT INTO meta VALUES('nodes', 'ajar')");
+		"INSERT INTO nodes VALUES('b', 7, 'delta', printf('%.*c', 400, 'n'), "
+		"NULL, zeroblob(32), 9, 0, 0)");
 	reopen(&f);
-	assert_false(ledger_find_node(f.ledger, "a")->kept.has_secret);
-	assert_int_equal(ledger_find_node(f.ledger, "a")->kept.old_until_ms, 0);
 	assert_int_equal(
 		strlen(ledger_find_node(f.ledger, "b")->kept.note), NODE_NOTE_BYTES - 1);
 	assert_true(ledger_find_node(f.ledger, "b")->kept.is_enabled);
-	assert_int_equal(ledger_find_node(f.ledger, "b")->kept.created_ms, 0);
-	assert_int_equal(ledger_n_secrets(f.ledger), 0);
-	assert_null(ledger_find_command(f.ledger, "u", "k"));
-	assert_true(ledger_is_open(f.ledger));
+	assert_false(ledger_find_node(f.ledger, "b")->kept.has_secret);
+	end(&f);
+}
+
+#define USER(values) "INSERT INTO users VALUES(" values ")"
+#define SERVICE(values) "INSERT INTO services VALUES('n','handler'," values ")"
+#define SERIES(values) "INSERT INTO series VALUES('n','service'," values ")"
+#define OPEN(values) "INSERT INTO open_reports VALUES('n','handler','s'," values ")"
+#define NODE(values) "INSERT INTO nodes VALUES(" values ")"
+#define COMMAND(values) "INSERT INTO commands VALUES('u','k'," values ")"
+#define META(key, value) "INSERT OR REPLACE INTO meta VALUES('" key "','" value "')"
+#define BEYOND "4611686018427387904" /* 2^62 */
+#define LARGEST "9223372036854775807"
+#define Y3000 "32503680000001"
+
+/* One row each that no tallyd writes, and where the sentence says that it stands. */
+TEST(a_row_that_no_tallyd_writes_is_refused_with_its_place_and_left_as_it_is)
+{
+	static const struct {
+		const char *sql, *place[3];
+	} rows[] = {
+		{USER("'a',1,1,1,-1,0,0"), {"users", "'a'", "created_at is -1"}},
+		{USER("'a',1,1,1," Y3000 ",0,0"), {"users", "'a'", "created_at"}},
+		{USER("'a',1,1,1,0," LARGEST ",0"), {"users", "'a'", "last_seen_at"}},
+		{USER("'a',1,1,1,0,0," BEYOND), {"users", "'a'", "life is " BEYOND}},
+		{USER("'a',1,1,1,0,0,-1"), {"users", "'a'", "life is -1"}},
+		{USER("'a'||char(0)||'b',1,1,1,0,0,0"), {"users", "'a'", "id"}},
+		{SERVICE("'s',0,0,-1,0,0,'',0,0,0,0"),
+			{"services", "'s'", "total_conns"}},
+		{SERVICE("'s',0,0,0,-1,0,'',0,0,0,0"),
+			{"services", "'s'", "current_conns"}},
+		{SERVICE("'s',0,0,0,0,-1,'',0,0,0,0"), {"services", "'s'", "total_errs"}},
+		{SERVICE("'s',0,0,0,0,0,''," Y3000 ",0,0,0"),
+			{"services", "'s'", "updated_at"}},
+		{SERVICE("'s',0,0,0,0,0,'',0," LARGEST ",0,0"),
+			{"services", "'s'", "epoch is " LARGEST}},
+		{SERVICE("'s',0,0,0,0,0,'',0,0," BEYOND ",0"),
+			{"services", "'n' 'handler' 's'", "last_epoch"}},
+		{SERVICE("'s',0,0,0,0,0,'',0,-1,0,0"), {"services", "'s'", "epoch"}},
+		{SERVICE("'s'||char(0),0,0,0,0,0,'',0,0,0,0"),
+			{"services", "'n'", "service"}},
+		{SERVICE("printf('%.*c',256,'s'),0,0,0,0,0,'',0,0,0,0"),
+			{"services", "'n'", "service"}},
+		{SERIES("'s','c'," LARGEST ",0,0,0"), {"series", "'s'", "input_bytes"}},
+		{SERIES("'s','c',0,9007199254740993,0,0"),
+			{"series", "'s'", "output_bytes"}},
+		{SERIES("'s','c',0,0,-1,0"), {"series", "'s'", "total_conns"}},
+		{SERIES("'s','c',0,0,0," BEYOND), {"series", "'s'", "epoch"}},
+		{OPEN("x'00',1,1,1"), {"open_reports", "'s'", "a blob of 1 bytes"}},
+		{OPEN("zeroblob(16)," Y3000 ",1,1"),
+			{"open_reports", "'s'", "accepted_at"}},
+		{OPEN("zeroblob(16),1," BEYOND ",1"), {"open_reports", "'s'", "seq"}},
+		{OPEN("zeroblob(16),1,1," LARGEST),
+			{"open_reports", "'s'", "connection is " LARGEST}},
+		{OPEN("zeroblob(16),1,1,-1"), {"open_reports", "'s'", "connection"}},
+		{NODE("'a',1,NULL,NULL,x'00',NULL,0,1,0"),
+			{"nodes", "'a'", "secret_hash is a blob of 1 bytes"}},
+		{NODE("'a',1,NULL,NULL,NULL,x'0011',5,1,0"),
+			{"nodes", "'a'", "old_secret_hash"}},
+		{NODE("'a',1,NULL,NULL,NULL,NULL," Y3000 ",1,0"),
+			{"nodes", "'a'", "old_secret_until"}},
+		{NODE("'a',1,NULL,NULL,NULL,NULL,0,-1,0"),
+			{"nodes", "'a'", "created_at"}},
+		{NODE("'a',1,NULL,NULL,NULL,NULL,0,1," LARGEST),
+			{"nodes", "'a'", "deleted_at"}},
+		{COMMAND("x'00',200,'{}',1,1"), {"commands", "'u' 'k'", "digest"}},
+		{COMMAND("zeroblob(16),200,'{}'," Y3000 ",1"),
+			{"commands", "'u' 'k'", "at is " Y3000}},
+		{COMMAND("zeroblob(16),200,'{}',1," BEYOND),
+			{"commands", "'u' 'k'", "seq"}},
+		{"INSERT INTO audit(seq,at,actor,verb,subject)VALUES(" LARGEST
+		 ",1,'u','v','s')",
+			{"audit", "", "seq is " LARGEST}},
+		{"INSERT INTO rejects VALUES(" LARGEST ",1,'n','r','e')",
+			{"rejects", "", "id is " LARGEST}},
+		{META("applied_seq", BEYOND), {"meta", "", "applied_seq is '" BEYOND}},
+		{META("applied_seq", "18446744073709551615"),
+			{"meta", "", "applied_seq"}},
+		{META("applied_seq", "99999999999999999999999"),
+			{"meta", "", "applied_seq"}},
+		{META("applied_seq", "-1"), {"meta", "", "applied_seq is '-1'"}},
+		{META("applied_seq", "1x"), {"meta", "", "applied_seq is '1x'"}},
+		{META("applied_seq", " 1"), {"meta", "", "applied_seq is ' 1'"}},
+		{META("applied_seq", "1.5"), {"meta", "", "applied_seq"}},
+		{META("applied_seq", ""), {"meta", "", "applied_seq is ''"}},
+		{"DELETE FROM meta WHERE key='applied_seq'",
+			{"meta", "", "applied_seq is ''"}},
+		{META("redis_link", "18446744073709551615"), {"redis_link", "", "value"}},
+		{META("redis_link", Y3000 " x"), {"redis_link", "", "value"}},
+		{META("redis_link", "-1"), {"redis_link", "", "value"}},
+		{META("redis_link", "1x"), {"redis_link", "", "value"}},
+		{META("nodes", "ajar"), {"meta (nodes)", "", "'ajar'"}},
+		{META("nodes", "Closed"), {"meta (nodes)", "", "'Closed'"}},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct errmsg msg = {""};
+		struct ledger *ledger = ledger_new(100, false);
+		struct fixture f;
+		char *before, *after;
+
+		begin(&f, 10);
+		sql(&f, rows[i].sql);
+		before = sample_rows(f.path, "SELECT * FROM users;SELECT * FROM meta");
+		store_close(f.store);
+		open_store(&f);
+		AT_ROW(i, store_load(f.store, ledger, &msg) == ERR_STORE_CORRUPT);
+		for (size_t j = 0; j < COUNT_OF(rows[i].place); j++)
+			if (strstr(msg.text, rows[i].place[j]) == NULL)
+				fail_msg("row %zu: %s", i, msg.text);
+		AT_ROW(i, strstr(msg.text, "tally.db, table ") == msg.text);
+		AT_ROW(i, strstr(msg.text, "a backup in its place") != NULL);
+		after = sample_rows(f.path, "SELECT * FROM users;SELECT * FROM meta");
+		AT_ROW(i, strcmp(before, after) == 0);
+		free(before);
+		free(after);
+		ledger_free(ledger);
+		end(&f);
+	}
+}
+
+/* As of an operator who made the tables anew without STRICT and CHECK. */
+TEST(a_value_of_another_type_is_refused_with_its_place)
+{
+	static const struct {
+		const char *values, *shown;
+	} rows[] = {
+		{"'a',1.5,0,0,0,0,0", "used_traffic is 1.5"},
+		{"'a',9.3e18,0,0,0,0,0", "used_traffic is 9.3e+18"},
+		{"'a',-1,0,0,0,0,0", "used_traffic is -1"},
+		{"'a',0,'x',0,0,0,0", "input_bytes is 'x'"},
+		{"'a',0,'12',0,0,0,0", "input_bytes is '12'"},
+		{"'a',0,0,NULL,0,0,0", "output_bytes is NULL"},
+		{"'a',0,0,x'0102',0,0,0", "output_bytes is a blob of 2 bytes"},
+		{"NULL,0,0,0,0,0,0", "id is NULL"},
+		{"x'61',0,0,0,0,0,0", "id is a blob of 1 bytes"},
+		{"7,0,0,0,0,0,0", "id is 7"},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct errmsg msg = {""};
+		struct ledger *ledger = ledger_new(100, false);
+		struct fixture f;
+		char text[512];
+
+		begin(&f, 10);
+		store_close(f.store);
+		(void)snprintf(text, sizeof(text),
+			"ALTER TABLE users RENAME TO old;"
+			"CREATE TABLE users(id PRIMARY KEY,used_traffic,input_bytes,"
+			"output_bytes,created_at,last_seen_at,life);"
+			"INSERT INTO users VALUES(%s)",
+			rows[i].values);
+		sql(&f, text);
+		open_store(&f);
+		AT_ROW(i, store_load(f.store, ledger, &msg) == ERR_STORE_CORRUPT);
+		if (strstr(msg.text, rows[i].shown) == NULL)
+			fail_msg("row %zu: %s", i, msg.text);
+		ledger_free(ledger);
+		end(&f);
+	}
+}
+
+TEST(the_largest_that_a_row_may_hold_is_loaded_and_goes_on)
+{
+	struct fixture f;
+
+	begin(&f, 10);
+	sql(&f,
+		USER("'a'," LARGEST "," LARGEST ",0,32503680000000,32503680000000,"
+		     "4611686018427387903") ";" SERVICE("'s',0,0," LARGEST "," LARGEST
+							"," LARGEST ",'',4070908800000,"
+							"4611686018427387903,"
+							"4611686018427387903,"
+							"1") ";" SERIES("'s',"
+									"'c',"
+									"9007"
+									"1992"
+									"5474"
+									"0992"
+									",900"
+									"7199"
+									"2547"
+									"4099"
+									"2,"
+									"9007"
+									"1992"
+									"5474"
+									"0992"
+									",7") ";" OPEN("z"
+										       "e"
+										       "r"
+										       "o"
+										       "b"
+										       "l"
+										       "o"
+										       "b"
+										       "("
+										       "1"
+										       "6"
+										       ")"
+										       ","
+										       "4"
+										       "0"
+										       "7"
+										       "0"
+										       "9"
+										       "0"
+										       "8"
+										       "8"
+										       "0"
+										       "0"
+										       "0"
+										       "0"
+										       "0"
+										       ","
+										       "7"
+										       ","
+										       "4"
+										       "6"
+										       "1"
+										       "1"
+										       "6"
+										       "8"
+										       "6"
+										       "0"
+										       "1"
+										       "8"
+										       "4"
+										       "2"
+										       "7"
+										       "3"
+										       "8"
+										       "7"
+										       "9"
+										       "0"
+										       "3") ";" META("redis_link",
+			"32503680000000 claim"));
+	reopen(&f);
+	assert_int_equal(ledger_find_user(f.ledger, "a")->total.used, INT64_MAX);
+	assert_int_equal(ledger_repeats(f.ledger)->last_conn, NUMBER_MAX);
+	assert_int_equal(ledger_link(f.ledger)->at_ms, TIME_MAX_MS);
+	book_users(&f, 3);
+	commit(&f);
+	reopen(&f);
+	assert_int_equal(ledger_find_user(f.ledger, "a")->total.used, INT64_MAX);
 	end(&f);
 }
 
@@ -1715,7 +1960,11 @@ int main(void)
 		cmocka_unit_test(
 			a_users_life_is_that_of_its_first_row_whatever_comes_later),
 		cmocka_unit_test(
-			rows_of_nodes_and_commands_that_are_none_of_ours_do_no_harm),
+			a_note_that_is_too_long_is_cut_and_any_number_but_0_means_enabled),
+		cmocka_unit_test(
+			a_row_that_no_tallyd_writes_is_refused_with_its_place_and_left_as_it_is),
+		cmocka_unit_test(a_value_of_another_type_is_refused_with_its_place),
+		cmocka_unit_test(the_largest_that_a_row_may_hold_is_loaded_and_goes_on),
 	};
 
 	return RUN_TESTS(tests);

@@ -1,0 +1,86 @@
+"""Memory that is too short for JSON: 503, and nothing has changed."""
+import json
+
+import pytest
+
+import admin
+from conftest import build_preload
+from tallyd import report, stats
+
+NOT_JSON = '{"events":['
+
+
+@pytest.fixture
+def short(tallyd, tmp_path):
+    """A daemon, and short(n): the nth allocation of cJSON from now on fails."""
+    library, number = build_preload("short_json", tmp_path), tmp_path / "number"
+    daemon = tallyd(env={"LD_PRELOAD": str(library), "SHORT_JSON": str(number)})
+    operator = admin.with_socket(daemon)
+    daemon.start()
+
+    def fail(nth):
+        made = tmp_path / "made"
+        made.write_text(str(nth))
+        made.rename(number)
+
+    fail.daemon, fail.admin, fail.is_due = daemon, operator, number.exists
+    fail.never = lambda: number.unlink(missing_ok=True)
+    return fail
+
+
+def walk(short, ask):
+    """Asks with one allocation after the other failing, until none does: the answers of those
+    for which one did."""
+    answers = []
+    for nth in range(1, 5000):
+        short(nth)
+        answer = ask(nth)
+        if short.is_due():
+            short.never()
+            assert answer.status in (200, 201), answer
+            return answers
+        answers.append(answer)
+    raise AssertionError("it never ends")
+
+
+def test_a_report_that_memory_is_too_short_for_is_503_and_counts_when_it_comes_again(short):
+    daemon = short.daemon
+    body = report(stats("alice", 1, 2), stats("bob", 4, 8))
+    answers = walk(short, lambda nth: daemon.post("/observer", body))
+    assert len(answers) > 40
+    assert {(answer.status, answer.body) for answer in answers} == {(503, b"")}
+    assert daemon.post("/observer", NOT_JSON).status == 400
+    daemon.force_sync()
+    assert daemon.users() == {"alice": (3, 1, 2), "bob": (12, 4, 8)}
+    assert daemon.status()["reports"]["refused"] == len(answers) + 1
+
+
+@pytest.mark.parametrize("path", ["/throttle-sync-status", "/nodes", "/users/alice/traffic",
+                                  "/version", "/readyz", "/nodes/default"])
+def test_an_answer_that_memory_is_too_short_for_is_503_and_never_lacks_a_member(short, path):
+    daemon = short.daemon
+    daemon.report(stats("alice", 1, 2))
+    whole = daemon.get(path).json()
+    answers = walk(short, lambda nth: daemon.get(path))
+    assert len(answers) > 5
+    for answer in answers:
+        assert answer.status == 503 and answer.json()["code"] == "unavailable", answer
+        assert answer.json()["error"] == "out of memory"
+    assert shape(daemon.get(path).json()) == shape(whole)
+
+
+def shape(value):
+    """Names without values, which go on meanwhile."""
+    if isinstance(value, dict):
+        return {name: shape(member) for name, member in value.items()}
+    return [shape(member) for member in value] if isinstance(value, list) else None
+
+
+def test_a_command_that_memory_is_too_short_for_is_503_and_not_done(short):
+    answers = walk(short, lambda nth: short.admin.ask(
+        "POST", "/nodes", {"name": f"hk{nth}", "note": "n", "reason": "r"}))
+    assert len(answers) > 40
+    for answer in answers:
+        assert answer.status == 503 and json.loads(answer.body)["error"] == "out of memory", answer
+    assert [node["name"] for node in short.admin.do("GET", "/nodes")["nodes"]] == [
+        f"hk{len(answers) + 1}"]
