@@ -207,6 +207,7 @@ void ledger_get_stats(const struct ledger *ledger, struct ledger_stats *ret_stat
 
 /* The last sequence applied, and the last one committed. */
 uint64_t ledger_seq(const struct ledger *ledger);
+uint64_t ledger_applied_seq(const struct ledger *ledger);
 void ledger_set_applied_seq(struct ledger *ledger, uint64_t seq);
 
 /*

@@ -181,14 +181,13 @@ uint64_t bounds_share(
 	bool is_node = tenant != NULL && tenant->is_node;
 	uint64_t own = tenant != NULL ? tenant->used.of[bound] : 0;
 	uint64_t max = is_node ? bounds->max.of[bound] : strangers_max(bounds, bound);
-	uint64_t others = (is_node ? bounds->used.of[bound]
-				   : bounds->used_by_strangers.of[bound]) -
+	uint64_t others =
+		(is_node ? bounds->used.of[bound] : bounds->used_by_strangers.of[bound]) -
 		own;
 	size_t n_others = HASH_COUNT(bounds->table) - (is_node ? 0 : bounds->n_nodes) -
 		(tenant != NULL ? 1 : 0);
 
-	return keeps_back(bound, n_others) ? share_of(max, others)
-					   : left_by(max, others);
+	return keeps_back(bound, n_others) ? share_of(max, others) : left_by(max, others);
 }
 
 const char *bounds_refusal(const struct bounds *bounds, const struct tenant *tenant,

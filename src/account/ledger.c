@@ -261,6 +261,11 @@ uint64_t ledger_seq(const struct ledger *ledger)
 	return ledger->seq;
 }
 
+uint64_t ledger_applied_seq(const struct ledger *ledger)
+{
+	return ledger->applied_seq;
+}
+
 void ledger_set_applied_seq(struct ledger *ledger, uint64_t seq)
 {
 	ledger->applied_seq = seq;

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <sys/mman.h>
 #include <time.h>
 
 static int apply_command(struct ledger *ledger, struct record *record)
@@ -106,26 +107,53 @@ static void report_fold(const struct fold_result *result, uint64_t applied_seq)
 		result->n_records, applied_seq, result->last_seq);
 }
 
-int recover(int dir_fd, struct store *store, struct ledger *ledger,
-	const struct recover_options *options, struct recovered *ret_recovered,
-	struct errmsg *ret_msg)
+/* SQLite first, then what is above applied_seq. */
+static int load_and_fold(int dir_fd, struct store *store, struct ledger *ledger,
+	const struct recover_options *options, struct fold_result *result,
+	struct errmsg *msg)
 {
 	struct fold_options fold = {.does_salvage = options->does_salvage};
-	struct fold_result result = {0};
-	bool is_broken;
-	int code = options->is_lean ? store_load_lean(store, ledger, ret_msg)
-				    : store_load(store, ledger, ret_msg);
+	int code = options->is_lean ? store_load_lean(store, ledger, msg)
+				    : store_load(store, ledger, msg);
 
 	if (code != 0)
 		return code;
 	fold.after_seq = ledger_seq(ledger);
-	code = journal_fold(dir_fd, &fold, apply_record, ledger, &result, ret_msg);
+	code = journal_fold(dir_fd, &fold, apply_record, ledger, result, msg);
+	if (code == 0)
+		report_fold(result, fold.after_seq);
+	return code;
+}
+
+/* Where memory is used up, some is left to say so: what was put aside before. */
+#define RESERVE_BYTES (4 << 20)
+
+static int load_with_reserve(int dir_fd, struct store *store, struct ledger *ledger,
+	const struct recover_options *options, struct fold_result *result,
+	struct errmsg *msg)
+{
+	void *reserve = mmap(NULL, RESERVE_BYTES, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int code = load_and_fold(dir_fd, store, ledger, options, result, msg);
+
+	if (reserve != MAP_FAILED)
+		(void)munmap(reserve, RESERVE_BYTES); /* it is ours */
 	if (code == ERR_NOMEM)
-		store_explain_shortage(store, ledger, ret_msg);
+		store_explain_shortage(store, ledger, msg);
+	return code;
+}
+
+int recover(int dir_fd, struct store *store, struct ledger *ledger,
+	const struct recover_options *options, struct recovered *ret_recovered,
+	struct errmsg *ret_msg)
+{
+	struct fold_result result = {0};
+	bool is_broken;
+	int code = load_with_reserve(dir_fd, store, ledger, options, &result, ret_msg);
+
 	if (code != 0)
 		return code;
-	report_fold(&result, fold.after_seq);
-	if (ledger_seq(ledger) != fold.after_seq)
+	if (ledger_seq(ledger) != ledger_applied_seq(ledger))
 		code = recover_checkpoint(store, ledger, options, ret_msg);
 	is_broken = result.is_cut || result.n_lost > 0;
 	if (code == 0)

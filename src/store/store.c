@@ -213,11 +213,7 @@ static int load_tables(
 
 int store_load(struct store *store, struct ledger *ledger, struct errmsg *ret_msg)
 {
-	int code = load_tables(store, ledger, false, ret_msg);
-
-	if (code == ERR_NOMEM)
-		store_explain_shortage(store, ledger, ret_msg);
-	return code;
+	return load_tables(store, ledger, false, ret_msg);
 }
 
 int store_load_lean(struct store *store, struct ledger *ledger, struct errmsg *ret_msg)
