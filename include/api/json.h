@@ -14,4 +14,8 @@ cJSON *refusals_to_json(const struct refusals *refusals);
 /* A text, or null where there is none. */
 void json_add_text(cJSON *object, const char *name, const char *text);
 
+/* suspicions.c: the member `suspicions` of `object`: those of the node, or all (NULL). */
+struct ledger;
+void suspicions_add(cJSON *object, struct ledger *ledger, const char *node);
+
 #endif

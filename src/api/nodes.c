@@ -1,7 +1,6 @@
 /* Nodes, as they are shown: those that were made, and names that only report. */
 #include "api/api.h"
 #include "api/json.h"
-#include "api/suspicions.h"
 #include "base/hash.h"
 #include "command/verb.h"
 

@@ -2,7 +2,6 @@
  * them. */
 #include "api/api.h"
 #include "api/json.h"
-#include "api/suspicions.h"
 #include "base/clock.h"
 
 static double percent(double part, double whole)

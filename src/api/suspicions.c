@@ -1,4 +1,5 @@
-#include "api/suspicions.h"
+#include "account/ledger.h"
+#include "api/json.h"
 
 #include <string.h>
 
