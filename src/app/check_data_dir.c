@@ -76,7 +76,13 @@ static void check_mode(
 {
 	const char *dir = setup->config->data_dir;
 
-	if (watched->is_secret && (st->st_mode & 077) != 0) {
+	if (S_ISLNK(st->st_mode)) {
+		setup_find(setup, SETUP_PROBLEM, "symbolic-link",
+			"%s/%s is a symbolic link: only data_dir itself may be one; put "
+			"there what it leads to",
+			dir, watched->name);
+		setup_change(setup, "ls -l %s/%s", dir, watched->name);
+	} else if (watched->is_secret && (st->st_mode & 077) != 0) {
 		setup_find(setup, SETUP_PROBLEM, watched->name,
 			"others may read %s/%s: with it they can guess what was "
 			"commanded",
@@ -186,16 +192,17 @@ static void check_journal(struct setup *setup)
 	struct stat st;
 
 	if (fstatat(setup->dir_fd, "journal", &st, AT_SYMLINK_NOFOLLOW) == 0) {
-		if (S_ISDIR(st.st_mode))
+		if (S_ISDIR(st.st_mode) || S_ISLNK(st.st_mode)) /* a link was told */
 			return;
 		setup_find(
 			setup, SETUP_PROBLEM, "journal", "%s/journal is no folder", dir);
 		setup_change(setup, "mv %s/journal %s/journal.not-ours", dir, dir);
 	} else if (setup->running_pid != 0) {
 		setup_find(setup, SETUP_PROBLEM, "journal",
-			"%s/journal is gone while tallyd runs: reports are not safe",
+			"%s/journal is gone while tallyd runs: nothing is accepted until "
+			"it is there again",
 			dir);
-		setup_change(setup, "systemctl restart tallyd");
+		setup_change(setup, "journalctl -u tallyd -n 20");
 	} else if (faccessat(setup->dir_fd, "tally.db", F_OK, 0) == 0) {
 		setup_find(setup, SETUP_WARNING, "journal",
 			"%s/journal is missing: what was accepted since the last flush "

@@ -141,28 +141,34 @@ int data_dir_open(const char *path, enum data_dir_use use, struct data_dir *ret_
 	return code;
 }
 
-/* A shared lock: two who ask do not see each other, but who holds it is seen. */
+/* By somebody else. A shared lock: two who ask do not see each other. */
+static bool is_locked(int fd)
+{
+	if (flock(fd, LOCK_SH | LOCK_NB) != 0)
+		return errno == EWOULDBLOCK;
+	(void)flock(fd, LOCK_UN); /* ours to give back */
+	return false;
+}
+
 int data_dir_holder(const char *path, long *ret_pid)
 {
 	int dir_fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int fd = dir_fd >= 0
 		? openat(dir_fd, "lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
 		: -1;
-	int cause = errno;
+	int code = fd >= 0 || errno == ENOENT ? 0 : ERR_DATA_DIR;
 	long pid = 0;
 
-	if (dir_fd >= 0)
-		(void)close(dir_fd); /* only a name was looked at */
-	if (fd < 0 && cause != ENOENT)
-		return ERR_DATA_DIR;
-	if (fd >= 0 && flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-		pid = read_holder(fd);
-		pid = pid > 0 ? pid : -1;
-	}
+	if (code == 0 &&
+		((fd >= 0 && is_locked(fd)) || (dir_fd >= 0 && is_locked(dir_fd))))
+		pid = fd >= 0 && read_holder(fd) > 0 ? read_holder(fd) : -1;
 	if (fd >= 0)
-		(void)close(fd); /* gives the lock back */
-	*ret_pid = pid;
-	return 0;
+		(void)close(fd); /* only read from */
+	if (dir_fd >= 0)
+		(void)close(dir_fd); /* only names were looked at */
+	if (code == 0)
+		*ret_pid = pid;
+	return code;
 }
 
 void data_dir_close(struct data_dir *dir)

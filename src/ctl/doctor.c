@@ -145,16 +145,18 @@ static bool is_error(const char *error, int code)
 
 static void look_at_journal(const struct doctor *doctor, const struct symptom *symptom)
 {
-	const char *error =
-		member_text(member_object(doctor->status, "journal"), "error");
+	const cJSON *journal = member_object(doctor->status, "journal");
+	const char *error = member_text(journal, "error");
+	const char *missing = member_text(journal, "missing");
 	cJSON *finding;
 
 	if (error == NULL)
 		return;
 	finding = add(doctor, symptom,
-		mem_format("no report is accepted: %s; every GOST keeps what it has and "
-			   "sends it again",
-			error));
+		mem_format("no report is accepted: %s%s%s; every GOST keeps what it has "
+			   "and sends it again",
+			error, missing != NULL ? ": " : "",
+			missing != NULL ? missing : ""));
 	if (is_error(error, ERR_DISK_LOW))
 		finding_change(finding, "df -h /var/lib/tallyd");
 	else if (is_error(error, ERR_JOURNAL_FULL))
@@ -166,15 +168,21 @@ static void look_at_flush(const struct doctor *doctor, const struct symptom *sym
 {
 	const cJSON *last = member_object(doctor->status, "lastSync");
 	const char *error = member_text(last, "error");
-	char ago[SHOW_BYTES];
+	const char *what_to_do = member_text(last, "whatToDo");
+	uint64_t at = member_u64_or_0(last, "at");
+	char since[SHOW_BYTES];
 	cJSON *finding;
 
 	if (error == NULL)
 		return;
+	(void)member_u64(last, "failingSince", &at);
 	finding = add(doctor, symptom,
-		mem_format("the last sync into SQLite failed (%s): %s; what was accepted "
-			   "is in the journal",
-			show_ago(member_u64_or_0(last, "at"), ago), error));
+		mem_format(
+			"nothing gets into SQLite since %s: %s; what is accepted is in "
+			"the journal, as long as that has room",
+			show_time(at, since), error));
+	if (what_to_do != NULL)
+		finding_change(finding, "%s", what_to_do);
 	if (is_error(error, ERR_STORE_BUSY))
 		finding_change(
 			finding, "fuser -v /var/lib/tallyd/tally.db   # who holds it");
@@ -221,10 +229,9 @@ static void look_at_owner(const struct doctor *doctor, const struct symptom *sym
 	if (!is_redis_in(doctor, "foreign") || is_redis_told(doctor))
 		return;
 	finding_change(add(doctor, symptom,
-			       mem_format("Redis belongs to another tallyd (%s): "
-					  "nothing is written there",
+			       mem_format("tallyd writes nothing to this Redis: %s",
 				       redis_error(doctor))),
-		"redis_url = redis://HOST:PORT/1");
+		"redis_url = redis://HOST:PORT/1   # a database number of its own");
 }
 
 static void look_at_refused_users(

@@ -37,6 +37,7 @@ static const struct remedy {
 	{"not_found", REPORT, LEVEL_PROBLEM, NULL, NULL, true},
 	{"method_not_allowed", REPORT, LEVEL_PROBLEM, NULL, NULL, true},
 	{"bad_request", REPORT, LEVEL_PROBLEM, NULL, NULL, true},
+	{"unavailable", REPORT, LEVEL_WARNING, NULL, "journalctl -u tallyd -n 20", false},
 	{"http2", ANY, LEVEL_PROBLEM, NULL, "type: http   # under plugin:", false},
 	{"tls", ANY, LEVEL_PROBLEM, NULL, NULL, true},
 	{"malformed", ANY, LEVEL_WARNING, NULL, "type: http   # under plugin:", true},
@@ -64,15 +65,20 @@ static bool is_report(const cJSON *refusal)
 	return method == NULL || strcmp(method, "POST") == 0;
 }
 
+/* NULL: that code is told of reports only, and this is none. */
 static const struct remedy *find_remedy(const char *code, bool is_report)
 {
 	const struct remedy *remedy = remedies;
+	bool is_listed = false;
 
-	for (; remedy->code != NULL; remedy++)
-		if (strcmp(remedy->code, code) == 0 &&
-			(remedy->about == ANY || (remedy->about == REPORT) == is_report))
-			break;
-	return remedy;
+	for (; remedy->code != NULL; remedy++) {
+		if (strcmp(remedy->code, code) != 0)
+			continue;
+		if (remedy->about == ANY || (remedy->about == REPORT) == is_report)
+			return remedy;
+		is_listed = true;
+	}
+	return is_listed ? NULL : remedy;
 }
 
 static bool is_same_text(const cJSON *a, const cJSON *b, const char *member)
@@ -200,9 +206,7 @@ static bool is_of_interest(const cJSON *refusal, const cJSON *nodes, const char 
 
 	if (code == NULL || (only != NULL && (node == NULL || strcmp(node, only) != 0)))
 		return false;
-	if (!is_report(refusal) &&
-		(strcmp(code, "not_found") == 0 || strcmp(code, "bad_request") == 0 ||
-			strcmp(code, "method_not_allowed") == 0))
+	if (find_remedy(code, is_report(refusal)) == NULL)
 		return false;
 	return member_u64_or_0(refusal, "at") + OLD_REFUSAL_MS >= clock_wall_ms() &&
 		!is_mended(refusal, nodes);

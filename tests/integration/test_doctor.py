@@ -278,6 +278,17 @@ def test_wrong_rights_in_data_dir_are_found(healthy, name, mode, code, line):
     assert healthy.findings() == {}
 
 
+def test_a_link_in_the_place_of_a_file_is_found(healthy):
+    healthy.daemon.stop()
+    key = healthy.daemon.data_dir / "key"
+    key.rename(healthy.daemon.directory / "key")
+    key.symlink_to(healthy.daemon.directory / "key")
+    assert set(healthy.findings()) == {"symbolic-link", "daemon-down"}
+    key.unlink()
+    (healthy.daemon.directory / "key").rename(key)
+    healthy.daemon.start()
+
+
 def test_a_database_that_everybody_reads_is_warned_of(healthy):
     healthy.daemon.data_dir.chmod(0o755)
     (healthy.daemon.data_dir / "tally.db").chmod(0o644)
@@ -337,7 +348,7 @@ def test_a_clock_that_is_behind_what_was_counted_is_found(healthy):
 # Redis.
 
 def test_a_redis_that_is_down_is_found_once(office, redis):
-    place = office(redis_url=redis.url).open()
+    place = office(redis_url=redis.url, redis_timeout="5s").open()
     redis.kill()
     wait_for(lambda: place.admin.status()["redis"]["state"] == "down", "it was noticed")
     found = place.findings()
@@ -347,7 +358,7 @@ def test_a_redis_that_is_down_is_found_once(office, redis):
 
 
 def test_a_redis_of_another_is_found_with_both_ways_out(office, redis):
-    place = office(redis_url=redis.url).open()
+    place = office(redis_url=redis.url, redis_timeout="5s").open()
     assert set(place.findings()) == {"rights"}
     redis.ask("SET", "tallyd:instance", "f" * 32)
     place.daemon.expects_errors = True
@@ -359,7 +370,7 @@ def test_a_redis_of_another_is_found_with_both_ways_out(office, redis):
 
 def test_a_redis_that_wants_a_password_or_asks_for_none_or_evicts_is_found(office, make_redis):
     redis = make_redis("--maxmemory-policy", "allkeys-lru").start()
-    place = office(redis_url=redis.url).open()
+    place = office(redis_url=redis.url, redis_timeout="5s").open()
     found = place.findings()
     assert set(found) == {"rights", "redis-evicts"}
     assert found["redis-evicts"]["change"] == ["maxmemory-policy noeviction"]
@@ -522,7 +533,7 @@ def test_a_flush_that_fails_is_found(healthy):
     found = the_only(healthy.findings(), "sync-failed")
     holder.communicate("rollback;\n")
     assert "another program holds the database" in found["sentence"]
-    assert found["change"][0].startswith("fuser -v ")
+    assert any(line.startswith("fuser -v ") for line in found["change"])
 
 
 # One node.

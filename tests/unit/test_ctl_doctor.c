@@ -286,6 +286,8 @@ TEST(each_refusal_has_its_level_and_its_remedy)
 		{"{\"code\":\"all_busy\"}", 0, "warning", "max_connections"},
 		{"{" POSTED "\"code\":\"of-the-future\"}", 0, "warning", "journalctl"},
 		{"{" GOT "\"code\":\"not_found\"}", 0, NULL, NULL},
+		{"{" POSTED "\"code\":\"unavailable\"}", 0, "warning", "journalctl"},
+		{"{" GOT "\"code\":\"unavailable\"}", 0, NULL, NULL},
 		{"{" GOT "\"code\":\"bad_request\"}", 0, NULL, NULL},
 		{"{" GOT "\"code\":\"method_not_allowed\"}", 0, NULL, NULL},
 		{"{" POSTED "\"node\":\"hk1\"}", 0, NULL, NULL},
