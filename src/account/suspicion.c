@@ -243,8 +243,8 @@ static const struct words table[N_WORDS] = {
 				 "{service}: the NAME that its handler has; without "
 				 "enableStats"},
 				{ALWAYS,
-					"restart GOST once   # if the line is there: it "
-					"had started before tallyd listened"}}},
+					"restart GOST once   # if the line is there: its "
+					"last start was not heard, or was refused"}}},
 	[SERVICE_ONLY] =
 		{"{service} of {node} reports its bytes as a whole, but its handler "
 		 "reports nothing: no user is counted.",

@@ -117,7 +117,7 @@ static void confirm(const struct look *look, struct service *service,
 
 	if (!is_raised(service, as.code)) {
 		if (as.code == TWO_SENDERS)
-			name_senders(look, look->sender.peer, &as);
+			name_senders(look, verdict->other_peer, &as);
 		if (!maybe_raise(look, &as, client))
 			return;
 	}

@@ -252,8 +252,9 @@ class Site:
         self.sync()
         nodes = self.get("/nodes")
         for node in nodes["nodes"]:
-            node.pop("lastReportAt", None)
             node.pop("services")
+            for name in "lastReportAt", "mode", "peers", "seen":  # of bob's reports
+                node.pop(name, None)
         return (nodes, self.daemon.sql("select count(*) from rejects"),
                 self.daemon.sql("select seq, verb, subject from audit order by seq"))
 
