@@ -28,9 +28,9 @@ char *json_print(const cJSON *json);
 /*
  * One document, and nothing but blanks behind it; `body` is borrowed for the call. An
  * escaped NUL becomes an escaped control character, which no name may hold either. 0,
- * ERR_JSON, or ERR_NOMEM, which it knows only after json_init(); the document is the
- * caller's. *ret_nul, unless it is NULL: which character that is, another than any in the
- * body; 0: there was none.
+ * ERR_JSON; only after json_init() ERR_NOMEM, and ERR_JSON_DENSE: it would take more than
+ * 16 times its length, and 64 KiB. The document is the caller's. *ret_nul, unless it is
+ * NULL: which character that is, another than any in the body; 0: there was none.
  */
 int json_parse(
 	const char *body, size_t len, cJSON **ret_document, char *ret_nul) MUST_CHECK;

@@ -10,12 +10,27 @@
 #define ESCAPED_NUL "\\u0000"
 #define ESCAPE_BYTES 6
 
+/* What a document may become in memory: of GOST's it is some 8 times its length. One of
+ * the shortest values, 1,1,1, would be 40 times, and a body is large already. */
+#define TIMES_ITS_LENGTH 16
+#define DOCUMENT_BYTES 65536 /* and that, for the short ones */
+#define ALLOCATION_BYTES 16  /* what each costs besides */
+
 static bool is_short; /* an allocation has failed, and nobody has asked since */
+static bool is_dense; /* ... since the document may take no more */
+static size_t room_bytes = SIZE_MAX;
 
 static void *allocate(size_t bytes)
 {
-	void *memory = malloc(bytes);
+	void *memory;
 
+	if (bytes > room_bytes || room_bytes - bytes < ALLOCATION_BYTES) {
+		is_dense = true;
+		return NULL;
+	}
+	if (room_bytes != SIZE_MAX)
+		room_bytes -= bytes + ALLOCATION_BYTES;
+	memory = malloc(bytes);
 	if (memory == NULL)
 		is_short = true;
 	return memory;
@@ -136,9 +151,14 @@ int json_parse(const char *body, size_t len, cJSON **ret_document, char *ret_nul
 
 	(void)json_was_short(); /* of what was built before */
 	copy = mask_nul(body, len, &nul);
+	is_dense = false;
+	room_bytes = TIMES_ITS_LENGTH * len + DOCUMENT_BYTES;
 	if (!is_short)
 		document = parse_whole(copy != NULL ? copy : body, len);
+	room_bytes = SIZE_MAX;
 	free(copy);
+	if (document == NULL && is_dense)
+		return ERR_JSON_DENSE;
 	if (document == NULL)
 		return json_was_short() ? ERR_NOMEM : ERR_JSON;
 	*ret_document = document;

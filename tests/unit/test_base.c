@@ -781,6 +781,52 @@ TEST(short_memory_is_told_from_bad_json)
 	cJSON_InitHooks(NULL);
 }
 
+/* `head`, then as many of `item` as make it 1 MB, then "]}". */
+static char *make_document(const char *head, const char *item)
+{
+	size_t len = strlen(head), step = strlen(item), n = ((1 << 20) - len) / step;
+	char *text = malloc(len + n * step + 3), *at = text + len;
+
+	assert_non_null(text);
+	memcpy(text, head, len);
+	for (; n > 0; n--, at += step)
+		memcpy(at, item, step);
+	(void)strcpy(at - 1, "]}"); /* over the last comma */
+	return text;
+}
+
+TEST(a_body_of_tiny_values_takes_no_memory_that_a_report_of_its_length_does_not)
+{
+	static const struct {
+		const char *item;
+		int code;
+	} rows[] = {{"1,", ERR_JSON_DENSE}, {"[],", ERR_JSON_DENSE},
+		{"{\"\":1},", ERR_JSON_DENSE}, {"\"\",", ERR_JSON_DENSE},
+		/* The shortest event that anybody sends, and one of GOST. */
+		{"{\"client\":\"u\",\"type\":\"stats\",\"stats\":{\"inputBytes\":1}},",
+			0},
+		{"{\"kind\":\"handler\",\"service\":\"s\",\"client\":\"u\",\"type\":"
+		 "\"stats\",\"stats\":{\"totalConns\":1,\"currentConns\":0,"
+		 "\"inputBytes\":7,\"outputBytes\":5,\"totalErrs\":0}},",
+			0}};
+
+	json_init();
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		char *text = make_document("{\"events\":[", rows[i].item);
+		cJSON *json = NULL;
+
+		AT_ROW(i, json_parse(text, strlen(text), &json, NULL) == rows[i].code);
+		AT_ROW(i, (json != NULL) == (rows[i].code == 0));
+		cJSON_Delete(json);
+		/* What is small may be anything. */
+		AT_ROW(i, json_parse("[1,1,1,1]", 9, &json, NULL) == 0);
+		AT_ROW(i, !json_was_short());
+		cJSON_Delete(json);
+		free(text);
+	}
+	cJSON_InitHooks(NULL);
+}
+
 TEST(what_does_not_fit_a_json_string_is_left_out_whole)
 {
 	char buf[8];
@@ -831,6 +877,8 @@ int main(void)
 		cmocka_unit_test(
 			json_that_memory_was_too_short_for_is_not_printed_and_never_lacks_a_member),
 		cmocka_unit_test(short_memory_is_told_from_bad_json),
+		cmocka_unit_test(
+			a_body_of_tiny_values_takes_no_memory_that_a_report_of_its_length_does_not),
 		cmocka_unit_test(what_does_not_fit_a_json_string_is_left_out_whole),
 		cmocka_unit_test(text_that_is_shown_is_clean_and_cut_between_characters),
 		cmocka_unit_test(names_that_were_chosen_to_collide_do_not),
