@@ -73,6 +73,7 @@ size_t path_unescape(char *path)
 
 void path_restore(char *value)
 {
-	for (char *at = value; (at = strchr(at, PATH_SLASH)) != NULL;)
-		*at = '/';
+	for (char *at = value; *at != '\0'; at++)
+		if (*at == PATH_SLASH)
+			*at = '/';
 }

@@ -9,6 +9,7 @@ import ssl
 import pytest
 
 from client import RawClient, connect, get_bytes, post_bytes
+from conftest import build_preload
 from deadline import seconds, wait_for
 from tallyd import report, stats
 
@@ -459,27 +460,48 @@ def test_newcomers_at_a_full_door_do_not_push_each_other_out(tallyd):
         raw.close()
 
 
-def test_1000_unread_answers_on_a_unix_socket_cost_others_nothing(both):
-    daemon = both(max_connections=200)
+def leave_unread(daemon, n):
+    """Reports on the unix socket whose answers nobody reads."""
     deaf = []
-    for i in range(1000):
+    for _ in range(n):
         sock = wait_for(lambda: try_connect(str(daemon.unix)), "the socket takes one more")
         sock.sendall(post_bytes("/observer", report(stats("deaf", 1, 2))))
         deaf.append(sock)
-        if i % 100 == 99:
-            daemon.report(stats("alice", 1, 2))
-    raw = RawClient(daemon.address)
-    for _ in range(100):
-        raw.send(post_bytes("/observer", report(stats("alice", 1, 2))))
-        assert raw.read_answer().body == OK
-    raw.close()
-    assert daemon.traffic("alice")["inputBytes"] == 110
-    wait_for(lambda: daemon.traffic("deaf")["inputBytes"] == 1000, "all are counted")
-    for sock in deaf:
-        sock.close()
+    return deaf
 
 
 def try_connect(path):
     with contextlib.suppress(BlockingIOError):
         return connect(path)
     return None
+
+
+def report_often(daemon, n):
+    raw = RawClient(daemon.address)
+    for _ in range(n):
+        raw.send(post_bytes("/observer", report(stats("alice", 1, 2))))
+        assert raw.read_answer().body == OK
+    raw.close()
+
+
+def test_1000_unread_answers_on_a_unix_socket_are_counted_and_hold_nobody_up(both):
+    daemon = both(max_connections=200)
+    deaf = leave_unread(daemon, 1000)
+    report_often(daemon, 100)
+    assert daemon.traffic("alice")["inputBytes"] == 100
+    wait_for(lambda: daemon.traffic("deaf")["inputBytes"] == 1000, "all are counted")
+    for sock in deaf:
+        sock.close()
+
+
+def test_unread_answers_on_a_unix_socket_cost_others_nothing(both, tmp_path):
+    """Not each turn of the loop looks at all of them: some of the youngest are looked at in
+    a turn, and the others four times a second, for two seconds."""
+    count = tmp_path / "count"
+    daemon = both(env={"LD_PRELOAD": str(build_preload("count_looks", tmp_path)),
+                       "COUNT_LOOKS": str(count)})
+    deaf = leave_unread(daemon, 100)
+    report_often(daemon, 500)
+    assert int.from_bytes(count.read_bytes(), "little") < 8 * (500 + 2 * 100) + 9 * 100
+    for sock in deaf:
+        sock.close()
