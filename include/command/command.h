@@ -51,8 +51,8 @@ struct commands *commands_new(uv_loop_t *loop, const struct command_parts *parts
 /* How long a node's old secret stays valid behind a new one. */
 void commands_set_secret_grace(struct commands *commands, uint64_t ms);
 
-/* What the counters of a node are taken for that does not say: the lines for its GOST have
- * to be the same. */
+/* What the counters of a node are taken for that does not say: the lines for its GOST
+ * have to be the same. */
 void commands_set_counters(struct commands *commands, enum counter_mode counters);
 
 /*
