@@ -55,10 +55,10 @@ struct fence {
 	size_t n_found;
 	bool is_listed, is_listing;
 	bool has_waited;
-	unsigned n_looks, n_changes; /* of the holder's key */
-	uint64_t changed_ms;
-	char last[HOLDER_BYTES];
 	/* Of this process: */
+	unsigned n_looks, n_changes; /* of the holder's key, since we were clear */
+	uint64_t looked_ms, silent_ms;
+	char last[HOLDER_BYTES];
 	unsigned n_unanswered; /* lists, one after the other */
 	char killed_run[RUN_BYTES];
 	bool has_killed;

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #define SILENCE_MS 3000 /* of a living holder, at most: it counts once a second */
+#define MAX_GAP_MS 1000 /* between two looks that are one silence */
 #define CHANGES_OF_LIFE 2
 #define MAX_UNANSWERED 2
 
@@ -74,6 +75,7 @@ static void kill_found(struct fence *fence)
 	if (fence->n_found == FENCE_MAX_FOUND)
 		note_unsure(fence, "more connections bear our name than are ended");
 	fence->has_met = fence->is_proven = false;
+	fence->n_looks = fence->n_changes = 0;
 	fence->n_pending = 1; /* this call */
 	for (size_t i = 0; i < fence->n_found; i++)
 		kill_client(fence, &fence->found[i]);
@@ -162,13 +164,21 @@ static bool keeps_back(struct fence *fence, const struct fence_client *client)
 	return true;
 }
 
+/* Over all our connections, since a slow Redis may cost one after the other. Time in which
+ * nobody could look is no silence: nobody could count, either. */
 static void note_change(struct fence *fence)
 {
-	if (fence->n_looks++ > 0 && strcmp(fence->last, fence->holder->value) == 0)
+	uint64_t now = clock_ms(), since_last = now - fence->looked_ms;
+	bool is_first = fence->n_looks++ == 0;
+
+	fence->looked_ms = now;
+	if (!is_first && strcmp(fence->last, fence->holder->value) == 0) {
+		fence->silent_ms += since_last < MAX_GAP_MS ? since_last : MAX_GAP_MS;
 		return;
+	}
 	(void)strcpy(fence->last, fence->holder->value);
-	fence->changed_ms = clock_ms();
-	fence->n_changes += fence->n_looks > 1;
+	fence->silent_ms = 0;
+	fence->n_changes += !is_first;
 }
 
 static void judge(struct fence *fence)
@@ -182,7 +192,7 @@ static void judge(struct fence *fence)
 	if (returned != NULL) {
 		fence->is_proven = true;
 		tell_copy(fence, returned, false);
-	} else if (!may_another_live || clock_ms() - fence->changed_ms >= SILENCE_MS) {
+	} else if (!may_another_live || fence->silent_ms >= SILENCE_MS) {
 		kill_found(fence);
 	} else if (fence->n_changes >= CHANGES_OF_LIFE) {
 		tell_copy(fence, client, false);
@@ -321,7 +331,6 @@ void fence_begin(struct fence *fence)
 		fence->instance_id, fence->holder->run);
 	fence->why_unsure[0] = '\0';
 	fence->has_waited = false;
-	fence->n_looks = fence->n_changes = 0;
 	redis_ask(fence->redis, on_named, fence, 3, set_name);
 	holder_begin(fence->holder);
 	fence_look(fence);

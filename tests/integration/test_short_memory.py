@@ -72,7 +72,7 @@ def test_an_answer_that_memory_is_too_short_for_is_503_and_never_lacks_a_member(
 def shape(value):
     """Names without values, which go on meanwhile."""
     if isinstance(value, dict):
-        return {name: shape(member) for name, member in value.items()}
+        return {name: shape(member) for name, member in value.items() if name != "refusals"}
     return [shape(member) for member in value] if isinstance(value, list) else None
 
 

