@@ -147,6 +147,11 @@ void ledger_tell_proofs(const struct ledger *ledger, struct origin *origin);
  * they hold no traffic: only that is repeated. */
 struct stream *ledger_stream(const struct bookings *bookings);
 
+/* What prepared bookings repeat, see repeats_find(), or 0. In whatever stream of theirs
+ * it is, behind this it is the first one's. */
+uint64_t ledger_find_repeat(struct ledger *ledger, struct bookings *bookings,
+	const uint8_t fingerprint[FINGERPRINT_BYTES], delivery_cb delivery_of, void *arg);
+
 /* The open reports. */
 struct repeats *ledger_repeats(struct ledger *ledger);
 

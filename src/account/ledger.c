@@ -175,6 +175,29 @@ struct stream *ledger_stream(const struct bookings *bookings)
 	return bookings->n_stats > 0 ? &bookings->list[0].in_service->stream : NULL;
 }
 
+/* Which of its services was the first when it was open may have changed since: an event
+ * that there was no room for is left out, and now there is room. */
+uint64_t ledger_find_repeat(struct ledger *ledger, struct bookings *bookings,
+	const uint8_t fingerprint[FINGERPRINT_BYTES], delivery_cb delivery_of, void *arg)
+{
+	struct booking *list = bookings->list, first = list[0];
+
+	for (size_t i = 0; i < bookings->n && bookings->n_stats > 0; i++) {
+		uint64_t seq;
+
+		if (i > 0 && list[i].in_service == list[i - 1].in_service)
+			continue;
+		seq = repeats_find(&ledger->repeats, &list[i].in_service->stream,
+			fingerprint, delivery_of, arg);
+		if (seq != 0) {
+			list[0] = list[i];
+			list[i] = first;
+			return seq;
+		}
+	}
+	return 0;
+}
+
 void ledger_tell_proofs(const struct ledger *ledger, struct origin *origin)
 {
 	origin->proved = ledger->repeats.proofs.conns;

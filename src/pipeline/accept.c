@@ -132,9 +132,9 @@ static int write_and_apply(struct accept *accept, struct record *record)
 	int code = ledger_prepare(ledger, record->node, &record->bookings);
 
 	if (code == 0) {
-		record->origin.repeats = repeats_find(ledger_repeats(ledger),
-			ledger_stream(&record->bookings), record->origin.fingerprint,
-			parts->delivery_of, parts->delivery_arg);
+		record->origin.repeats = ledger_find_repeat(ledger, &record->bookings,
+			record->origin.fingerprint, parts->delivery_of,
+			parts->delivery_arg);
 		ledger_measure(ledger, &record->bookings);
 		ledger_tell_proofs(ledger, &record->origin);
 		if (parts->delivery_of(parts->delivery_arg, record->origin.conn) ==

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.long
 N_USERS = 10_000
 # Seconds within which the view has to be right again. The promise is 5; a machine that tests
 # may be a slow one.
-LIMIT = float(os.environ.get("REPAIR_LIMIT", 20))
+LIMIT = float(os.environ.get("REPAIR_LIMIT", 60))
 A_WHILE = 1.5  # seconds that each disturbance is left alone for
 
 disturbances = {}
@@ -269,10 +269,11 @@ class Dam:
 def test_what_the_network_delivers_late_is_not_counted_on_top(is_killed, redis, tallyd):
     """As above, but the new connection is certain to be the faster one."""
     proxy = Proxy(redis.port)
-    daemon = tallyd(redis_url=proxy.url, redis_timeout=100, max_pending_users=10**6).start()
+    daemon = tallyd(redis_url=proxy.url, max_pending_users=10**6).start()
     crowd = Crowd(daemon, 2000).fill()
     for n in range(6):  # whoever was killed is known to be dead after three seconds
-        wait_for(lambda: daemon.status()["redis"]["unverifiedUsers"] == 0, "all are verified")
+        wait_for(lambda: daemon.status()["redis"]["unverifiedUsers"] == 0, "all are verified",
+                 limit=LIMIT)
         dam = Dam(proxy)
         dam.is_closed = True
         fill_the_pipeline(daemon, crowd)
@@ -281,7 +282,8 @@ def test_what_the_network_delivers_late_is_not_counted_on_top(is_killed, redis, 
             daemon.spawn()
         dam.is_closed = False
         wait_for(daemon.is_ready, "it is ready")
-        wait_for(lambda: redis.view() == crowd.expected(), f"Redis shows the ledger, round {n}")
+        wait_for(lambda: redis.view() == crowd.expected(), f"Redis shows the ledger, round {n}",
+                 limit=LIMIT)
         assert dam.n_kept > 0
         dam.opened.set()
         wait_for(lambda: proxy.n_open == 1, "the old connections have ended")

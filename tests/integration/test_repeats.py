@@ -50,6 +50,26 @@ def repeats(daemon):
     return daemon.status()["reports"]["repeats"]
 
 
+@pytest.mark.parametrize("end", ["kill", "stop"])
+def test_what_there_is_room_for_by_now_does_not_make_a_repeat_another_report(end, tallyd):
+    """Its first event was rejected at first, so another service was the first one then."""
+    daemon = tallyd(max_users=1).start()
+    daemon.report(stats("alice", 1, 0, service="y"))
+    body = report(stats("bob", 5, 0, service="x"), stats("alice", 100, 0, service="y"))
+    lose_answer(daemon, body)
+    wait_for(lambda: daemon.status()["reports"]["accepted"] == 2, "it is accepted")
+    getattr(daemon, end)()
+    daemon.options["max_users"] = 10
+    daemon.start()
+    post(daemon, body)
+    assert (used(daemon), repeats(daemon)) == (101, 1)
+    daemon.kill()
+    daemon.start()
+    assert used(daemon) == 101
+    post(daemon, report(stats("bob", 5, 0, service="x")))
+    assert used(daemon, "bob") == 5
+
+
 # Honest equal reports.
 
 @pytest.mark.smoke

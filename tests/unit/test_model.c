@@ -508,8 +508,8 @@ static enum reception take(struct world *w, struct truth_report *report,
 	book(w, report, &record.bookings);
 	assert_int_equal(ledger_prepare(w->ledger, record.node, &record.bookings), 0);
 	report->has_reached = true;
-	origin->repeats = repeats_find(ledger_repeats(w->ledger),
-		ledger_stream(&record.bookings), origin->fingerprint, learn_fate_of, w);
+	origin->repeats = ledger_find_repeat(
+		w->ledger, &record.bookings, origin->fingerprint, learn_fate_of, w);
 	check(truth_judge(&w->truth, report, origin->repeats, fate_of, w));
 	ledger_measure(w->ledger, &record.bookings);
 	ledger_tell_proofs(w->ledger, origin);
