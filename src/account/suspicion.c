@@ -195,7 +195,9 @@ static const struct words table[N_WORDS] = {
 				{IF_NODE,
 					"tallyctl node set {node$} --counters "
 					"cumulative   # instead, if that GOST "
-					"cannot reset its counters"},
+					"cannot reset its counters: while it is "
+					"stopped, or this adds once more all that "
+					"it has counted since its start"},
 				{IF_NAME,
 					"counters=cumulative   # instead, behind the "
 					"? of the observer's addr, if that GOST "
@@ -217,23 +219,26 @@ static const struct words table[N_WORDS] = {
 		 "{b}, report under the one name {node} and are taken for one. Bytes "
 		 "are booked wrongly.",
 			{{ALWAYS,
-				"tallyctl node add NAME   # one node for each GOST: "
-				"put the addr that it prints into that GOST"}}},
+				"tallyctl node add NAME --counters cumulative   # one "
+				"node for each GOST: put the addr that it prints into "
+				"that GOST"}}},
 	[TWO_AT_ONE_ADDRESS] =
 		{"The counters of {who} fall and come back: two GOSTs at {a} report "
 		 "under the one name {node}, or it is one whose handler is auto. They "
 		 "are taken for one, and bytes are booked wrongly.",
 			{{ALWAYS,
-				 "tallyctl node add NAME   # one node for each GOST: "
-				 "put the addr that it prints into that GOST"},
+				 "tallyctl node add NAME --counters cumulative   # one "
+				 "node for each GOST: put the addr that it prints into "
+				 "that GOST"},
 				AUTO_LINE}},
 	[TWO_BY_TURNS] =
 		{"Two GOSTs, at {a} and at {b}, report {service} by turns under the one "
 		 "name {node}: when one of them restarts, all bytes of the other are "
 		 "booked again.",
 			{{ALWAYS,
-				"tallyctl node add NAME   # one node for each GOST: "
-				"put the addr that it prints into that GOST"}}},
+				"tallyctl node add NAME --counters cumulative   # one "
+				"node for each GOST: put the addr that it prints into "
+				"that GOST"}}},
 	[NO_STATES] =
 		{"{service} of {node} reports cumulative counters, but has never "
 		 "announced itself (running, ready): when its GOST restarts, that is "

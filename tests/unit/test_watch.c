@@ -865,6 +865,44 @@ TEST(a_name_in_a_command_is_one_word_for_a_shell)
 	}
 }
 
+/* Whoever follows it to the letter has cumulative counters as before, and is told what
+ * that would book once more. */
+TEST(a_line_about_cumulative_counters_makes_them_cumulative_and_says_what_it_adds)
+{
+	static const struct {
+		struct suspicion as;
+		const char *begins, *says;
+	} rows[] = {
+		{{.code = TWO_SENDERS, .peers = {"1.1.1.1", "2.2.2.2"}},
+			"tallyctl node add NAME --counters cumulative   #", "each GOST"},
+		{{.code = TWO_SENDERS, .peers = {"1.1.1.1", "1.1.1.1"}},
+			"tallyctl node add NAME --counters cumulative   #", "each GOST"},
+		{{.code = TWO_SENDERS, .is_by_turns = true},
+			"tallyctl node add NAME --counters cumulative   #", "each GOST"},
+		{{.code = LOOKS_CUMULATIVE},
+			"tallyctl node set n --counters cumulative   #",
+			"while it is stopped, or this adds once more all that it has "
+			"counted since its start"},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct scene scene = scene_of(COUNTERS_CUMULATIVE);
+		struct suspicion as = rows[i].as;
+		struct suspicion_text text;
+		const char *line;
+
+		command(&scene, "n", EFFECT_NODE, NODE_COUNTERS_UNSET);
+		see_value(&scene, "alice", 1, "1.1.1.1", 1);
+		as.service =
+			services_find(&scene.ledger->services, "n", KIND_HANDLER, "s");
+		describe(&scene, &as, "alice", &text);
+		line = text.change[as.code == LOOKS_CUMULATIVE ? 1 : 0];
+		AT_ROW(i, strncmp(line, rows[i].begins, strlen(rows[i].begins)) == 0);
+		AT_ROW(i, strstr(line, rows[i].says) != NULL);
+		ledger_free(scene.ledger);
+	}
+}
+
 TEST(names_of_any_length_are_described_whole)
 {
 	struct scene scene = scene_of(COUNTERS_CUMULATIVE);
@@ -918,6 +956,8 @@ int main(void)
 		cmocka_unit_test(
 			every_suspicion_has_a_sentence_and_a_line_to_change_that_fit_a_log_line),
 		cmocka_unit_test(a_name_in_a_command_is_one_word_for_a_shell),
+		cmocka_unit_test(
+			a_line_about_cumulative_counters_makes_them_cumulative_and_says_what_it_adds),
 		cmocka_unit_test(names_of_any_length_are_described_whole),
 	};
 
