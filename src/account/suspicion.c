@@ -174,10 +174,22 @@ struct words {
 			"{node} are delta then"                                          \
 	}
 
+#define DELTA_LINES                                                                      \
+	{IF_NODE,                                                                        \
+		"tallyctl node set {node$} --counters delta   # if its GOST has "        \
+		"observer.resetTraffic: true"},                                          \
+	{                                                                                \
+		IF_NAME,                                                                 \
+			"counters=delta   # behind the ? of the observer's addr, if "    \
+			"its "                                                           \
+			"GOST has observer.resetTraffic: true"                           \
+	}
+
 enum words_row {
-	/* As enum suspicion_code, and what TWO_SENDERS may also be. */
+	/* As enum suspicion_code, and what TWO_SENDERS and LOOKS_DELTA may also be. */
 	TWO_AT_ONE_ADDRESS = N_SUSPICION_CODES,
 	TWO_BY_TURNS,
+	STANDS_STILL,
 	N_WORDS
 };
 
@@ -206,14 +218,12 @@ static const struct words table[N_WORDS] = {
 		{"In 3 of 12 reports the counters of {who} were lower than before and "
 		 "nothing had restarted: its GOST resets them, or its handler is auto, "
 		 "whose parts share one name. Bytes are booked wrongly.",
-			{{IF_NODE,
-				 "tallyctl node set {node$} --counters delta   # if "
-				 "its GOST has observer.resetTraffic: true"},
-				{IF_NAME,
-					"counters=delta   # behind the ? of the "
-					"observer's addr, if its GOST has "
-					"observer.resetTraffic: true"},
-				AUTO_LINE}},
+			{DELTA_LINES, AUTO_LINE}},
+	[STANDS_STILL] =
+		{"In 8 reports in a row {who} had new connections and the very same "
+		 "bytes as before: its GOST resets its counters, and what is equal is "
+		 "booked once. Or those connections carried nothing: then all is right.",
+			{DELTA_LINES}},
 	[TWO_SENDERS] =
 		{"The counters of {who} fall and come back: two GOSTs, at {a} and at "
 		 "{b}, report under the one name {node} and are taken for one. Bytes "
@@ -273,6 +283,8 @@ static const struct words *words_of(const struct suspicion *suspicion)
 	if (suspicion->code == TWO_SENDERS &&
 		strcmp(suspicion->peers[0], suspicion->peers[1]) == 0)
 		return &table[TWO_AT_ONE_ADDRESS];
+	if (suspicion->code == LOOKS_DELTA && suspicion->is_equal)
+		return &table[STANDS_STILL];
 	return &table[suspicion->code];
 }
 

@@ -119,6 +119,18 @@ def test_deltas_taken_as_totals_are_said_once(tallyd):
     assert found["change"][0].startswith("counters=delta ")
 
 
+def test_equal_downloads_taken_as_totals_are_said(tallyd):
+    daemon = tallyd().start()
+    sender = Sender(daemon, query=CUMULATIVE)
+    sender.send(status("running")).send(status("ready"))
+    for i in range(1, 21):
+        sender.send(stats("alice", 0, 100000, i))
+    assert daemon.traffic("alice")["usedTraffic"] == 100000  # of 2,000,000
+    found = the_suspicion(daemon, "looks-delta")
+    assert "the very same bytes" in found["sentence"]
+    assert found["change"][0].startswith("counters=delta ")
+
+
 @pytest.mark.parametrize("second", ["127.0.0.2", "127.0.0.1"])
 def test_two_senders_under_one_name_are_named_with_both_addresses(second, tallyd):
     daemon = tallyd().start()
