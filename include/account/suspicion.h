@@ -25,7 +25,7 @@ struct service;
 /* The first three are of series. */
 enum suspicion_code {
 	LOOKS_CUMULATIVE, /* taken for deltas, and they only grow */
-	LOOKS_DELTA,      /* taken for cumulative, and they fall */
+	LOOKS_DELTA,      /* taken for cumulative, and they fall or stand still */
 	TWO_SENDERS,      /* under one name */
 	NO_STATES,        /* cumulative, and has never announced itself */
 	SERVICE_ONLY,     /* no handler has ever reported */
@@ -40,6 +40,7 @@ struct suspicion {
 	uint64_t since_ms;       /* since 1970 */
 	bool is_by_turns; /* TWO_SENDERS: no series falls, but their addresses alternate
 			   */
+	bool is_equal;    /* LOOKS_DELTA: no value falls, but they stand still */
 	bool is_told, is_over;
 	char peers[2][SUSPICION_PEER_BYTES]; /* TWO_SENDERS; may be equal */
 	TAILQ_ENTRY(suspicion) link;

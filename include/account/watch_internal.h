@@ -17,6 +17,7 @@ struct sender {
 /* What an event has come to. `looks` N_SUSPICION_CODES: nothing is wrong with it. */
 struct verdict {
 	enum suspicion_code looks;
+	bool is_equal;       /* LOOKS_DELTA: it stands still */
 	uint32_t other_peer; /* TWO_SENDERS: the other one's address */
 };
 
@@ -30,7 +31,7 @@ void watch_table_done(struct watch_table *table);
 struct verdict watch_series_delta(struct watch_series *series,
 	const struct counters *value, struct service_watch *service);
 struct verdict watch_series_cumulative(struct watch_series *series,
-	const struct counters *value, const struct sender *sender,
+	const struct booking *booking, const struct sender *sender,
 	struct service_watch *service);
 
 /* What it is held for, or N_SUSPICION_CODES. */

@@ -174,10 +174,22 @@ struct words {
 			"{node} are delta then"                                          \
 	}
 
+#define DELTA_LINES                                                                      \
+	{IF_NODE,                                                                        \
+		"tallyctl node set {node$} --counters delta   # if its GOST has "        \
+		"observer.resetTraffic: true"},                                          \
+	{                                                                                \
+		IF_NAME,                                                                 \
+			"counters=delta   # behind the ? of the observer's addr, if "    \
+			"its "                                                           \
+			"GOST has observer.resetTraffic: true"                           \
+	}
+
 enum words_row {
-	/* As enum suspicion_code, and what TWO_SENDERS may also be. */
+	/* As enum suspicion_code, and what TWO_SENDERS and LOOKS_DELTA may also be. */
 	TWO_AT_ONE_ADDRESS = N_SUSPICION_CODES,
 	TWO_BY_TURNS,
+	STANDS_STILL,
 	N_WORDS
 };
 
@@ -195,7 +207,9 @@ static const struct words table[N_WORDS] = {
 				{IF_NODE,
 					"tallyctl node set {node$} --counters "
 					"cumulative   # instead, if that GOST "
-					"cannot reset its counters"},
+					"cannot reset its counters: while it is "
+					"stopped, or this adds once more all that "
+					"it has counted since its start"},
 				{IF_NAME,
 					"counters=cumulative   # instead, behind the "
 					"? of the observer's addr, if that GOST "
@@ -204,36 +218,37 @@ static const struct words table[N_WORDS] = {
 		{"In 3 of 12 reports the counters of {who} were lower than before and "
 		 "nothing had restarted: its GOST resets them, or its handler is auto, "
 		 "whose parts share one name. Bytes are booked wrongly.",
-			{{IF_NODE,
-				 "tallyctl node set {node$} --counters delta   # if "
-				 "its GOST has observer.resetTraffic: true"},
-				{IF_NAME,
-					"counters=delta   # behind the ? of the "
-					"observer's addr, if its GOST has "
-					"observer.resetTraffic: true"},
-				AUTO_LINE}},
+			{DELTA_LINES, AUTO_LINE}},
+	[STANDS_STILL] =
+		{"In 8 reports in a row {who} had new connections and the very same "
+		 "bytes as before: its GOST resets its counters, and what is equal is "
+		 "booked once. Or those connections carried nothing: then all is right.",
+			{DELTA_LINES}},
 	[TWO_SENDERS] =
 		{"The counters of {who} fall and come back: two GOSTs, at {a} and at "
 		 "{b}, report under the one name {node} and are taken for one. Bytes "
 		 "are booked wrongly.",
 			{{ALWAYS,
-				"tallyctl node add NAME   # one node for each GOST: "
-				"put the addr that it prints into that GOST"}}},
+				"tallyctl node add NAME --counters cumulative   # one "
+				"node for each GOST: put the addr that it prints into "
+				"that GOST"}}},
 	[TWO_AT_ONE_ADDRESS] =
 		{"The counters of {who} fall and come back: two GOSTs at {a} report "
 		 "under the one name {node}, or it is one whose handler is auto. They "
 		 "are taken for one, and bytes are booked wrongly.",
 			{{ALWAYS,
-				 "tallyctl node add NAME   # one node for each GOST: "
-				 "put the addr that it prints into that GOST"},
+				 "tallyctl node add NAME --counters cumulative   # one "
+				 "node for each GOST: put the addr that it prints into "
+				 "that GOST"},
 				AUTO_LINE}},
 	[TWO_BY_TURNS] =
 		{"Two GOSTs, at {a} and at {b}, report {service} by turns under the one "
 		 "name {node}: when one of them restarts, all bytes of the other are "
 		 "booked again.",
 			{{ALWAYS,
-				"tallyctl node add NAME   # one node for each GOST: "
-				"put the addr that it prints into that GOST"}}},
+				"tallyctl node add NAME --counters cumulative   # one "
+				"node for each GOST: put the addr that it prints into "
+				"that GOST"}}},
 	[NO_STATES] =
 		{"{service} of {node} reports cumulative counters, but has never "
 		 "announced itself (running, ready): when its GOST restarts, that is "
@@ -268,6 +283,8 @@ static const struct words *words_of(const struct suspicion *suspicion)
 	if (suspicion->code == TWO_SENDERS &&
 		strcmp(suspicion->peers[0], suspicion->peers[1]) == 0)
 		return &table[TWO_AT_ONE_ADDRESS];
+	if (suspicion->code == LOOKS_DELTA && suspicion->is_equal)
+		return &table[STANDS_STILL];
 	return &table[suspicion->code];
 }
 

@@ -113,7 +113,9 @@ static void confirm(const struct look *look, struct service *service,
 	const struct verdict *verdict, const char *client)
 {
 	struct service_watch *seen = &service->watch;
-	struct suspicion as = {.code = verdict->looks, .service = service};
+	struct suspicion as = {.code = verdict->looks,
+		.service = service,
+		.is_equal = verdict->is_equal};
 
 	if (!is_raised(service, as.code)) {
 		if (as.code == TWO_SENDERS)
@@ -151,16 +153,11 @@ static void look_at_series(const struct look *look, const struct booking *bookin
 
 	if (series == NULL)
 		return;
-	if (booking->has_mark) {
-		struct counters value = {.input_bytes = booking->mark.input_bytes,
-			.output_bytes = booking->mark.output_bytes,
-			.total_conns = booking->mark.total_conns};
-
+	if (booking->has_mark)
 		verdict = watch_series_cumulative(
-			series, &value, &look->sender, &service->watch);
-	} else {
+			series, booking, &look->sender, &service->watch);
+	else
 		verdict = watch_series_delta(series, &booking->counters, &service->watch);
-	}
 	if (verdict.looks != N_SUSPICION_CODES)
 		confirm(look, service, &verdict, booking->client);
 	/* What could not be listed is not suspected: it will be tried again. */

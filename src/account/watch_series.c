@@ -5,7 +5,8 @@
  * stand on. A value that is not below a line in any counter goes on with it, with that of
  * its own connection first. One sender without restarts has one line; two have two that
  * alternate. What falls on its own connection is one process that sends deltas, or whose
- * handler is `auto`: its parts count apart under one name.
+ * handler is `auto`: its parts count apart under one name. And deltas are equal again and
+ * again where downloads are: of those the values never fall, but stand still.
  */
 #include "account/watch_internal.h"
 
@@ -31,6 +32,8 @@ struct watch_series {
 	uint16_t generation;
 	uint8_t n_lines, at; /* the line that the last value stands on */
 	uint8_t row;         /* reports in a row that have grown */
+	uint8_t rises;       /* since it fell, counted up to a few */
+	uint8_t equal;       /* in a row: the same bytes of more connections */
 	uint8_t suspect;     /* 1 + suspicion_code, or 0 */
 };
 
@@ -259,12 +262,13 @@ struct verdict watch_series_delta(struct watch_series *series,
 	series->lines[0] = now;
 	series->n_lines = 1;
 	if (series->suspect != 0)
-		return (struct verdict){
-			count(series->fell) >= WATCH_FALLS ? NONE : LOOKS_CUMULATIVE, 0};
-	return (struct verdict){series->row == WATCH_REPORTS && !do_others_fall(service)
+		return (struct verdict){.looks = count(series->fell) >= WATCH_FALLS
+				? NONE
+				: LOOKS_CUMULATIVE};
+	return (struct verdict){
+		.looks = series->row == WATCH_REPORTS && !do_others_fall(service)
 			? LOOKS_CUMULATIVE
-			: NONE,
-		0};
+			: NONE};
 }
 
 /* Cumulative */
@@ -275,6 +279,11 @@ struct verdict watch_series_delta(struct watch_series *series,
 /* Where each report has another connection, what has come back so often from a fall
  * stands on two lines. */
 #define ENOUGH_BACK 4
+
+/* Connections that carry nothing are rare. In a row, they are of a client that is only
+ * knocked at: so many tell something, unless its counters have grown before. */
+#define ENOUGH_EQUAL 8
+#define ENOUGH_RISES 4
 
 static bool is_below(const struct line *value, const struct line *line)
 {
@@ -318,8 +327,15 @@ static uint8_t new_line(const struct watch_series *series)
 	return series->n_lines == 0 ? 0 : 1 - series->at;
 }
 
+static bool stands_still(const struct watch_series *series)
+{
+	return series->equal >= ENOUGH_EQUAL && series->rises < ENOUGH_RISES;
+}
+
 static enum suspicion_code judge(const struct watch_series *series)
 {
+	if (stands_still(series))
+		return LOOKS_DELTA;
 	if (count(series->fell) < WATCH_FALLS)
 		return NONE;
 	if (series->own != 0)
@@ -349,7 +365,20 @@ static enum suspicion_code stay(
 struct step {
 	bool falls, moved, changes;
 	bool is_own; /* on the connection of the line that it goes on with */
+	bool is_equal, rises;
 };
+
+static void note_equal(struct watch_series *series, const struct step *step)
+{
+	if (!step->is_equal)
+		series->equal = 0;
+	else if (series->equal < ENOUGH_EQUAL)
+		series->equal++;
+	if (step->falls)
+		series->rises = 0;
+	else if (step->rises && series->rises < ENOUGH_RISES)
+		series->rises++;
+}
 
 static void note_cumulative(
 	struct watch_series *series, const struct step *step, int found)
@@ -359,17 +388,21 @@ static void note_cumulative(
 	shift(&series->back, step->changes && !step->falls);
 	shift(&series->returned, step->changes && step->is_own);
 	shift(&series->strange, series->n_lines == 2 && found < 0);
-	if (step->falls)
+	note_equal(series, step);
+	if (step->falls || stands_still(series))
 		series->row = 0;
 	else if (series->row < WATCH_REPORTS)
 		series->row++;
 }
 
 struct verdict watch_series_cumulative(struct watch_series *series,
-	const struct counters *value, const struct sender *sender,
+	const struct booking *booking, const struct sender *sender,
 	struct service_watch *service)
 {
-	struct line now = line_of(value, sender), last = series->lines[series->at];
+	struct counters value = {.input_bytes = booking->mark.input_bytes,
+		.output_bytes = booking->mark.output_bytes,
+		.total_conns = booking->mark.total_conns};
+	struct line now = line_of(&value, sender), last = series->lines[series->at];
 	struct line other = series->lines[1 - series->at];
 	bool is_known = series->n_lines > 0;
 	int found = find_line(series, &now);
@@ -378,9 +411,14 @@ struct verdict watch_series_cumulative(struct watch_series *series,
 		.moved = is_known && sender->peer != last.sender.peer,
 		.changes = is_known && at != series->at,
 		.is_own = found >= 0 && series->lines[found].sender.conn == sender->conn};
+	bool is_equal = now.input == last.input && now.output == last.output;
 	bool is_other = step.moved || series->n_lines < 2;
 	uint32_t other_peer = is_other ? last.sender.peer : other.sender.peer;
 
+	/* A service's own are knocked at by whoever looks if it is there. */
+	step.is_equal = is_known && is_equal && now.input + now.output > 0 &&
+		now.conns > last.conns && booking_names_user(booking);
+	step.rises = is_known && !is_equal && !step.falls;
 	shift(&series->own, has_fallen_by_itself(series, &now));
 	note_cumulative(series, &step, found);
 	if (is_known && !step.changes && step.moved)
@@ -391,5 +429,6 @@ struct verdict watch_series_cumulative(struct watch_series *series,
 		series->n_lines = (uint8_t)(at + 1);
 	series->lines[at] = now;
 	series->at = at;
-	return (struct verdict){stay(series, judge(series)), other_peer};
+	return (struct verdict){
+		stay(series, judge(series)), stands_still(series), other_peer};
 }

@@ -86,6 +86,28 @@ def test_a_node_that_is_set_to_cumulative_is_trusted_again_and_told_so(tallyd):
     assert lines_of(daemon, "looks-cumulative", "looks right again") == 1
 
 
+@pytest.mark.parametrize("announces", [True, False])
+@pytest.mark.parametrize("stops", [True, False])
+def test_a_gost_is_not_counted_once_more_if_it_is_stopped_as_the_line_says(
+        stops, announces, tallyd):
+    daemon = tallyd()
+    admin = with_socket(daemon)
+    daemon.start()
+    secret = admin.create("hk1")["secret"]
+    before = sum(1000 * i for i in range(1, REPORTS + 1))
+    sender = Sender(daemon, query="", headers=credential("hk1", secret))
+    for i in range(1, REPORTS + 1):
+        sender.send(stats("alice", 0, 1000 * i, i))
+    line = admin.node("hk1")["suspicions"][0]["change"][1]
+    assert "while it is stopped, or this adds once more all that it has counted" in line
+    admin.set("hk1", counters="cumulative")
+    counted = 0 if stops else 1000 * REPORTS
+    if stops and announces:
+        sender.send(status("running")).send(status("ready"))
+    sender.send(stats("alice", 0, counted + 70)).send(stats("alice", 0, counted + 90))
+    assert admin.used() == before + counted + 90
+
+
 def test_deltas_taken_as_totals_are_said_once(tallyd):
     daemon = tallyd().start()
     sender = Sender(daemon, query=CUMULATIVE)
@@ -94,6 +116,18 @@ def test_deltas_taken_as_totals_are_said_once(tallyd):
         sender.send(stats("alice", 0, value))
     found = the_suspicion(daemon, "looks-delta")
     assert "auto" in found["sentence"]
+    assert found["change"][0].startswith("counters=delta ")
+
+
+def test_equal_downloads_taken_as_totals_are_said(tallyd):
+    daemon = tallyd().start()
+    sender = Sender(daemon, query=CUMULATIVE)
+    sender.send(status("running")).send(status("ready"))
+    for i in range(1, 21):
+        sender.send(stats("alice", 0, 100000, i))
+    assert daemon.traffic("alice")["usedTraffic"] == 100000  # of 2,000,000
+    found = the_suspicion(daemon, "looks-delta")
+    assert "the very same bytes" in found["sentence"]
     assert found["change"][0].startswith("counters=delta ")
 
 
@@ -110,7 +144,7 @@ def test_two_senders_under_one_name_are_named_with_both_addresses(second, tallyd
     found = the_suspicion(daemon, "two-senders")
     assert "127.0.0.1" in found["sentence"] and second in found["sentence"]
     assert ("auto" in found["sentence"]) == (second == "127.0.0.1")
-    assert found["change"][0].startswith("tallyctl node add ")
+    assert found["change"][0].startswith("tallyctl node add NAME --counters cumulative   #")
     assert daemon.get("/nodes/hk1").json()["peers"] == (
         ["127.0.0.2", "127.0.0.1"] if second == "127.0.0.2" else ["127.0.0.1"])
 

@@ -275,6 +275,72 @@ TEST(counters_that_fall_without_a_restart_look_like_deltas_or_two_senders)
 	}
 }
 
+#define EIGHT_EQUAL "A50/2 A50/3 A50/4 A50/5 A50/6 A50/7 A50/8 A50/9 "
+
+TEST(equal_bytes_of_more_and_more_connections_look_like_deltas)
+{
+	static const struct {
+		const char *story;
+		enum suspicion_code code;
+		unsigned n_told;
+	} rows[] = {
+		{"R Y A50/1 " EIGHT_EQUAL, LOOKS_DELTA, 1},
+		{"R Y A50/1 " EIGHT_EQUAL "A50/10 A50/11 A50/12 A50/13 A50/14 A50/15 "
+		 "A50/16 A50/17 A50/18 A50/19 A50/20 A50/21 A50/22 A50/23",
+			LOOKS_DELTA, 1},
+		{"R Y D50/1 D50/2 D50/3 D50/4 D50/5 D50/6 D50/7 D50/8 D50/9", LOOKS_DELTA,
+			1},
+		/* one too few */
+		{"R Y " EIGHT_EQUAL, NONE, 0},
+		/* between which it has grown */
+		{"R Y A50/2 A50/3 A50/4 A50/5 A51/6 A51/7 A51/8 A51/9 A51/10", NONE, 0},
+		/* without new connections, they are of one that is open, or repeats */
+		{"R Y A50/1 A50 A50 A50 A50 A50 A50 A50 A50 A50 A50 A50 A50", NONE, 0},
+		/* whose counters have grown, and who is only knocked at then */
+		{"R Y A10/1 A20 A30 A40 A50 " EIGHT_EQUAL, NONE, 0},
+		/* but not before its GOST has restarted */
+		{"R Y A10/1 A20 A30 A40 A90 R Y A50/1 " EIGHT_EQUAL, LOOKS_DELTA, 1},
+		/* mended: twelve reports that grow */
+		{"R Y A50/1 " EIGHT_EQUAL "A51 A52 A53 A54 A55 A56 A57 A58 A59 A60 A61",
+			LOOKS_DELTA, 1},
+		{"R Y A50/1 " EIGHT_EQUAL
+		 "A51 A52 A53 A54 A55 A56 A57 A58 A59 A60 A61 A62",
+			NONE, 1},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct scene scene = scene_of(COUNTERS_CUMULATIVE);
+		enum suspicion_code code = tell(&scene, rows[i].story);
+		const struct suspicion *found =
+			TAILQ_FIRST(&watch_of(&scene)->suspicions.listed);
+
+		AT_ROW(i, code == rows[i].code);
+		AT_ROW(i, scene.n_told == rows[i].n_told);
+		AT_ROW(i, found == NULL || found->is_equal);
+		ledger_free(scene.ledger);
+	}
+}
+
+/* Who only looks if a service is there, or has never carried anything. */
+TEST(connections_without_bytes_of_nobody_or_from_the_start_are_no_deltas)
+{
+	struct scene scene = scene_of(COUNTERS_CUMULATIVE);
+
+	announce(&scene);
+	for (uint64_t i = 1; i <= 30; i++) {
+		struct booking list[] = {traffic(&scene, "alice", 0, 0),
+			traffic(&scene, "bob", 5, i), traffic(&scene, "", 7, 50)};
+
+		list[0].counters.input_bytes = 0;
+		list[2].kind = KIND_SERVICE;
+		see(&scene, list, 3, "1.1.1.1", 1);
+		see_value(&scene, "", 50, "1.1.1.1", 1);
+		scene.total_conns++;
+	}
+	assert_int_equal(scene.n_told, 0);
+	ledger_free(scene.ledger);
+}
+
 TEST(two_senders_are_named_with_both_addresses)
 {
 	static const struct {
@@ -820,6 +886,7 @@ TEST(every_suspicion_has_a_sentence_and_a_line_to_change_that_fit_a_log_line)
 		struct suspicion as = {.code = i / 3,
 			.service = service,
 			.is_by_turns = i % 3 == 1,
+			.is_equal = i % 3 == 1,
 			.peers = {"2001:db8:1111:2222:3333:4444:5555:6666", "::1"}};
 
 		if (i % 3 == 2)
@@ -865,6 +932,44 @@ TEST(a_name_in_a_command_is_one_word_for_a_shell)
 	}
 }
 
+/* Whoever follows it to the letter has cumulative counters as before, and is told what
+ * that would book once more. */
+TEST(a_line_about_cumulative_counters_makes_them_cumulative_and_says_what_it_adds)
+{
+	static const struct {
+		struct suspicion as;
+		const char *begins, *says;
+	} rows[] = {
+		{{.code = TWO_SENDERS, .peers = {"1.1.1.1", "2.2.2.2"}},
+			"tallyctl node add NAME --counters cumulative   #", "each GOST"},
+		{{.code = TWO_SENDERS, .peers = {"1.1.1.1", "1.1.1.1"}},
+			"tallyctl node add NAME --counters cumulative   #", "each GOST"},
+		{{.code = TWO_SENDERS, .is_by_turns = true},
+			"tallyctl node add NAME --counters cumulative   #", "each GOST"},
+		{{.code = LOOKS_CUMULATIVE},
+			"tallyctl node set n --counters cumulative   #",
+			"while it is stopped, or this adds once more all that it has "
+			"counted since its start"},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct scene scene = scene_of(COUNTERS_CUMULATIVE);
+		struct suspicion as = rows[i].as;
+		struct suspicion_text text;
+		const char *line;
+
+		command(&scene, "n", EFFECT_NODE, NODE_COUNTERS_UNSET);
+		see_value(&scene, "alice", 1, "1.1.1.1", 1);
+		as.service =
+			services_find(&scene.ledger->services, "n", KIND_HANDLER, "s");
+		describe(&scene, &as, "alice", &text);
+		line = text.change[as.code == LOOKS_CUMULATIVE ? 1 : 0];
+		AT_ROW(i, strncmp(line, rows[i].begins, strlen(rows[i].begins)) == 0);
+		AT_ROW(i, strstr(line, rows[i].says) != NULL);
+		ledger_free(scene.ledger);
+	}
+}
+
 TEST(names_of_any_length_are_described_whole)
 {
 	struct scene scene = scene_of(COUNTERS_CUMULATIVE);
@@ -891,6 +996,10 @@ int main(void)
 		cmocka_unit_test(a_delta_series_that_only_grows_looks_cumulative),
 		cmocka_unit_test(
 			counters_that_fall_without_a_restart_look_like_deltas_or_two_senders),
+		cmocka_unit_test(
+			equal_bytes_of_more_and_more_connections_look_like_deltas),
+		cmocka_unit_test(
+			connections_without_bytes_of_nobody_or_from_the_start_are_no_deltas),
 		cmocka_unit_test(two_senders_are_named_with_both_addresses),
 		cmocka_unit_test(ten_thousand_honest_delta_streams_raise_no_alarm),
 		cmocka_unit_test(honest_users_alone_raise_no_alarm),
@@ -918,6 +1027,8 @@ int main(void)
 		cmocka_unit_test(
 			every_suspicion_has_a_sentence_and_a_line_to_change_that_fit_a_log_line),
 		cmocka_unit_test(a_name_in_a_command_is_one_word_for_a_shell),
+		cmocka_unit_test(
+			a_line_about_cumulative_counters_makes_them_cumulative_and_says_what_it_adds),
 		cmocka_unit_test(names_of_any_length_are_described_whole),
 	};
 
