@@ -35,6 +35,7 @@ const struct http_route *api_routes(void);
 /* For http_config. */
 void api_delivered(void *arg, uint64_t connection);
 uint64_t api_rights_version(void *arg);
+const char *api_sender(void *arg, const struct http_facts *facts);
 int api_authorize(void *arg, const struct http_facts *facts, struct http_ruling *ruling);
 
 void api_observer(void *arg, struct http_request *request);

@@ -46,7 +46,7 @@ void rights_configure(struct rights *rights, const struct ledger *ledger,
 uint64_t rights_version(const struct rights *rights);
 
 /* Of a refusal. `node`: whose report it was, if that is a known name or an open claim,
- * else NULL; it lives as long as the facts. */
+ * or who has asked with a node's credential; else NULL. It lives as long as the facts. */
 struct rights_refusal {
 	struct errmsg *msg;
 	const char *node;
@@ -54,14 +54,19 @@ struct rights_refusal {
 };
 
 /*
- * 0 and whoever it is, or ERR_UNAUTHORIZED, ERR_FORBIDDEN, ERR_PARAM, ERR_NODE_DISABLED
- * with the sentence. `is_guess` is also set where the route answers whoever asks, but
- * less. Neither sentence nor node ever holds a secret, or what was sent as one.
- * `now_ms`: since 1970.
+ * 0 and whoever it is, or ERR_UNAUTHORIZED, ERR_NO_CREDENTIAL, ERR_FORBIDDEN, ERR_PARAM,
+ * ERR_NODE_DISABLED with the sentence. `is_guess` is also set where the route answers
+ * whoever asks, but less. Neither sentence nor node ever holds a secret, or what was sent
+ * as one. `now_ms`: since 1970.
  */
 int rights_decide(const struct rights *rights, const struct http_facts *facts,
 	uint64_t now_ms, struct http_identity *ret_identity,
 	struct rights_refusal *ret_refusal) MUST_CHECK;
+
+/* Of a request that has come to no route: the node whose credential it carries, rightly,
+ * or NULL. *ret_is_guess: it carries one that is nobody's. */
+const char *rights_sender(const struct rights *rights, const struct http_facts *facts,
+	uint64_t now_ms, bool *ret_is_guess);
 
 /* Neither token nor secret, and names without one may report: then whoever reaches
  * loopback reads. */

@@ -53,14 +53,15 @@ enum err {
 	ERR_MALFORMED = -36,     /* what came is no HTTP request, or is framed wrongly */
 	ERR_HEAD_TOO_LARGE = -37, /* the header lines, or the query's parameters */
 	ERR_URI_TOO_LONG = -38,
-	ERR_VERSION = -39,      /* neither HTTP/1.1 nor 1.0 */
-	ERR_ENCODING = -40,     /* a Transfer-Encoding other than chunked */
-	ERR_TIMEOUT = -41,      /* a request was not whole within request_timeout */
-	ERR_ALL_BUSY = -42,     /* max_connections are open, and none can give way */
-	ERR_JOURNAL_GONE = -43, /* files of data_dir were taken away while in use */
-	ERR_STORE_GONE = -44,   /* so was the database's */
-	ERR_JSON_DENSE = -45,   /* far more values than a body of its length has */
-	ERR_LAST = ERR_JSON_DENSE,
+	ERR_VERSION = -39,       /* neither HTTP/1.1 nor 1.0 */
+	ERR_ENCODING = -40,      /* a Transfer-Encoding other than chunked */
+	ERR_TIMEOUT = -41,       /* a request was not whole within request_timeout */
+	ERR_ALL_BUSY = -42,      /* max_connections are open, and none can give way */
+	ERR_JOURNAL_GONE = -43,  /* files of data_dir were taken away while in use */
+	ERR_STORE_GONE = -44,    /* so was the database's */
+	ERR_JSON_DENSE = -45,    /* far more values than a body of its length has */
+	ERR_NO_CREDENTIAL = -46, /* a report carries none, and needs one */
+	ERR_LAST = ERR_NO_CREDENTIAL,
 };
 
 /* Exit codes of the program (sysexits.h); 0 is a clean stop. */

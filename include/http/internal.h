@@ -163,6 +163,9 @@ void answer_raw(int fd, int code, const char *sentence);
 void request_note_refusal(const struct http_request *request, int code,
 	const char *sentence, const char *node);
 
+/* Whose report it is, once that is judged, or NULL. */
+const char *request_node(const struct http_request *request);
+
 /* Queues the answer that was set. MHD_NO closes the connection. */
 enum MHD_Result answer_queue(struct http_request *request) MUST_CHECK;
 void answer_close_after(struct http_request *request); /* it ends the connection */
@@ -173,7 +176,7 @@ void answer_drop(struct http_request *request); /* if it was never queued */
 void headers_gather(struct MHD_Connection *mhd, struct headers *ret_headers);
 /* What makes the request ambiguous, or NULL. */
 const char *headers_mistake(const struct headers *headers, const char *version);
-/* request->route is set. */
+/* Without a route, no parameter is looked at. */
 void facts_gather(const struct http_request *request, const struct headers *headers,
 	struct http_facts *ret_facts);
 

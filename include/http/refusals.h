@@ -9,6 +9,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
+#include "http/hush.h"
 
 #include <arpa/inet.h>
 #include <stdint.h>
@@ -42,9 +43,11 @@ struct refusals {
 	uint64_t total;
 	struct refusal last[REFUSALS_KEPT];
 	struct log_limit limits[1 - ERR_LAST];
+	struct hush hush;
 };
 
-/* Counts and keeps it, and logs it, limited for each code apart. */
+/* Counts and keeps it, and logs it: once a minute of each code, peer and node after the
+ * first lines, and limited for each code. */
 void refusals_note(struct refusals *refusals, const struct refused *refused);
 
 /* The i-th last, from 0 on, or NULL. */

@@ -28,7 +28,10 @@ struct http_config {
 	uint64_t idle_timeout_ms;
 	uint64_t request_timeout_ms;
 	uint64_t first_connection; /* the id of the first one; they count up */
-	http_authorize authorize;  /* gets the handlers' `arg` */
+	http_authorize authorize;  /* gets the handlers' `arg`, as the next two do */
+	/* Who sends what is refused before it has a route: its node, or NULL; for the
+	 * log. The facts are without a route. */
+	const char *(*sender)(void *arg, const struct http_facts *facts);
 	/* Another number whenever that may decide otherwise than before: a request that
 	 * was allowed by its headers is judged again, once its body is there. */
 	uint64_t (*rights_version)(void *arg);

@@ -172,14 +172,42 @@ static bool is_over(uint64_t until_ms, uint64_t now_ms)
 	return until_ms != 0 && until_ms <= now_ms;
 }
 
+/* Who has mixed them up gets to see neither. */
+static bool are_swapped(const struct question *q, const struct credential *credential)
+{
+	return ledger_find_node(q->rights->ledger, credential->secret) != NULL;
+}
+
+/* A typing error is only seen by who is shown the name. */
+static int refuse_unknown(const struct question *q)
+{
+	struct credential credential;
+	bool is_shown;
+
+	if (q->facts->n_authorizations > 1)
+		return REFUSE(q, ERR_UNAUTHORIZED, "it carries more than one credential");
+	if (!credential_parse(q->facts->authorization, &credential))
+		return REFUSE(q, ERR_UNAUTHORIZED,
+			"its credential names no node: NODE:SECRET is expected");
+	is_shown = !are_swapped(q, &credential);
+	if (is_shown)
+		(void)REFUSE(q, ERR_UNAUTHORIZED,
+			"its credential names no node of this tallyd, name sent: "
+			"\"%.100s\"; see `tallyctl node list`",
+			credential.name);
+	else
+		(void)REFUSE(q, ERR_UNAUTHORIZED,
+			"its name and its secret are swapped: NODE:SECRET is expected");
+	credential_wipe(&credential);
+	return ERR_UNAUTHORIZED;
+}
+
 static int refuse_credential(const struct question *q, const struct node *node)
 {
 	q->refusal->is_guess = true;
 	q->refusal->node = node != NULL ? node->name : NULL;
 	if (node == NULL)
-		return REFUSE(q, ERR_UNAUTHORIZED,
-			"its credential names no node of this tallyd, see `tallyctl node "
-			"list`: NODE:SECRET is expected");
+		return refuse_unknown(q);
 	if (node->kept.deleted_ms != 0)
 		return refuse_deleted(q, node);
 	return REFUSE(q, ERR_UNAUTHORIZED,
@@ -269,22 +297,27 @@ static int decide_with_secret(const struct question *q)
 	return accept_node(q, node, node->name);
 }
 
-static int refuse_claim(const struct question *q, const struct node *node)
+/* How its GOST comes to a secret, if it has none yet. */
+static const char *remedy_of(const struct node *node)
 {
-	if (node != NULL && node->kept.deleted_ms != 0)
+	if (node == NULL)
+		return "; `tallyctl node add NAME` makes a node with a secret";
+	return node->kept.has_secret ? "" : "; `tallyctl node secret NAME` makes it";
+}
+
+/* `name`: of ?node=, or NULL. */
+static int refuse_claim(
+	const struct question *q, const struct node *node, const char *name)
+{
+	const char *shown = name != NULL ? name : "NODE";
+
+	if (node != NULL && node->kept.deleted_ms != 0 && name != NULL)
 		return refuse_deleted(q, node);
-	if (node != NULL && node->kept.has_secret)
-		return REFUSE(q, ERR_UNAUTHORIZED,
-			"the node has a secret and the report carries none: put it into "
-			"the address in GOST, http://%s:SECRET@HOST:PORT/observer",
-			node->name);
-	if (!ledger_is_open(q->rights->ledger))
-		return REFUSE(q, ERR_UNAUTHORIZED,
-			"names without a secret may not report here: `tallyctl node add "
-			"NAME` makes one for this GOST");
-	return REFUSE(q, ERR_UNAUTHORIZED,
-		"without a secret only this machine may report: `tallyctl node add NAME` "
-		"makes one for this GOST");
+	return REFUSE(q, ERR_NO_CREDENTIAL,
+		"no credential was sent: write %.100s:SECRET@ into addr in GOST, "
+		"http://%.100s:SECRET@HOST:PORT/observer (a GOST before May 2026 does "
+		"not send `token:`)%s",
+		shown, shown, remedy_of(node));
 }
 
 static bool may_claim(const struct question *q, const struct node *node)
@@ -299,7 +332,8 @@ static bool may_claim(const struct question *q, const struct node *node)
 static int decide_claim(const struct question *q)
 {
 	const char *param = q->facts->param(q->facts, "node");
-	const char *name = param != NULL && param[0] != '\0' ? param : "default";
+	bool is_named = param != NULL && param[0] != '\0';
+	const char *name = is_named ? param : "default";
 	const struct node *node;
 
 	if (!is_by_name_of_ours(q))
@@ -309,8 +343,12 @@ static int decide_claim(const struct question *q)
 			"node is not a name: up to 255 bytes of UTF-8 without control "
 			"characters");
 	node = ledger_find_node(q->rights->ledger, name);
-	q->refusal->node = name;
-	return may_claim(q, node) ? accept_node(q, node, name) : refuse_claim(q, node);
+	if (may_claim(q, node)) {
+		q->refusal->node = name;
+		return accept_node(q, node, name);
+	}
+	q->refusal->node = is_named ? name : NULL;
+	return refuse_claim(q, node, q->refusal->node);
 }
 
 /* Everything else */
@@ -342,9 +380,11 @@ static bool identify_by_credential(const struct question *q)
 		}
 	}
 	node = find_by_credential(q, &named);
-	if (node != NULL)
-		identify(q, RIGHT_REPORT, node->name);
-	return node != NULL;
+	if (node == NULL)
+		return false;
+	q->refusal->node = node->name;
+	identify(q, RIGHT_REPORT, node->name);
+	return true;
 }
 
 /* Who can open one of the two sockets has what it stands for. False: it is neither. */
@@ -442,6 +482,19 @@ static int check_params(const struct question *q)
 		return REFUSE(q, ERR_PARAM, "the parameter `%s` is there twice",
 			facts->repeated_param);
 	return 0;
+}
+
+const char *rights_sender(const struct rights *rights, const struct http_facts *facts,
+	uint64_t now_ms, bool *ret_is_guess)
+{
+	struct http_identity identity = {.right = RIGHT_ANYBODY};
+	struct errmsg unsaid;
+	struct rights_refusal refusal = {.msg = &unsaid};
+	struct question q = {rights, facts, now_ms, &identity, &refusal};
+
+	*ret_is_guess = facts->entrance == ENTRANCE_LISTEN &&
+		facts->n_authorizations > 0 && !identify_by_credential(&q);
+	return refusal.node;
 }
 
 int rights_decide(const struct rights *rights, const struct http_facts *facts,

@@ -340,6 +340,7 @@ static int open_door(struct app *app, struct errmsg *msg)
 		.request_timeout_ms = config->request_timeout,
 		.first_connection = first_connection(app),
 		.authorize = api_authorize,
+		.sender = api_sender,
 		.rights_version = api_rights_version,
 		.on_delivered = api_delivered};
 

@@ -60,6 +60,8 @@ static const struct entry entries[] = {
 	[-ERR_STORE_GONE] = {"the database file was moved or deleted", "unavailable", 503,
 		EXIT_STORAGE},
 	[-ERR_UNAUTHORIZED] = {"a right is needed", "unauthorized", 401, EXIT_SOFTWARE},
+	[-ERR_NO_CREDENTIAL] = {"no credential was sent", "no_credential", 401,
+		EXIT_SOFTWARE},
 	[-ERR_FORBIDDEN] = {"this is not allowed", "forbidden", 403, EXIT_SOFTWARE},
 	[-ERR_NOT_FOUND] = {"there is nothing at this path; reports go to /observer",
 		"not_found", 404, EXIT_USAGE},

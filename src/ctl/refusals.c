@@ -27,6 +27,8 @@ static const struct remedy {
 		"GOST "
 		"sends",
 		NULL, true},
+	{"no_credential", ANY, LEVEL_PROBLEM, NULL,
+		"tallyctl node add NODE   # unless `tallyctl node list` has it", true},
 	{"unauthorized", NO_REPORT, LEVEL_WARNING, NULL,
 		"Authorization: Bearer TOKEN   # that of /etc/tallyd/read-token, or "
 		"api-token",

@@ -124,6 +124,26 @@ static void show_reports(struct table *table, const cJSON *reports)
 	table_cellf(table, "%" PRIu64 " events of them were rejected", rejected);
 }
 
+/* What doctor explains, in one line. */
+static void show_doctor(struct table *table, const cJSON *data)
+{
+	int n = cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(data, "suspicions"));
+	const cJSON *counts = member_object(member_object(data, "refusals"), "counts");
+	const cJSON *count;
+	uint64_t refused = 0;
+
+	cJSON_ArrayForEach (count, counts) {
+		refused += member_u64_or_0(counts, count->string);
+	}
+	if (n == 0 && refused == 0)
+		return;
+	table_cell(table, "look at");
+	table_cellf(table,
+		"%d %s wrong, %" PRIu64 " %s refused: `tallyctl doctor` tells of them", n,
+		n == 1 ? "thing looks" : "things look", refused,
+		refused == 1 ? "request was" : "requests were");
+}
+
 static void show_nodes(struct table *table, const cJSON *nodes)
 {
 	bool is_open;
@@ -174,6 +194,7 @@ static void show(const struct ctl *ctl, const cJSON *answer)
 	show_journal(table, member_object(data, "journal"));
 	show_reports(table, member_object(data, "reports"));
 	show_nodes(table, member_object(data, "nodes"));
+	show_doctor(table, data);
 	table_print(table, stdout);
 	table_free(table);
 	show_warnings(data);

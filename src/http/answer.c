@@ -132,6 +132,11 @@ static void add_challenge(struct http_request *request)
 			request, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer" REALM);
 }
 
+const char *request_node(const struct http_request *request)
+{
+	return is_report(request) ? request->identity.name : NULL;
+}
+
 void request_note_refusal(const struct http_request *request, int code,
 	const char *sentence, const char *node)
 {
@@ -161,8 +166,7 @@ static bool is_answer(const struct http_request *request, int code)
 static void maybe_note(const struct http_request *request, int code, const char *sentence)
 {
 	if (request->refusal == 0 && !is_answer(request, code))
-		request_note_refusal(request, code, sentence,
-			is_report(request) ? request->identity.name : NULL);
+		request_note_refusal(request, code, sentence, request_node(request));
 }
 
 #define ERROR_BYTES (sizeof(struct errmsg) + 256)

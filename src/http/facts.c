@@ -140,6 +140,7 @@ void facts_gather(const struct http_request *request, const struct headers *head
 		.param = param_of,
 		.request = request,
 		.memo = &connection->memo};
-	(void)MHD_get_connection_values(
-		connection->mhd, MHD_GET_ARGUMENT_KIND, look_at_param, &walk);
+	if (request->route != NULL)
+		(void)MHD_get_connection_values(
+			connection->mhd, MHD_GET_ARGUMENT_KIND, look_at_param, &walk);
 }

@@ -47,13 +47,6 @@ static void note_line(struct connection *connection, int code)
 	refusals_note(&connection->server->refusals, &refused);
 }
 
-static const char *node_of(const struct http_request *request)
-{
-	return request->route != NULL && request->route->right == RIGHT_REPORT
-		? request->identity.name
-		: NULL;
-}
-
 void overheard_note(struct connection *connection, int code)
 {
 	const struct http_request *request = connection->request;
@@ -64,7 +57,7 @@ void overheard_note(struct connection *connection, int code)
 	if (request == NULL)
 		note_line(connection, code);
 	else if (request->refusal == 0) /* else it is noted */
-		request_note_refusal(request, code, NULL, node_of(request));
+		request_note_refusal(request, code, NULL, request_node(request));
 }
 
 void overheard_answer(struct connection *connection, int code)

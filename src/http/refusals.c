@@ -23,13 +23,18 @@ static void keep(struct refusals *refusals, const struct refused *refused)
 /* GOST repeats what is refused for ever: this line is how its operator hears of it. */
 void refusals_note(struct refusals *refusals, const struct refused *refused)
 {
+	uint64_t now_ms = clock_ms();
 	const struct refusal *kept;
+	struct hushed *kind;
 	unsigned suppressed;
 
 	keep(refusals, refused);
 	kept = refusals_last(refusals, 0);
-	if (!log_limit_allows(&refusals->limits[-refused->code], &suppressed))
+	kind = hush_find(&refusals->hush, kept->code, kept->peer, kept->node, now_ms);
+	if (!hush_is_due(kind, now_ms) ||
+		!log_limit_allows(&refusals->limits[-refused->code], &suppressed))
 		return;
+	suppressed += hush_said(kind, now_ms);
 	log_warn(refused->is_report ? "report refused" : "request refused",
 		"status=%d peer=%s node=%s method=%s path=%s code=%s reason=%s "
 		"suppressed=%u",

@@ -43,9 +43,9 @@ static void forget_body(struct http_request *request, struct http_server *server
 }
 
 /* The request is answered without a handler once it is whole; its body is thrown away. */
-static void refuse(struct http_request *request, int code)
+static void refuse(struct http_request *request, int code, const char *node)
 {
-	request_note_refusal(request, code, NULL, NULL);
+	request_note_refusal(request, code, NULL, node);
 	request->refusal = code;
 	forget_body(request, request->connection->server);
 }
@@ -61,12 +61,26 @@ static enum MHD_Result refuse_at_once(
 	return answer_queue(request);
 }
 
-static bool find_route(struct http_request *request)
+/* Of what comes to no judgement. A wrong path in GOST is known by its node. */
+static const char *find_sender(
+	const struct http_request *request, const struct headers *headers)
+{
+	const struct http_server *server = request->connection->server;
+	struct http_facts facts;
+
+	if (headers->n_authorizations == 0)
+		return NULL;
+	facts_gather(request, headers, &facts);
+	return server->config.sender(server->arg, &facts);
+}
+
+static bool find_route(struct http_request *request, const struct headers *headers)
 {
 	request->route = route_find(request->connection->server->routes, request->method,
 		request->path, &request->path_value, request->allow);
 	if (request->route == NULL)
-		refuse(request, request->allow[0] != '\0' ? ERR_METHOD : ERR_NOT_FOUND);
+		refuse(request, request->allow[0] != '\0' ? ERR_METHOD : ERR_NOT_FOUND,
+			find_sender(request, headers));
 	return request->route != NULL;
 }
 
@@ -187,10 +201,11 @@ static enum MHD_Result begin(struct connection *connection, const char *url,
 			code = ERR_ENCODING;
 
 		request->refusal = code;
-		request_note_refusal(request, code, mistake, NULL);
+		request_note_refusal(
+			request, code, mistake, find_sender(request, &headers));
 		return refuse_at_once(request, code, mistake);
 	}
-	return find_route(request) ? judge(request, &headers) : MHD_YES;
+	return find_route(request, &headers) ? judge(request, &headers) : MHD_YES;
 }
 
 static void receive(struct http_request *request, const char *data, size_t len)
@@ -200,7 +215,7 @@ static void receive(struct http_request *request, const char *data, size_t len)
 	if (request->refusal != 0)
 		return;
 	if (request->body.len + len > server->config.max_body_bytes) {
-		refuse(request, ERR_TOO_LARGE);
+		refuse(request, ERR_TOO_LARGE, request_node(request));
 		return;
 	}
 	server->body_bytes += len;
@@ -210,7 +225,7 @@ static void receive(struct http_request *request, const char *data, size_t len)
 		(request->body.len > SMALL_BODY_BYTES &&
 			server->body_bytes >
 				TOTAL_BODIES_FACTOR * server->config.max_body_bytes))
-		refuse(request, ERR_NOMEM);
+		refuse(request, ERR_NOMEM, request_node(request));
 }
 
 /* A right may have been taken away while the body came. */

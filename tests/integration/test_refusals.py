@@ -3,6 +3,7 @@ import time
 
 import pytest
 
+from admin import with_socket
 from client import RawClient, get_bytes, post_bytes
 from deadline import wait_for
 from tallyd import report, stats
@@ -127,3 +128,60 @@ def test_who_is_answered_late_or_goes_before_is_noted_all_the_same(guarded):
     for raw in guesses:
         raw.reset()
     assert refusals(guarded, **read)["counts"]["unauthorized"] == 12
+
+
+@pytest.fixture
+def closed(tallyd):
+    daemon = tallyd()
+    admin = with_socket(daemon)
+    daemon.start()
+    secret = admin.create("hk1")["secret"]
+    admin.do("POST", "/nodes/close")
+    return daemon, {"Authorization": f"Bearer hk1:{secret}"}, admin
+
+
+def test_a_report_without_a_credential_is_no_credential_and_never_node_default(closed):
+    daemon, _, admin = closed
+    assert daemon.post("/observer", ONE).status == 401
+    assert daemon.post("/observer?node=hk1", ONE).status == 401
+    named, bare = admin.do("GET", "/refusals")["last"][:2]
+    assert (bare["code"], bare["node"]) == ("no_credential", None)
+    assert (named["code"], named["node"]) == ("no_credential", "hk1")
+    assert "no credential was sent: write NODE:SECRET@" in bare["reason"]
+    assert 'node="" method="POST" path="/observer" code=no_credential' in daemon.log()
+
+
+def test_a_refused_request_with_a_valid_credential_has_its_node_whatever_is_wrong_with_it(closed):
+    daemon, own, admin = closed
+    asked = (("POST", "/observe", 404), ("PUT", "/observer", 405), ("GET", "/observer", 405),
+             ("POST", "/observer?what=x", 400), ("POST", "/observer?node=jp1", 400))
+    for method, path, status in asked:
+        assert daemon.request(method, path, ONE, headers=own).status == status, (method, path)
+    ambiguous = daemon.request("POST", "/observer", ONE, headers=own | {"X odd": "x"})
+    assert ambiguous.status == 400
+    last = admin.do("GET", "/refusals")["last"][:len(asked) + 1]
+    assert [entry["node"] for entry in last] == ["hk1"] * len(last), last
+    assert 'request refused: status=404 peer=127.0.0.1 node="hk1"' in daemon.log()
+    wrong = {"Authorization": "Bearer hk1:not-the-secret"}
+    assert daemon.post("/observe", ONE, **wrong).status == 404
+    assert admin.do("GET", "/refusals")["last"][0]["node"] is None
+    assert "not-the-secret" not in daemon.log()
+
+
+def test_the_name_that_is_none_is_shown_in_the_log_and_its_secret_is_not(closed):
+    daemon, _, admin = closed
+    assert daemon.post("/observer", ONE, Authorization="Bearer hk11:not-to-be-seen").status == 401
+    entry = admin.do("GET", "/refusals")["last"][0]
+    assert entry["node"] is None and 'name sent: "hk11"' in entry["reason"]
+    assert 'name sent: \\"hk11\\"' in daemon.log() and "not-to-be-seen" not in daemon.log()
+
+
+def test_one_node_that_is_refused_again_and_again_does_not_fill_the_log(tallyd):
+    """Of others with the same code the lines come all the same."""
+    daemon = tallyd().start()
+    for _ in range(4):
+        assert daemon.post("/observer?node=hk1", "[").status == 400
+    assert daemon.post("/observer?node=hk2", "[").status == 400
+    log = daemon.log()
+    assert log.count('node="hk1"') == 3 and log.count('node="hk2"') == 1
+    assert refusals(daemon)["counts"]["bad_request"] == 5

@@ -438,6 +438,20 @@ def test_status(ctl, daemon):
     assert "closed: only" in said and "warning" not in said
 
 
+def test_status_sums_up_what_looks_wrong_and_what_was_refused_and_names_doctor(ctl, daemon):
+    assert "doctor" not in ctl("status")
+    daemon.api.status_data["suspicions"] = []
+    daemon.api.status_data["refusals"] = {"counts": {}, "last": []}
+    assert "doctor" not in ctl("status")
+    daemon.api.status_data["suspicions"] = [{"code": "two-senders", "node": "hk1"}] * 4
+    daemon.api.status_data["refusals"]["counts"] = {"unauthorized": 400, "http2": 3}
+    assert ("4 things look wrong, 403 requests were refused: `tallyctl doctor` "
+            in ctl("status"))
+    daemon.api.status_data["suspicions"] = [{"code": "two-senders", "node": "hk1"}]
+    daemon.api.status_data["refusals"]["counts"] = {"tls": 1}
+    assert "1 thing looks wrong, 1 request was refused: `tallyctl doctor` " in ctl("status")
+
+
 def test_status_without_a_right_to_read_says_so(ctl, daemon):
     daemon.api.status_data = {name: daemon.api.status_data[name] for name in ("config", "stats")}
     said = ctl("status")

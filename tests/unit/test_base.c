@@ -95,6 +95,7 @@ TEST(programs_are_told_by_a_word_and_a_status)
 		{ERR_PARAM, 400, "bad_request"},
 		{ERR_JSON, 400, "bad_request"},
 		{ERR_UNAUTHORIZED, 401, "unauthorized"},
+		{ERR_NO_CREDENTIAL, 401, "no_credential"},
 		{ERR_FORBIDDEN, 403, "forbidden"},
 		{ERR_NOT_FOUND, 404, "not_found"},
 		{ERR_METHOD, 405, "method_not_allowed"},

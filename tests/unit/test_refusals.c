@@ -71,6 +71,60 @@ TEST(what_is_kept_is_clean_and_cut_and_never_half_a_character)
 		strlen(refusals_last(&refusals, 0)->path), REFUSAL_PATH_BYTES - 2);
 }
 
+/* How many of `n`, a second apart, are written; the last one's count of those that were
+ * not. */
+static unsigned say(struct hush *hush, const char *node, uint64_t from_ms, unsigned n,
+	unsigned *ret_suppressed)
+{
+	unsigned lines = 0;
+
+	for (unsigned i = 0; i < n; i++) {
+		uint64_t now_ms = from_ms + i * UINT64_C(1000);
+		struct hushed *kind =
+			hush_find(hush, ERR_UNAUTHORIZED, "192.0.2.1", node, now_ms);
+
+		if (!hush_is_due(kind, now_ms))
+			continue;
+		*ret_suppressed = hush_said(kind, now_ms);
+		lines++;
+	}
+	return lines;
+}
+
+TEST(who_is_refused_each_second_is_said_once_a_minute_after_the_first_lines)
+{
+	static struct hush hush;
+	unsigned suppressed = 0;
+
+	memset(&hush, 0, sizeof(hush));
+	assert_int_equal(say(&hush, "hk1", 1000, 3, &suppressed), 3);
+	assert_int_equal(say(&hush, "hk1", 4000, 59, &suppressed), 0);
+	assert_int_equal(say(&hush, "hk1", 63000, 1, &suppressed), 1);
+	assert_int_equal(suppressed, 59);
+	assert_int_equal(say(&hush, "hk1", 64000, 600, &suppressed), 10);
+	assert_int_equal(say(&hush, "hk2", 70000, 10, &suppressed), 3);
+	/* It was mended, and comes again. */
+	assert_int_equal(say(&hush, "hk1", 664000 + HUSH_FORGET_MS, 10, &suppressed), 3);
+}
+
+TEST(of_many_kinds_the_one_not_seen_for_longest_is_forgotten)
+{
+	static struct hush hush;
+	unsigned suppressed = 0;
+	char node[16];
+
+	memset(&hush, 0, sizeof(hush));
+	assert_int_equal(say(&hush, "hk1", 1000, 5, &suppressed), 3);
+	for (unsigned i = 0; i < HUSH_KINDS - 1; i++) {
+		(void)snprintf(node, sizeof(node), "n%u", i);
+		assert_int_equal(say(&hush, node, 10000 + i, 1, &suppressed), 1);
+	}
+	assert_int_equal(say(&hush, "hk1", 11000, 1, &suppressed), 0);
+	assert_int_equal(say(&hush, "one more", 12000, 1, &suppressed), 1);
+	assert_int_equal(say(&hush, "hk1", 13000, 1, &suppressed), 0);
+	assert_int_equal(say(&hush, "n0", 14000, 4, &suppressed), 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -79,6 +133,9 @@ int main(void)
 			codes_that_share_a_word_are_counted_as_one_and_once, setup),
 		cmocka_unit_test_setup(
 			what_is_kept_is_clean_and_cut_and_never_half_a_character, setup),
+		cmocka_unit_test(
+			who_is_refused_each_second_is_said_once_a_minute_after_the_first_lines),
+		cmocka_unit_test(of_many_kinds_the_one_not_seen_for_longest_is_forgotten),
 	};
 
 	return RUN_TESTS(tests);

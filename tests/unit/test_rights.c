@@ -318,14 +318,14 @@ TEST(a_name_without_a_secret_reports_from_here_while_the_directory_is_open)
 		{{.route = &report, LOOPBACK, NULL, "new"}, "report new"},
 		{{.route = &report, UNIX, NULL, "bare", "anything"}, "report bare"},
 		{{.route = &report, ADMIN_SOCKET, NULL, "bare"}, "report bare"},
-		{{.route = &report, LOOPBACK, NULL, "hk1"}, "unauthorized"},
+		{{.route = &report, LOOPBACK, NULL, "hk1"}, "no_credential"},
 		{{.route = &report, LOOPBACK, NULL, "gone"}, "unauthorized"},
-		{{.route = &report, LOOPBACK, NULL, "off"}, "unauthorized"},
+		{{.route = &report, LOOPBACK, NULL, "off"}, "no_credential"},
 		{{.route = &report, LOOPBACK, NULL, "a\x01"}, "bad_request"},
 		{{.route = &report, LOOPBACK, NULL, "new", "evil.example"}, "forbidden"},
 		{{.route = &report, ELSEWHERE, NULL, "new", "198.51.100.7"},
-			"unauthorized"},
-		{{.route = &report, FORWARDED, NULL, "new"}, "unauthorized"},
+			"no_credential"},
+		{{.route = &report, FORWARDED, NULL, "new"}, "no_credential"},
 	};
 	static const struct expectation elsewhere[] = {
 		{{.route = &report, ELSEWHERE, NULL, "new", "198.51.100.7:3000"},
@@ -333,20 +333,110 @@ TEST(a_name_without_a_secret_reports_from_here_while_the_directory_is_open)
 		{{.route = &report, FORWARDED, NULL, "new"}, "report new"},
 		{{.route = &report, ELSEWHERE, NULL, "new", "a.name"}, "forbidden"},
 		{{.route = &report, ELSEWHERE, NULL, "hk1", "198.51.100.7:3000"},
-			"unauthorized"},
+			"no_credential"},
 	};
 	static const struct expectation closed[] = {
-		{{.route = &report, LOOPBACK, NULL, NULL}, "unauthorized"},
-		{{.route = &report, UNIX, NULL, "new"}, "unauthorized"},
-		{{.route = &report, LOOPBACK, NULL, "bare"}, "unauthorized"},
-		{{.route = &report, ADMIN_SOCKET, NULL, "bare"}, "unauthorized"},
+		{{.route = &report, LOOPBACK, NULL, NULL}, "no_credential"},
+		{{.route = &report, UNIX, NULL, "new"}, "no_credential"},
+		{{.route = &report, LOOPBACK, NULL, "bare"}, "no_credential"},
+		{{.route = &report, ADMIN_SOCKET, NULL, "bare"}, "no_credential"},
 		{{.route = &report, ELSEWHERE, NULL, "new", "198.51.100.7:3000"},
-			"unauthorized"},
+			"no_credential"},
 	};
 
 	check(OPEN_WITH_NODES, &bare_options, open, COUNT_OF(open));
 	check(OPEN_WITH_NODES, &anonymous, elsewhere, COUNT_OF(elsewhere));
 	check(CLOSED, &anonymous, closed, COUNT_OF(closed));
+}
+
+/* The refusal of a report, *ret_msg its sentence. */
+static struct rights_refusal refuse(
+	const struct world *world, const struct asked *asked, struct errmsg *ret_msg)
+{
+	struct http_facts facts = facts_of(asked);
+	struct http_identity identity = {0};
+	struct rights_refusal refusal = {.msg = ret_msg};
+
+	assert_int_not_equal(
+		rights_decide(&world->rights, &facts, NOW_MS, &identity, &refusal), 0);
+	return refusal;
+}
+
+TEST(who_sends_no_credential_is_told_so_and_is_no_node_unless_it_names_itself)
+{
+	static const struct asked bare = {.route = &report, LOOPBACK};
+	static const struct asked named = {.route = &report, LOOPBACK, NULL, "hk1"};
+	struct errmsg msg;
+	struct world world;
+
+	make(&world, CLOSED, &with_tokens);
+	assert_null(refuse(&world, &bare, &msg).node);
+	assert_non_null(strstr(msg.text, "no credential was sent: write NODE:SECRET@"));
+	assert_non_null(strstr(msg.text, "`tallyctl node add NAME`"));
+	assert_string_equal(refuse(&world, &named, &msg).node, "hk1");
+	assert_non_null(strstr(msg.text, "no credential was sent: write hk1:SECRET@"));
+	assert_null(strstr(msg.text, "node add"));
+	done(&world);
+}
+
+TEST(an_unknown_name_is_shown_and_what_may_be_a_secret_is_not)
+{
+	static const struct {
+		const char *authorization, *shown, *hidden;
+	} rows[] = {
+		{"Bearer hk11:secret-of-hk1", "name sent: \"hk11\"", "secret-of"},
+		{"Bearer secret-of-hk1:hk1", "swapped", "secret-of"},
+		{"Bearer secret-of-hk1", "NODE:SECRET is expected", "secret-of"},
+		{"Bearer :secret-of-hk1", "NODE:SECRET is expected", "secret-of"},
+		{"Basic c2VjcmV0OnNlY3JldA==", "name sent: \"secret\"", "c2Vj"},
+	};
+	struct errmsg msg;
+	struct world world;
+
+	make(&world, CLOSED, &with_tokens);
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct asked asked = {.route = &report, LOOPBACK, rows[i].authorization};
+		struct rights_refusal refusal = refuse(&world, &asked, &msg);
+
+		AT_ROW(i, refusal.node == NULL && refusal.is_guess);
+		AT_ROW(i, strstr(msg.text, rows[i].shown) != NULL);
+		AT_ROW(i, strstr(msg.text, rows[i].hidden) == NULL);
+	}
+	done(&world);
+}
+
+TEST(the_sender_of_what_has_no_route_is_who_has_the_secret)
+{
+	static const struct {
+		enum from from;
+		const char *authorization, *node;
+		bool is_guess;
+	} rows[] = {
+		{LOOPBACK, "Bearer hk1:secret-of-hk1", "hk1", false},
+		{ELSEWHERE, "Bearer off:secret-of-off", "off", false},
+		{ELSEWHERE, "Bearer hk1:wrong", NULL, true},
+		{ELSEWHERE, "Bearer gone:secret-of-gone", NULL, true},
+		{ELSEWHERE, "Bearer nobody:x", NULL, true},
+		{ELSEWHERE, "Bearer " API, NULL, false},
+		{ELSEWHERE, NULL, NULL, false},
+		{ADMIN_SOCKET, "Bearer hk1:wrong", NULL, false},
+	};
+	struct world world;
+
+	make(&world, CLOSED, &with_tokens);
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct asked asked = {
+			.from = rows[i].from, .authorization = rows[i].authorization};
+		struct http_facts facts = facts_of(&asked);
+		bool is_guess;
+		const char *node =
+			rights_sender(&world.rights, &facts, NOW_MS, &is_guess);
+
+		AT_ROW(i, is_guess == rows[i].is_guess);
+		AT_ROW(i, (node == NULL) == (rows[i].node == NULL));
+		AT_ROW(i, node == NULL || strcmp(node, rows[i].node) == 0);
+	}
+	done(&world);
 }
 
 TEST(a_disabled_name_without_a_secret_is_told_to_wait)
@@ -517,7 +607,7 @@ TEST(a_parameter_that_is_not_taken_or_there_twice_is_named)
 	facts.is_local = false; /* a stranger is not told */
 	assert_int_equal(
 		rights_decide(&world.rights, &facts, NOW_MS, &identity, &refusal),
-		ERR_UNAUTHORIZED);
+		ERR_NO_CREDENTIAL);
 	done(&world);
 }
 
@@ -638,6 +728,11 @@ int main(void)
 		cmocka_unit_test(two_credentials_are_none),
 		cmocka_unit_test(
 			a_name_without_a_secret_reports_from_here_while_the_directory_is_open),
+		cmocka_unit_test(
+			who_sends_no_credential_is_told_so_and_is_no_node_unless_it_names_itself),
+		cmocka_unit_test(
+			an_unknown_name_is_shown_and_what_may_be_a_secret_is_not),
+		cmocka_unit_test(the_sender_of_what_has_no_route_is_who_has_the_secret),
 		cmocka_unit_test(a_disabled_name_without_a_secret_is_told_to_wait),
 		cmocka_unit_test(
 			without_tokens_and_secrets_this_machine_reads_and_syncs_but_commands_nothing),
