@@ -60,7 +60,8 @@ enum err {
 	ERR_JOURNAL_GONE = -43, /* files of data_dir were taken away while in use */
 	ERR_STORE_GONE = -44,   /* so was the database's */
 	ERR_JSON_DENSE = -45,   /* far more values than a body of its length has */
-	ERR_LAST = ERR_JSON_DENSE,
+	ERR_STORE_DENIED = -46, /* it is there, but we may not reach it */
+	ERR_LAST = ERR_STORE_DENIED,
 };
 
 /* Exit codes of the program (sysexits.h); 0 is a clean stop. */

@@ -285,6 +285,11 @@ static bool is_gone(struct journal *journal)
 	return journal->is_gone;
 }
 
+void journal_look(struct journal *journal)
+{
+	(void)is_gone(journal); /* the statistics tell */
+}
+
 int journal_append(struct journal *journal, struct record *record)
 {
 	int code;
