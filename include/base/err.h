@@ -61,7 +61,8 @@ enum err {
 	ERR_STORE_GONE = -44,    /* so was the database's */
 	ERR_JSON_DENSE = -45,    /* far more values than a body of its length has */
 	ERR_NO_CREDENTIAL = -46, /* a report carries none, and needs one */
-	ERR_LAST = ERR_NO_CREDENTIAL,
+	ERR_STORE_DENIED = -47,  /* it is there, but we may not reach it */
+	ERR_LAST = ERR_STORE_DENIED,
 };
 
 /* Exit codes of the program (sysexits.h); 0 is a clean stop. */

@@ -75,6 +75,9 @@ int journal_append(struct journal *journal, struct record *record) MUST_CHECK;
  * looks at synced_seq with each on_synced. */
 void journal_want_sync(struct journal *journal);
 
+/* Notices at once that the file which is written to is lost, as journal_append() does. */
+void journal_look(struct journal *journal);
+
 /* True if half of max_bytes is used: a checkpoint would give room. */
 bool journal_wants_checkpoint(const struct journal *journal);
 

@@ -11,6 +11,7 @@
 #include "store/store.h"
 
 #include <sqlite3.h>
+#include <sys/types.h>
 
 #define TABLE_MAX_STATEMENTS 4
 
@@ -56,6 +57,9 @@ struct store {
 	unsigned n_user_statements;
 	sqlite3_stmt *stmts[STORE_MAX_TABLES][TABLE_MAX_STATEMENTS];
 	char instance_id[INSTANCE_ID_BYTES];
+	char *path; /* without symbolic links; owned */
+	dev_t device;
+	ino_t inode;
 };
 
 /* store.c lists them; each is one of SQLite's tables, or of meta's rows. */

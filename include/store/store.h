@@ -69,12 +69,16 @@ struct store_result {
 /*
  * Writes a cut in one transaction, guarded by applied_seq. If the file says that this
  * very cut was committed before, that is success. 0, or ERR_STORE_BUSY, _FULL, _IO,
- * _GONE, _READONLY, _CORRUPT   rolled back: nothing of it is in the file;
+ * _GONE, _DENIED, _READONLY, _CORRUPT   rolled back: nothing of it is in the file;
  * ERR_STORE_UNKNOWN COMMIT failed: hand in the same cut again, before any other;
  * ERR_STORE_FOREIGN somebody else moved applied_seq: this process must not go on.
  */
 int store_commit(struct store *store, const struct cut *cut,
 	struct store_result *ret_result) MUST_CHECK;
+
+/* Whether the file that is open is still the one under its path: 0, ERR_STORE_GONE or
+ * ERR_STORE_DENIED, with the sentence. On any thread, also beside store_commit(). */
+int store_find_file(const struct store *store, struct errmsg *ret_msg) MUST_CHECK;
 
 /* What an operator can do about such a failure, as a part of a sentence. Never NULL. */
 const char *store_advice(int code);

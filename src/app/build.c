@@ -190,9 +190,11 @@ static int open_commands(struct app *app, struct errmsg *msg)
 
 static void describe_rest(void *arg, struct errmsg *ret_rest)
 {
+	struct app *app = arg;
 	struct journal_stats journal;
 
-	journal_get_stats(((struct app *)arg)->journal, &journal);
+	journal_look(app->journal); /* who deletes one may have deleted both */
+	journal_get_stats(app->journal, &journal);
 	if (journal.refusal == ERR_JOURNAL_GONE)
 		(void)err_set(ret_rest, 0,
 			"the journal was taken away: only this process holds what was "

@@ -90,6 +90,7 @@ static void tell_unflushed(const struct app *app, int code)
 {
 	struct journal_stats journal;
 
+	journal_look(app->journal); /* who deletes one may have deleted both */
 	journal_get_stats(app->journal, &journal);
 	if (journal.refusal == ERR_JOURNAL_GONE)
 		log_error("stopping without the last flush, and the journal was taken "

@@ -95,6 +95,8 @@ static const struct entry entries[] = {
 	[-ERR_ALL_BUSY] =
 		{"max_connections are open: what is half begun gives way, or the new one",
 			"all_busy", 503, EXIT_SOFTWARE},
+	[-ERR_STORE_DENIED] = {"the database file cannot be reached for want of rights",
+		"unavailable", 503, EXIT_STORAGE},
 	[-ERR_JSON_DENSE] =
 		{"the body is made of so many tiny values that it is no report",
 			"too_dense", 413, EXIT_SOFTWARE},

@@ -104,6 +104,8 @@ static int map_file(
 failed:
 	if (fd >= 0)
 		(void)close(fd);
+	if (errno == EACCES)
+		return segment_fail(dir_fd, "a journal segment cannot be read", msg);
 	return err_set(msg, ERR_JOURNAL_IO,
 		errno == ELOOP
 			? "journal/%s is a symbolic link: put there what it leads to"

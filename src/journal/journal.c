@@ -221,7 +221,7 @@ int journal_open(uv_loop_t *loop, int dir_fd, const struct journal_config *confi
 	if (journal->fd < 0 || journal->prepared == NULL ||
 		write_head(journal, journal->fd) != 0 || fdatasync(journal->fd) != 0 ||
 		!home_identify(journal->fd, &first->file) || fsync(dir_fd) != 0) {
-		(void)err_set(ret_msg, 0, "a journal segment cannot be begun: %m");
+		(void)segment_fail(dir_fd, "a journal segment cannot be begun", ret_msg);
 		journal_free(journal);
 		return ERR_JOURNAL_IO;
 	}
@@ -283,6 +283,11 @@ static bool is_gone(struct journal *journal)
 		home_look_at(journal->fd, &current->file, &missing) != 0)
 		job_note_gone(journal, &missing);
 	return journal->is_gone;
+}
+
+void journal_look(struct journal *journal)
+{
+	(void)is_gone(journal); /* the statistics tell */
 }
 
 int journal_append(struct journal *journal, struct record *record)

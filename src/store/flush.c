@@ -13,6 +13,7 @@
 #include <sys/queue.h>
 
 #define EMERGENCY_GAP_MS 5000
+#define LOOK_MS 500 /* so that it is noticed within a second */
 #define REMIND_MS 600000
 #define QUICK_MS 60000 /* however many retries there are within it */
 
@@ -53,6 +54,13 @@ struct flush {
 	struct store_result result;
 	int result_code;
 
+	uv_work_t look; /* whether the file is there */
+	bool is_looking;
+	int look_code, missing; /* what it has found now, and what is known; 0: nothing */
+	struct errmsg look_msg;
+	uint64_t missing_since_ms; /* since 1970 */
+
+	uv_timer_t look_tick;
 	uv_timer_t interval;
 	uv_timer_t wake; /* a backoff ends, an emergency may start, a request waits */
 	uv_timer_t stop_limit; /* a stop has had its time */
@@ -346,6 +354,63 @@ static void on_wake(uv_timer_t *timer)
 	maybe_stopped(flush);
 }
 
+/* On the thread pool. */
+static void look_work(uv_work_t *work)
+{
+	struct flush *flush = work->data;
+
+	flush->look_code = store_find_file(flush->store, &flush->look_msg);
+}
+
+/* Logged once, here. */
+static void note_missing(struct flush *flush)
+{
+	struct errmsg rest = {""};
+
+	flush->missing_since_ms = clock_wall_ms();
+	flush->hooks.describe_rest(flush->hooks.arg, &rest);
+	log_error("the database file is out of reach: nothing gets into SQLite",
+		"reason=%s error=%s what_to_do=%s meanwhile=%s",
+		LOG_QUOTE(err_text(flush->missing)), LOG_QUOTE(flush->look_msg.text),
+		LOG_QUOTE(store_advice(flush->missing)), LOG_QUOTE(rest.text));
+}
+
+static void finish_close(struct flush *flush)
+{
+	flush->n_open_handles--;
+	if (flush->n_open_handles == 0)
+		flush->on_closed(flush->on_closed_arg);
+}
+
+static void on_looked(uv_work_t *work, int status)
+{
+	struct flush *flush = work->data;
+	int before = flush->missing;
+
+	(void)status; /* never cancelled */
+	flush->is_looking = false;
+	flush->missing = flush->look_code;
+	if (flush->missing != 0 && flush->missing != before)
+		note_missing(flush);
+	else if (flush->missing == 0 && before != 0)
+		log_info("the database file is there again", "error=%s",
+			LOG_QUOTE(err_text(before)));
+	if (flush->on_closed != NULL)
+		finish_close(flush);
+}
+
+static void on_look_tick(uv_timer_t *timer)
+{
+	struct flush *flush = timer->data;
+
+	if (flush->is_looking)
+		return;
+	flush->is_looking = true;
+	flush->look.data = flush;
+	if (uv_queue_work(flush->loop, &flush->look, look_work, on_looked) != 0)
+		abort(); /* only for a NULL callback */
+}
+
 struct flush *flush_new(uv_loop_t *loop, struct store *store, struct ledger *ledger,
 	const struct flush_config *config, const struct flush_hooks *hooks)
 {
@@ -362,8 +427,10 @@ struct flush *flush_new(uv_loop_t *loop, struct store *store, struct ledger *led
 	(void)uv_timer_init(loop, &flush->interval); /* always 0 */
 	(void)uv_timer_init(loop, &flush->wake);
 	(void)uv_timer_init(loop, &flush->stop_limit);
+	(void)uv_timer_init(loop, &flush->look_tick);
 	flush->interval.data = flush->wake.data = flush->stop_limit.data = flush;
-	flush->n_open_handles = 3;
+	flush->look_tick.data = flush;
+	flush->n_open_handles = 4;
 	return flush;
 }
 
@@ -378,6 +445,8 @@ static void restart_interval(struct flush *flush)
 void flush_start(struct flush *flush)
 {
 	restart_interval(flush);
+	(void)uv_timer_start(&flush->look_tick, on_look_tick, LOOK_MS,
+		LOOK_MS); /* fails only for NULL */
 }
 
 void flush_configure(struct flush *flush, const struct flush_config *config)
@@ -473,22 +542,20 @@ void flush_stop(
 	timer_start(&flush->stop_limit, on_stop_limit, timeout_ms);
 }
 
-static void finish_close(uv_handle_t *handle)
+static void on_handle_closed(uv_handle_t *handle)
 {
-	struct flush *flush = handle->data;
-
-	flush->n_open_handles--;
-	if (flush->n_open_handles == 0)
-		flush->on_closed(flush->on_closed_arg);
+	finish_close(handle->data);
 }
 
 void flush_close(struct flush *flush, void (*on_closed)(void *arg), void *arg)
 {
 	flush->on_closed = on_closed;
 	flush->on_closed_arg = arg;
-	uv_close((uv_handle_t *)&flush->interval, finish_close);
-	uv_close((uv_handle_t *)&flush->wake, finish_close);
-	uv_close((uv_handle_t *)&flush->stop_limit, finish_close);
+	flush->n_open_handles += flush->is_looking;
+	uv_close((uv_handle_t *)&flush->look_tick, on_handle_closed);
+	uv_close((uv_handle_t *)&flush->interval, on_handle_closed);
+	uv_close((uv_handle_t *)&flush->wake, on_handle_closed);
+	uv_close((uv_handle_t *)&flush->stop_limit, on_handle_closed);
 }
 
 void flush_free(struct flush *flush)
@@ -509,4 +576,9 @@ void flush_free(struct flush *flush)
 void flush_get_stats(const struct flush *flush, struct flush_stats *ret_stats)
 {
 	*ret_stats = flush->stats;
+	if (flush->missing == 0)
+		return;
+	ret_stats->last.error = flush->missing;
+	if (ret_stats->failing_since_ms == 0)
+		ret_stats->failing_since_ms = flush->missing_since_ms;
 }

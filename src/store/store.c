@@ -7,13 +7,17 @@
  * unknown: only applied_seq, read by the next try, says what is in the file; or, for a
  * cut of adopted totals, which has no record of its own, the link.
  */
+#include "base/owner.h"
 #include "store/internal.h"
 #include "store/schema.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 /* Every table, in the order in which they are loaded and written. applied_seq is read
  * before the journal is folded, and written last, by store_commit(). */
@@ -115,6 +119,32 @@ static int read_instance_id(struct store *store, struct errmsg *msg)
 	return code == SQLITE_ROW ? 0 : fail(store, code, "meta cannot be read", msg);
 }
 
+/* Which file is open, by its path: SQLite's own descriptor is not ours. */
+static int identify(struct store *store, const char *path, struct errmsg *msg)
+{
+	struct stat st;
+
+	store->path = realpath(path, NULL);
+	if (store->path == NULL || stat(store->path, &st) != 0)
+		return err_set(msg, ERR_STORE_IO, "cannot be found again: %m");
+	store->device = st.st_dev;
+	store->inode = st.st_ino;
+	return 0;
+}
+
+static int refuse(
+	int code, const char *path, const struct errmsg *why, struct errmsg *msg)
+{
+	const char *slash = strrchr(path, '/');
+	char folder[OWNER_PATH_BYTES], denied[256];
+
+	(void)snprintf(denied, sizeof(denied), "%s: %.150s", path, why->text);
+	if (access(path, R_OK | W_OK) == 0 || errno != EACCES || slash == NULL)
+		return err_set(msg, code, "%s: %s", path, why->text);
+	(void)snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path), path);
+	return owner_explain(msg, code, folder, denied);
+}
+
 int store_open(const struct store_config *config, struct store **ret_store,
 	struct errmsg *ret_msg)
 {
@@ -139,9 +169,11 @@ int store_open(const struct store_config *config, struct store **ret_store,
 		code = prepare_all(store, &why);
 	if (code == 0)
 		code = read_instance_id(store, &why);
+	if (code == 0)
+		code = identify(store, config->path, &why);
 	if (code != 0) {
 		store_close(store);
-		return err_set(ret_msg, code, "%s: %s", config->path, why.text);
+		return refuse(code, config->path, &why, ret_msg);
 	}
 	*ret_store = store;
 	return 0;
@@ -163,6 +195,7 @@ void store_close(struct store *store)
 		for (size_t j = 0; j < TABLE_MAX_STATEMENTS; j++)
 			(void)sqlite3_finalize(store->stmts[i][j]);
 	(void)sqlite3_close(store->db); /* nothing is open on it */
+	free(store->path);
 	free(store);
 }
 
@@ -301,14 +334,33 @@ static int guard(
 	return 0;
 }
 
-/* What is committed to a file without a name would be gone with this process. */
-static bool has_moved(struct store *store)
+static int deny(const struct store *store, struct errmsg *msg)
 {
-	int has_moved = 0;
+	char folder[OWNER_PATH_BYTES];
 
-	return sqlite3_file_control(store->db, "main", SQLITE_FCNTL_HAS_MOVED,
-		       &has_moved) == SQLITE_OK &&
-		has_moved != 0;
+	(void)snprintf(folder, sizeof(folder), "%.*s",
+		(int)(strrchr(store->path, '/') - store->path), store->path);
+	return owner_explain(
+		msg, ERR_STORE_DENIED, folder, "the database file cannot be reached");
+}
+
+/* What is committed to a file without a name would be gone with this process. */
+int store_find_file(const struct store *store, struct errmsg *ret_msg)
+{
+	struct stat there;
+
+	if (stat(store->path, &there) == 0) {
+		if (there.st_dev == store->device && there.st_ino == store->inode)
+			return 0;
+		return err_set(
+			ret_msg, ERR_STORE_GONE, "%s is another file", store->path);
+	}
+	if (errno == EACCES)
+		return deny(store, ret_msg);
+	if (errno != ENOENT && errno != ENOTDIR)
+		return 0; /* it is not known: the commit itself will tell */
+	return err_set(ret_msg, ERR_STORE_GONE, "%s was moved or deleted while in use",
+		store->path);
 }
 
 int store_commit(
@@ -319,11 +371,9 @@ int store_commit(
 	int code;
 
 	store->n_user_statements = 0;
-	if (has_moved(store)) {
-		code = err_set(&result.error, ERR_STORE_GONE,
-			"the database file was moved or deleted while in use");
+	code = store_find_file(store, &result.error);
+	if (code != 0)
 		goto out;
-	}
 	code = begin(store);
 	if (code != SQLITE_OK) {
 		code = fail(store, code, "BEGIN", &result.error);
@@ -357,6 +407,9 @@ const char *store_advice(int code)
 		return "make room on the disk of data_dir";
 	case ERR_STORE_READONLY:
 		return "let the user of tallyd write tally.db and its folder";
+	case ERR_STORE_DENIED:
+		return "give data_dir and all in it back to the user of tallyd "
+		       "(chown -R), and do not stop tallyd before that";
 	case ERR_STORE_CORRUPT:
 		return "stop tallyd and put a backup in its place; README, \"Backup\"";
 	case ERR_STORE_GONE:
@@ -372,5 +425,6 @@ const char *store_advice(int code)
 bool store_needs_help(int code)
 {
 	return code == ERR_STORE_IO || code == ERR_STORE_GONE ||
-		code == ERR_STORE_READONLY || code == ERR_STORE_CORRUPT;
+		code == ERR_STORE_DENIED || code == ERR_STORE_READONLY ||
+		code == ERR_STORE_CORRUPT;
 }

@@ -296,6 +296,59 @@ def test_a_flush_that_cannot_heal_says_what_to_do_and_how_long_the_journal_has_r
     assert daemon.users() == {"alice": (6, 2, 4)}
 
 
+def unlink_database(daemon):
+    daemon.database.unlink()
+
+
+def move_database(daemon):
+    daemon.database.rename(daemon.directory / "elsewhere.db")
+
+
+def replace_database(daemon):
+    shutil.copy(daemon.database, daemon.directory / "copy.db")
+    (daemon.directory / "copy.db").rename(daemon.database)
+
+
+@pytest.mark.parametrize("take_away", [unlink_database, move_database, replace_database])
+def test_a_database_that_is_taken_away_is_noticed_before_anything_has_to_be_flushed(
+        tallyd, take_away):
+    daemon = start(tallyd)
+    assert daemon.status()["lastSync"]["failingSince"] is None
+    take_away(daemon)
+    wait_for(lambda: daemon.status()["lastSync"]["failingSince"], "it is noticed")
+    data = daemon.status()
+    assert data["stats"]["failedSyncs"] == 0  # no flush was needed for that
+    assert data["lastSync"]["error"] == "the database file was moved or deleted"
+    assert data["lastSync"]["whatToDo"].startswith("put that very file back")
+    assert is_accepting(daemon)
+    daemon.report(stats("alice", 1, 2))
+    assert data["journal"]["error"] is None
+    line = next(line for line in daemon.log().splitlines() if "out of reach" in line)
+    assert "do not stop tallyd" in line and str(daemon.database.resolve()) in line, line
+    if take_away is move_database:
+        (daemon.directory / "elsewhere.db").rename(daemon.database)
+        wait_for(lambda: daemon.status()["lastSync"]["failingSince"] is None, "it is back")
+        assert "the database file is there again" in daemon.log()
+        daemon.force_sync()
+        assert daemon.users() == {"alice": (3, 1, 2)}
+    assert daemon.log().count("out of reach") == 1
+    daemon.kill()
+
+
+def test_with_the_journal_gone_too_nobody_is_told_that_it_holds_what_was_accepted(tallyd):
+    daemon = start(tallyd, stop_timeout=100)
+    daemon.report(stats("alice", 1, 2))
+    with locked(daemon):
+        delete_folder(daemon)
+        unlink_database(daemon)
+        wait_for(lambda: "out of reach" in daemon.log(), "it is noticed")
+        wait_until_refused(daemon)
+        daemon.stop(expect=74)
+    line = next(line for line in daemon.log().splitlines() if "out of reach" in line)
+    assert "only this process holds what was accepted" in line, line
+    assert "the journal holds" not in daemon.log()
+
+
 def readme_block(heading):
     """The indented lines behind a heading of README.md."""
     text = (pathlib.Path(__file__).resolve().parents[2] / "README.md").read_text()
