@@ -17,7 +17,17 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#define SETUP_NAME_BYTES 40
+
 enum setup_level { SETUP_OK, SETUP_WARNING, SETUP_PROBLEM };
+
+/* As whom the daemon runs, or is to run. */
+struct setup_user {
+	bool is_known;
+	uid_t uid;
+	gid_t gid;
+	char name[SETUP_NAME_BYTES]; /* or the number */
+};
 
 /* What the checks share. All 0 at the start, but `config` and `out`. */
 struct setup {
@@ -29,12 +39,19 @@ struct setup {
 
 	/* What one check leaves to those behind it. */
 	bool is_dir_open;
-	int dir_fd;           /* of data_dir, if it is open */
-	uid_t owner;          /* of data_dir */
+	uint64_t applied_seq;   /* of the database */
+	bool is_database_whole; /* it was read, and nothing of it is in a WAL */
+	int dir_fd;             /* of data_dir, if it is open */
+	uid_t owner;            /* of data_dir, or whose it has to be */
+	struct setup_user user;
 	long running_pid;     /* of the daemon on it; 0: there is none, -1: not known */
 	uint64_t newest_ms;   /* the newest time that was found there, 0: none */
 	char instance_id[40]; /* of the database; "": there is none */
 	bool is_instance_unknown; /* or there is one that cannot be looked at */
+	/* Something was taken away from the daemon that runs, or it cannot write: it may
+	 * be the only one that holds what was accepted. */
+	bool is_endangered;
+	bool is_owner_told; /* that files are another's, so the user may not write them */
 };
 
 /* Ends the finding before, and begins one. What of it comes from outside is made safe for
@@ -52,11 +69,21 @@ void setup_end(struct setup *setup);
 /* The checks, in their order. */
 void setup_check_config(struct setup *setup);   /* what is legal but odd */
 void setup_check_data_dir(struct setup *setup); /* opens it */
+void setup_check_daemon(struct setup *setup);   /* of check_data_dir(): who runs on it */
+void setup_check_user(struct setup *setup);     /* what its user may do */
 void setup_check_database(struct setup *setup);
+void setup_check_journal(struct setup *setup); /* while no daemon runs */
 void setup_check_space(struct setup *setup);
 void setup_check_clock(struct setup *setup);
 void setup_check_redis(struct setup *setup);
 void setup_check_ports(struct setup *setup);
+
+/* Who that is, or its number; writes into `buf` and returns it. */
+const char *setup_user_name(uid_t uid, char buf[SETUP_NAME_BYTES]);
+
+/* As whom tallyd is to run where it is stopped: by its systemd unit, if that starts it
+ * with this configuration, or, with the usual one, `tallyd`. */
+void setup_find_user(struct setup *setup);
 
 /* True if `now_ms` is so early that this program was not yet made. */
 bool setup_is_before_build(uint64_t now_ms);

@@ -34,6 +34,8 @@ void finding_change_addr(cJSON *finding, const char *node);
 void finding_take(cJSON *findings, cJSON *finding);
 
 bool findings_has(const cJSON *findings, const char *code);
+/* Moves those of that code, NULL: all, to the end of the list `to`. */
+void findings_move(cJSON *findings, const char *code, cJSON *to);
 size_t findings_count(const cJSON *findings, enum level level);
 
 /* Those of one level, for people: safe for a terminal, each with a blank line behind. */

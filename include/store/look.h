@@ -12,6 +12,7 @@
 
 struct store_look {
 	char instance_id[INSTANCE_ID_BYTES]; /* "": it is not known */
+	uint64_t applied_seq;
 	uint64_t newest_ms; /* of the times in services and audit; 0: there are none */
 };
 

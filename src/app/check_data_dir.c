@@ -14,25 +14,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define OWNER_BYTES 40
-
-static const char *owner_name(uid_t uid, char buf[OWNER_BYTES])
-{
-	const struct passwd *entry = getpwuid(uid);
-
-	if (entry != NULL)
-		(void)snprintf(buf, OWNER_BYTES, "%s", entry->pw_name);
-	else
-		(void)snprintf(buf, OWNER_BYTES, "%u", (unsigned)uid);
-	return buf;
-}
+#define OWNER_BYTES SETUP_NAME_BYTES
 
 static void no_right(struct setup *setup, const char *what)
 {
@@ -113,13 +101,32 @@ static void check_modes(struct setup *setup)
 	}
 }
 
+static void tell_alien(struct setup *setup, const char *path, uid_t uid)
+{
+	char theirs[OWNER_BYTES], ours[OWNER_BYTES];
+	const char *user = setup->user.is_known ? setup->user.name
+						: setup_user_name(setup->owner, ours);
+
+	setup->is_owner_told = true;
+	setup->is_endangered = setup->is_endangered || setup->running_pid != 0;
+	setup_find(setup, SETUP_PROBLEM, "owner",
+		"%s belongs to %s, %s %s: tallyd cannot write it%s", path,
+		setup_user_name(uid, theirs),
+		setup->user.is_known ? "but tallyd runs as" : "the folder to", user,
+		setup->running_pid == 0
+			? ""
+			: "; until that is mended, do not stop tallyd, which may be the "
+			  "only one that holds what was accepted");
+	setup_change(setup, "chown -R %s %s", user, setup->config->data_dir);
+}
+
 /* Tells of the first that is another's; true if there is one. Takes the descriptor. */
 static bool has_alien(struct setup *setup, int dir_fd, const char *folder)
 {
 	DIR *dir = dir_fd >= 0 ? fdopendir(dir_fd) : NULL;
-	char theirs[OWNER_BYTES], ours[OWNER_BYTES];
 	const struct dirent *entry;
 	bool is_alien = false;
+	char path[512];
 
 	if (dir == NULL) {
 		if (dir_fd >= 0)
@@ -135,58 +142,31 @@ static bool has_alien(struct setup *setup, int dir_fd, const char *folder)
 			st.st_uid == setup->owner)
 			continue;
 		is_alien = true;
-		setup_find(setup, SETUP_PROBLEM, "owner",
-			"%s/%s%s belongs to %s, the folder to %s: tallyd cannot write it",
-			setup->config->data_dir, folder, entry->d_name,
-			owner_name(st.st_uid, theirs), owner_name(setup->owner, ours));
-		setup_change(setup, "chown -R %s %s", ours, setup->config->data_dir);
+		(void)snprintf(path, sizeof(path), "%s/%s%s", setup->config->data_dir,
+			folder, entry->d_name);
+		tell_alien(setup, path, st.st_uid);
 	}
 	(void)closedir(dir);
 	return is_alien;
 }
 
-static void check_owners(struct setup *setup)
+static void check_owners(struct setup *setup, uid_t top_owner)
 {
-	int top = openat(setup->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	int journal =
-		openat(setup->dir_fd, "journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int top, journal;
 
+	if (top_owner != setup->owner) {
+		tell_alien(setup, setup->config->data_dir, top_owner);
+		return;
+	}
+	top = openat(setup->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	journal = openat(setup->dir_fd, "journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (!has_alien(setup, top, ""))
 		(void)has_alien(setup, journal, "journal/");
 	else if (journal >= 0)
 		(void)close(journal); /* a directory */
 }
 
-static void check_running(struct setup *setup)
-{
-	const char *dir = setup->config->data_dir;
-	char path[40], theirs[OWNER_BYTES], ours[OWNER_BYTES];
-	struct stat st;
-
-	if (data_dir_holder(dir, &setup->running_pid) != 0) {
-		no_right(setup, dir);
-		return;
-	}
-	if (setup->running_pid == 0) {
-		setup_find(
-			setup, SETUP_OK, "daemon-stopped", "no tallyd runs on %s", dir);
-		return;
-	}
-	if (setup->running_pid > 0)
-		setup_find(setup, SETUP_OK, "daemon-runs",
-			"tallyd runs on %s, with pid %ld", dir, setup->running_pid);
-	else
-		setup_find(setup, SETUP_OK, "daemon-runs", "a tallyd runs on %s", dir);
-	(void)snprintf(path, sizeof(path), "/proc/%ld", setup->running_pid);
-	if (stat(path, &st) != 0 || st.st_uid == setup->owner || st.st_uid == 0)
-		return;
-	setup_find(setup, SETUP_PROBLEM, "owner",
-		"%s belongs to %s, and tallyd runs as %s", dir,
-		owner_name(setup->owner, ours), owner_name(st.st_uid, theirs));
-	setup_change(setup, "chown -R %s %s", theirs, dir);
-}
-
-static void check_journal(struct setup *setup)
+static void check_folder(struct setup *setup)
 {
 	const char *dir = setup->config->data_dir;
 	struct stat st;
@@ -202,6 +182,7 @@ static void check_journal(struct setup *setup)
 			"%s/journal is gone while tallyd runs: nothing is accepted until "
 			"it is there again",
 			dir);
+		setup->is_endangered = true;
 		setup_change(setup, "journalctl -u tallyd -n 20");
 	} else if (faccessat(setup->dir_fd, "tally.db", F_OK, 0) == 0) {
 		setup_find(setup, SETUP_WARNING, "journal",
@@ -223,6 +204,9 @@ static bool open_dir(struct setup *setup, struct stat *st)
 		return true;
 	setup->is_instance_unknown = errno != ENOENT;
 	if (errno == ENOENT) {
+		setup_check_daemon(setup);
+		if (setup->is_endangered)
+			return false;
 		setup_find(setup, SETUP_OK, "data-dir",
 			"%s is not there yet: the first start makes it", dir);
 	} else if (errno == EACCES) {
@@ -252,12 +236,12 @@ void setup_check_data_dir(struct setup *setup)
 		setup_change(setup, "chmod o-w %s", dir);
 	} else {
 		setup_find(setup, SETUP_OK, "data-dir", "%s belongs to %s", dir,
-			owner_name(st.st_uid, name));
+			setup_user_name(st.st_uid, name));
 	}
-	check_running(setup);
-	check_owners(setup);
+	setup_check_daemon(setup);
+	check_owners(setup, st.st_uid);
 	check_modes(setup);
-	check_journal(setup);
+	check_folder(setup);
 }
 
 /* Those of the journal's files: a segment that was begun, or written to, at that time. */
@@ -289,8 +273,10 @@ void setup_check_database(struct setup *setup)
 	if (!setup->is_dir_open)
 		return;
 	note_journal_times(setup);
-	if (fstatat(setup->dir_fd, "tally.db", &st, 0) != 0)
+	if (fstatat(setup->dir_fd, "tally.db", &st, 0) != 0) {
+		setup->is_database_whole = errno == ENOENT;
 		return; /* nothing was counted yet */
+	}
 	setup->is_instance_unknown = true;
 	note_time(setup, &st.st_mtim);
 	(void)snprintf(path, sizeof(path), "%s/tally.db", setup->config->data_dir);
@@ -304,7 +290,10 @@ void setup_check_database(struct setup *setup)
 		setup_change(setup, "journalctl -u tallyd -n 20");
 		return;
 	}
-	setup->is_instance_unknown = look.instance_id[0] == '\0';
+	setup->is_instance_unknown = look.instance_id[0] == '\0' || setup->is_endangered;
+	setup->applied_seq = look.applied_seq;
+	setup->is_database_whole =
+		fstatat(setup->dir_fd, "tally.db-wal", &st, 0) != 0 || st.st_size == 0;
 	if (look.newest_ms > setup->newest_ms)
 		setup->newest_ms = look.newest_ms;
 	(void)snprintf(

@@ -148,9 +148,14 @@ static void on_place(void *arg, const struct http_place *place)
 	} else if (setup->running_pid != 0) {
 		setup_find(setup, SETUP_PROBLEM, "port",
 			"tallyd runs, but nobody listens on %s: it is still starting, or "
-			"was started with another configuration",
+			"stopping, or was started with another configuration; its log "
+			"says which",
 			place->address);
-		setup_change(setup, "systemctl restart tallyd");
+		setup_change(setup, "journalctl -u tallyd -n 20");
+		if (!setup->is_endangered)
+			setup_change(setup,
+				"systemctl restart tallyd   # if it was started with "
+				"another one");
 	} else {
 		setup_find(setup, SETUP_OK, "port", "%s is free", place->address);
 	}

@@ -26,8 +26,9 @@ static void tell_mistakes(struct setup *setup, const char *mistakes)
 static void check_all(struct setup *setup)
 {
 	static void (*const checks[])(struct setup *) = {setup_check_config,
-		setup_check_data_dir, setup_check_database, setup_check_space,
-		setup_check_clock, setup_check_redis, setup_check_ports};
+		setup_check_data_dir, setup_check_user, setup_check_database,
+		setup_check_journal, setup_check_space, setup_check_clock,
+		setup_check_redis, setup_check_ports};
 
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
 		checks[i](setup);

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,27 +10,50 @@
 
 #define PATH_BYTES 320
 
-static bool has_open(long pid, const char *wanted)
+bool process_each_file(long pid, process_file_cb on_file, void *arg)
 {
-	char path[PATH_BYTES], target[64];
+	char path[PATH_BYTES], target[PATH_MAX];
 	const struct dirent *entry;
-	bool is_there = false;
 	DIR *dir;
 
 	(void)snprintf(path, sizeof(path), "/proc/%ld/fd", pid);
 	dir = opendir(path);
-	while (dir != NULL && !is_there && (entry = readdir(dir)) != NULL) {
+	if (dir == NULL)
+		return false;
+	while ((entry = readdir(dir)) != NULL) {
+		struct stat st;
 		ssize_t len =
 			readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1);
 
-		if (len > 0) {
-			target[len] = '\0';
-			is_there = strcmp(target, wanted) == 0;
-		}
+		if (len <= 0 || fstatat(dirfd(dir), entry->d_name, &st, 0) != 0)
+			continue;
+		target[len] = '\0';
+		if (!on_file(arg, target, &st))
+			break;
 	}
-	if (dir != NULL)
-		(void)closedir(dir);
-	return is_there;
+	(void)closedir(dir);
+	return true;
+}
+
+struct search {
+	const char *wanted;
+	bool is_there;
+};
+
+static bool compare(void *arg, const char *target, const struct stat *st)
+{
+	struct search *search = arg;
+
+	(void)st;
+	search->is_there = strcmp(target, search->wanted) == 0;
+	return !search->is_there;
+}
+
+static bool has_open(long pid, const char *wanted)
+{
+	struct search search = {wanted, false};
+
+	return process_each_file(pid, compare, &search) && search.is_there;
 }
 
 static void read_name(struct process *process)

@@ -164,6 +164,14 @@ static void look_at_journal(const struct doctor *doctor, const struct symptom *s
 	finding_change(finding, "journalctl -u tallyd -n 20");
 }
 
+static bool is_journal_gone(const struct doctor *doctor)
+{
+	const char *error =
+		member_text(member_object(doctor->status, "journal"), "error");
+
+	return error != NULL && is_error(error, ERR_JOURNAL_GONE);
+}
+
 static void look_at_flush(const struct doctor *doctor, const struct symptom *symptom)
 {
 	const cJSON *last = member_object(doctor->status, "lastSync");
@@ -177,11 +185,16 @@ static void look_at_flush(const struct doctor *doctor, const struct symptom *sym
 		return;
 	(void)member_u64(last, "failingSince", &at);
 	finding = add(doctor, symptom,
-		mem_format(
-			"nothing gets into SQLite since %s: %s; what is accepted is in "
-			"the journal, as long as that has room",
-			show_time(at, since), error));
-	if (what_to_do != NULL)
+		mem_format("nothing gets into SQLite since %s: %s; %s",
+			show_time(at, since), error,
+			is_journal_gone(doctor)
+				? "the journal is gone, too: only this process holds "
+				  "what was accepted, so do not stop it"
+				: "what is accepted is in the journal, as long as that "
+				  "has room"));
+	/* A file that cannot be reached for its rights looks gone. */
+	if (what_to_do != NULL && !findings_has(doctor->findings, "owner") &&
+		!findings_has(doctor->findings, "rights-missing"))
 		finding_change(finding, "%s", what_to_do);
 	if (is_error(error, ERR_STORE_BUSY))
 		finding_change(
@@ -370,6 +383,21 @@ static void look_at_daemon(struct doctor *doctor)
 		symptoms[i].look(doctor, &symptoms[i]);
 }
 
+/* Who follows the lines from the first on must not lose anything by it. */
+static cJSON *put_dangers_first(cJSON *findings)
+{
+	static const char *const dangers[] = {"data-dir-gone", "database-gone", "journal",
+		"owner", "rights-missing", "journal-corrupt", "database", "journal-error",
+		"sync-failed", "disk-low"};
+	cJSON *ordered = cJSON_CreateArray();
+
+	for (size_t i = 0; i < sizeof(dangers) / sizeof(dangers[0]); i++)
+		findings_move(findings, dangers[i], ordered);
+	findings_move(findings, NULL, ordered);
+	cJSON_Delete(findings);
+	return ordered;
+}
+
 int doctor_run(const struct ctl *ctl)
 {
 	struct doctor doctor = {.ctl = ctl,
@@ -380,6 +408,7 @@ int doctor_run(const struct ctl *ctl)
 
 	machine_look(ctl, doctor.findings);
 	look_at_daemon(&doctor);
+	doctor.findings = put_dangers_first(doctor.findings);
 	code = findings_count(doctor.findings, LEVEL_PROBLEM) > 0 ? EXIT_PROBLEM : 0;
 	if (!ctl->is_json)
 		doctor_show(&doctor);

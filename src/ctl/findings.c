@@ -122,6 +122,18 @@ bool findings_has(const cJSON *findings, const char *code)
 	return has(findings, "code", code);
 }
 
+void findings_move(cJSON *findings, const char *code, cJSON *to)
+{
+	cJSON *finding = findings->child, *next;
+
+	for (; finding != NULL; finding = next) {
+		next = finding->next;
+		if (code == NULL || is_same(finding, "code", code))
+			(void)cJSON_AddItemToArray(
+				to, cJSON_DetachItemViaPointer(findings, finding));
+	}
+}
+
 size_t findings_count(const cJSON *findings, enum level level)
 {
 	const cJSON *finding;

@@ -46,6 +46,16 @@ static int read_one(sqlite3 *db, const char *sql, char *ret_text, size_t size)
 	return code == SQLITE_ROW || code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
+static int read_applied_seq(sqlite3 *db, uint64_t *ret_seq)
+{
+	char text[32];
+	int code = read_one(
+		db, "SELECT value FROM meta WHERE key='applied_seq'", text, sizeof(text));
+
+	*ret_seq = strtoull(text, NULL, 10);
+	return code;
+}
+
 static int read_time(sqlite3 *db, const char *sql, uint64_t *newest_ms)
 {
 	char text[32];
@@ -70,6 +80,8 @@ static int read_all(sqlite3 *db, struct store_look *look, struct errmsg *msg)
 	if (code == SQLITE_OK)
 		code = read_one(db, "SELECT value FROM meta WHERE key='instance_id'",
 			look->instance_id, sizeof(look->instance_id));
+	if (code == SQLITE_OK)
+		code = read_applied_seq(db, &look->applied_seq);
 	if (code == SQLITE_OK)
 		code = read_time(
 			db, "SELECT max(updated_at) FROM services", &look->newest_ms);

@@ -1,4 +1,5 @@
 """tallyctl doctor and tallyd --check-setup: what is wrong is found, with the lines to change."""
+import contextlib
 import json
 import os
 import pathlib
@@ -343,6 +344,168 @@ def test_a_clock_that_is_behind_what_was_counted_is_found(healthy):
     assert set(found) == {"clock", "daemon-down"} and found["clock"]["level"] == "problem"
     healthy.daemon.sql("update services set updated_at = ?", now_ms())
     healthy.daemon.start()
+
+
+# What is taken away, or may not be written.
+
+def problems(place):
+    found = json.loads(place.run("--json").stdout)["findings"]
+    return [one for one in found if one["level"] == "problem"]
+
+
+def put_back(daemon, name="tally.db"):
+    """A file that was deleted, from who has it open; then it ends without a flush."""
+    for entry in pathlib.Path(f"/proc/{daemon.process.pid}/fd").iterdir():
+        target = os.readlink(entry)
+        if pathlib.Path(target.split(" ")[0]).name.startswith(name) and "(deleted)" in target:
+            shutil.copy(entry, daemon.data_dir / pathlib.Path(target.split(" ")[0]).name)
+
+
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_deleted_or_replaced_database_comes_first_and_redis_is_not_judged(
+        office, redis, is_replaced):
+    place = office(redis_url=redis.url, redis_timeout="5s").open()
+    place.daemon.expects_errors = True
+    for path in place.daemon.data_dir.glob("tally.db*"):
+        path.unlink()
+    if is_replaced:
+        place.daemon.database.write_bytes(b"")
+    found = problems(place)
+    assert found[0]["code"] == "database-gone" and "do not stop tallyd" in found[0]["sentence"]
+    assert "redis-foreign" not in [one["code"] for one in found]
+    lines = "".join(line for one in found for line in one["change"])
+    assert "take-over" not in lines and "restart" not in lines
+    put_back(place.daemon)
+    place.daemon.kill()
+
+
+@pytest.mark.parametrize("is_deleted", [True, False])
+def test_a_data_dir_that_is_gone_is_no_reason_to_end_the_very_daemon(healthy, is_deleted):
+    daemon = healthy.daemon
+    daemon.expects_errors = True
+    moved = daemon.directory / "moved"
+    if is_deleted:
+        shutil.rmtree(daemon.data_dir)
+    else:
+        daemon.data_dir.rename(moved)
+    found = problems(healthy)
+    assert found[0]["code"] == "data-dir-gone" and "do not stop tallyd" in found[0]["sentence"]
+    assert f"pid {daemon.process.pid}" in found[0]["sentence"]
+    assert not any("end that one" in one["sentence"] for one in found)
+    if is_deleted:
+        def failed():
+            healthy.admin.ask("POST", "/force-sync")
+            return [one for one in problems(healthy) if one["code"] == "sync-failed"]
+        flush = wait_for(failed, "a flush has failed", limit=30)[0]
+        assert "only this process holds what was accepted" in flush["sentence"]
+        daemon.kill()
+    else:
+        assert found[0]["change"] == [f"mv {moved} {daemon.data_dir}"]
+        moved.rename(daemon.data_dir)
+
+
+def write_unit(place, user):
+    """A service that starts tallyd with this configuration as that user."""
+    folder = place.daemon.directory / "units"
+    folder.mkdir(exist_ok=True)
+    (folder / "tallyd.service").write_text(
+        f"[Service]\nUser={user}\nExecStart=/usr/local/bin/tallyd "
+        f"--config={place.daemon.config_path}\n")
+    return {"SYSTEMD_UNIT_PATH": str(folder)}
+
+
+@contextlib.contextmanager
+def place_of(user, office):
+    """Where that user can come, unlike tmp_path; stopped, and all of it is the user's."""
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)
+        place = office(data_dir=pathlib.Path(directory) / "data")
+        config = pathlib.Path(directory) / "tallyd.conf"
+        place.daemon.config_path.rename(config)
+        place.daemon.config_path = config
+        place.daemon.data_dir = place.daemon.options["data_dir"]
+        place.daemon.options["admin_socket"] = place.socket
+        place.write_config()
+        place.open()
+        place.daemon.stop()
+        config.chmod(0o644)
+        subprocess.run(["chown", "-R", user, place.daemon.data_dir], check=True)
+        yield place
+
+
+@needs_root
+def test_a_stopped_tallyd_is_compared_with_the_user_of_its_unit(office):
+    with place_of("nobody", office) as place:
+        env, data_dir = write_unit(place, "nobody"), place.daemon.data_dir
+        the_only(place.findings(env=env), "daemon-down")
+        os.chown(data_dir, 0, 0)
+        found = place.findings(env=env)
+        assert set(found) == {"owner", "daemon-down"}
+        assert f"{data_dir} belongs to root, but tallyd runs as nobody" in found[
+            "owner"]["sentence"]
+        assert found["owner"]["change"] == [f"chown -R nobody {data_dir}"]
+        os.chown(data_dir, 65534, 65534)
+        os.chown(data_dir / "tally.db", 0, 0)
+        assert str(data_dir / "tally.db") in place.findings(env=env)["owner"]["sentence"]
+
+
+@needs_root
+@pytest.mark.parametrize("name, mode", [
+    ("journal", 0o500), ("", 0o500), ("tally.db", 0o400), ("../tallyd.conf", 0o600)])
+def test_what_the_user_of_the_unit_may_not_do_is_found_before_the_start(office, name, mode):
+    with place_of("nobody", office) as place:
+        path = place.daemon.data_dir / name
+        path.chmod(mode)
+        found = place.findings(env=write_unit(place, "nobody"))
+        code = "configuration" if "conf" in name else "rights-missing"
+        assert set(found) == {code, "daemon-down"}
+        assert "user nobody" in found[code]["sentence"] and path.name in found[code]["sentence"]
+        assert found[code]["change"][0].startswith(
+            "chgrp tallyd" if "conf" in name else "chmod u+rw")
+
+
+@needs_root
+def test_a_running_tallyd_that_may_not_write_gets_one_line_and_no_restart(office):
+    with place_of("nobody", office) as place:
+        data_dir = place.daemon.data_dir
+        place.daemon.wrapper = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+        programs = data_dir.parent / "bin"
+        programs.mkdir()
+        place.daemon.binary = shutil.copy(BIN, programs / "tallyd")
+        place.socket = place.daemon.options["admin_socket"] = data_dir / "admin.sock"
+        place.write_config()
+        place.daemon.start()
+        place.daemon.expects_errors = True
+        os.chown(data_dir, 0, 0)
+        try:
+            found = problems(place)
+        finally:
+            os.chown(data_dir, 65534, 65534)
+        assert [one["code"] for one in found if "own" in one["code"]][0] == "owner"
+        lines = [line for one in found for line in one["change"]]
+        assert [line for line in lines if "chown" in line] == [f"chown -R nobody {data_dir}"]
+        assert not any("restart" in line or "put that very" in line for line in lines)
+        assert "do not stop tallyd" in found[0]["sentence"]
+
+
+def test_a_corrupt_journal_of_a_stopped_tallyd_is_found_and_nothing_is_written(healthy):
+    daemon = healthy.daemon
+    for i in range(3):
+        healthy.report(stats("alice", i, 1))
+    daemon.expects_errors = True
+    daemon.kill()
+    segment = max((daemon.data_dir / "journal").glob("*.seg"),
+                  key=lambda path: len(path.read_bytes().rstrip(b"\0")))
+    data = bytearray(segment.read_bytes())
+    data[200] ^= 0xff
+    segment.write_bytes(data)
+    daemon.start_and_fail()
+    before = snapshot(daemon.data_dir)
+    found = healthy.findings()
+    assert set(found) == {"journal-corrupt", "daemon-down"}
+    assert segment.name in found["journal-corrupt"]["sentence"]
+    assert any("--salvage" in line for line in found["journal-corrupt"]["change"])
+    assert snapshot(daemon.data_dir) == before
 
 
 # Redis.
