@@ -925,6 +925,6 @@ void peer_close(struct peer *peer)
 {
 	peer_drop(peer);
 	uv_close((uv_handle_t *)&peer->door, on_door_closed);
-	assert_true(loop_run_until(peer->loop, is_closed, peer, 10000));
+	assert_true(loop_run_until(peer->loop, is_closed, peer, 60000));
 	free(peer);
 }

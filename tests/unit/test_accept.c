@@ -21,7 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PATIENCE_MS 5000
+#define PATIENCE_MS 60000
 #define SHOWN_MS 60000 /* so long that no answer goes by it */
 #define USERS_MAX 20
 

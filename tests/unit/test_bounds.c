@@ -169,6 +169,8 @@ TEST(a_row_is_taken_for_as_many_bytes_as_malloc_needs_for_it)
 {
 	static const size_t lens[] = {8, 17, 64, 255};
 
+	if (allocated() == 0)
+		skip(); /* valgrind's malloc() tells nothing */
 	for (size_t i = 0; i < 3 * COUNT_OF(lens); i++) {
 		uint64_t before = allocated(), taken, counted;
 		struct ledger *ledger = ledger_new(1000000, false);

@@ -21,7 +21,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PATIENCE_MS 10000
+#define PATIENCE_MS 60000
 #define NOW UINT64_C(1700000000000)
 #define DAY UINT64_C(86400000)
 
