@@ -33,7 +33,8 @@ struct tenant {
 	struct usage used;
 	size_t n_refs; /* its services, and its node */
 	bool is_node;
-	bool has_told[BOUNDS]; /* that its share is nearly used */
+	uint64_t rejected_events; /* since the start */
+	bool has_told[BOUNDS];    /* that its share is nearly used */
 	UT_hash_handle hh;
 	char name[];
 };

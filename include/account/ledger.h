@@ -199,6 +199,9 @@ void ledger_set_bounds(
 	struct ledger *ledger, uint64_t max_bytes, uint64_t load_max_bytes);
 const struct bounds *ledger_bounds(const struct ledger *ledger);
 
+/* Counts rejected events of a node, if it holds or is anything yet. */
+void ledger_note_rejected(struct ledger *ledger, const char *node, uint64_t n);
+
 /* More was loaded than load_max_bytes. */
 bool ledger_is_overloaded(const struct ledger *ledger);
 

@@ -21,6 +21,8 @@ void json_add_text(cJSON *object, const char *name, const char *text);
 /* `memory`: {"bytes","maxBytes","nodes":[{"node","bytes","maxBytes"}]}, the ten largest.
  */
 void memory_add(cJSON *data, const struct ledger *ledger);
+/* Of one node: `memory` and `rejectedEvents`; nothing of one that holds nothing. */
+void memory_add_node(cJSON *object, const struct ledger *ledger, const char *name);
 
 /* A sentence for each bound of which four fifths are used. */
 void memory_add_warnings(cJSON *warnings, const struct ledger *ledger);

@@ -239,6 +239,14 @@ const struct bounds *ledger_bounds(const struct ledger *ledger)
 	return &ledger->bounds;
 }
 
+void ledger_note_rejected(struct ledger *ledger, const char *node, uint64_t n)
+{
+	struct tenant *tenant = bounds_find(&ledger->bounds, node);
+
+	if (tenant != NULL)
+		tenant->rejected_events += n;
+}
+
 bool ledger_is_overloaded(const struct ledger *ledger)
 {
 	return ledger->bounds.used.of[BOUND_MEMORY] > ledger->bounds.load_max_bytes;

@@ -43,6 +43,27 @@ void memory_add(cJSON *data, const struct ledger *ledger)
 	}
 }
 
+void memory_add_node(cJSON *object, const struct ledger *ledger, const char *name)
+{
+	/* About one more of each. */
+	static const struct usage more = {{1024, 1, 1}};
+	const struct bounds *bounds = ledger_bounds(ledger);
+	const struct tenant *tenant = bounds_find(bounds, name);
+	const char *full;
+	enum bound bound;
+	cJSON *memory;
+
+	if (tenant == NULL)
+		return;
+	memory = cJSON_AddObjectToObject(object, "memory");
+	json_add_u64(memory, "bytes", tenant->used.of[BOUND_MEMORY]);
+	json_add_u64(memory, "maxBytes", bounds_share(bounds, tenant, BOUND_MEMORY));
+	full = bounds_refusal(bounds, tenant, &more, &bound);
+	if (full != NULL)
+		(void)cJSON_AddStringToObject(memory, "full", full);
+	json_add_u64(object, "rejectedEvents", tenant->rejected_events);
+}
+
 void memory_add_warnings(cJSON *warnings, const struct ledger *ledger)
 {
 	const struct bounds *bounds = ledger_bounds(ledger);

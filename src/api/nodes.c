@@ -95,6 +95,7 @@ static cJSON *show(const struct api *api, const char *name, const struct node *n
 		json_add_u64(object, "lastReportAt", seen->last_report_ms);
 	json_add_u64(object, "services", seen != NULL ? seen->n_services : 0);
 	add_watched(object, watch_find_node(ledger_watch(api->ledger), name));
+	memory_add_node(object, api->ledger, name);
 	suspicions_add(object, api->ledger, name);
 	return object;
 }

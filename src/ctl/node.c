@@ -295,6 +295,32 @@ static void show_peers(struct table *table, const cJSON *node)
 	free(peers);
 }
 
+/* What it takes, and whether its new names are refused. */
+static void show_room(struct table *table, const cJSON *node)
+{
+	const cJSON *memory = member_object(node, "memory");
+	const char *full = member_text(memory, "full");
+	char bytes[SHOW_BYTES], max[SHOW_BYTES];
+	uint64_t rejected;
+
+	if (memory != NULL) {
+		table_cell(table, "memory");
+		table_cellf(table, "%s of %s",
+			show_bytes(member_u64_or_0(memory, "bytes"), bytes),
+			show_bytes(member_u64_or_0(memory, "maxBytes"), max));
+	}
+	if (full != NULL) {
+		table_cell(table, "new names");
+		table_cellf(table, "are rejected: %s", full);
+	}
+	if (member_u64(node, "rejectedEvents", &rejected) && rejected > 0) {
+		table_cell(table, "rejected events");
+		table_cellf(table,
+			"%llu since the start; the table `rejects` in tally.db says why",
+			(unsigned long long)rejected);
+	}
+}
+
 static void show_node(const struct ctl *ctl, const cJSON *node)
 {
 	static const char *const no_titles[] = {"", ""};
@@ -318,6 +344,7 @@ static void show_node(const struct ctl *ctl, const cJSON *node)
 	show_text(table, "reports as", member_text(node, "mode"));
 	if (seen[0] != '\0')
 		show_text(table, "seen of it", seen);
+	show_room(table, node);
 	show_at(table, "made", node, "createdAt");
 	show_at(table, "deleted", node, "deletedAt");
 	show_text(table, "note", member_text(node, "note"));

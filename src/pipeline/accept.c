@@ -103,6 +103,8 @@ static void keep_rejects(struct accept *accept, const char *node,
 	const struct report *report, uint64_t now_ms)
 {
 	accept->stats.rejected_events += report->n_rejected;
+	if (report->n_rejected > 0)
+		ledger_note_rejected(accept->parts.ledger, node, report->n_rejected);
 	for (size_t i = 0; i < report->n_rejects_kept; i++)
 		ledger_keep_reject(
 			accept->parts.ledger, node, &report->rejects[i], now_ms);

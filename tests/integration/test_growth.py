@@ -7,6 +7,7 @@ import pytest
 
 from admin import with_socket
 from deadline import IS_ASAN, VALGRIND, seconds, wait_for
+from tallyctl import tallyctl
 from tallyd import report
 from test_cumulative import booked, send, stats, status
 
@@ -54,6 +55,26 @@ def test_a_flood_of_series_ends_at_max_memory_and_nothing_counts_twice(tallyd):
             (accepted - 1,)]
     send(daemon, stats("alice", 130), node="hk1")
     assert booked(daemon) == (130, 0)
+
+
+def test_a_node_whose_new_names_are_rejected_says_so_and_how_many_events(tallyd):
+    daemon = tallyd(max_memory="600KiB")
+    admin = with_socket(daemon)
+    daemon.start()
+    send(daemon, stats("alice", 100), node="hk1")
+    shown = admin.node("hk1")
+    assert 0 < shown["memory"]["bytes"] < shown["memory"]["maxBytes"]
+    assert "full" not in shown["memory"] and shown["rejectedEvents"] == 0
+    for turn in range(5):
+        flood(daemon, "evil", 1000 * turn, 1000)
+    shown = admin.node("evil")
+    assert shown["memory"]["full"] == "this node has used its share of max_memory"
+    assert shown["memory"]["bytes"] <= shown["memory"]["maxBytes"]
+    assert shown["rejectedEvents"] == daemon.status()["reports"]["rejectedEvents"] > 1000
+    said = tallyctl("--socket", str(daemon.options["admin_socket"]), "node", "show", "evil").stdout
+    assert "are rejected: this node has used its share of max_memory" in said
+    assert f"{shown['rejectedEvents']} since the start" in said
+    assert "full" not in admin.node("hk1")["memory"], "the others have room"
 
 
 def test_the_others_have_room_while_one_node_floods(tallyd):
