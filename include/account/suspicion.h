@@ -30,6 +30,7 @@ enum suspicion_code {
 	NO_STATES,        /* cumulative, and has never announced itself */
 	SERVICE_ONLY,     /* no handler has ever reported */
 	NO_CLIENT,        /* a handler that names no users */
+	STATES_ONLY,      /* a node that has announced itself, and has brought no bytes */
 	N_SUSPICION_CODES
 };
 #define N_SERIES_CODES (TWO_SENDERS + 1)

@@ -59,6 +59,7 @@ struct watch_node {
 	struct watch_peer peers[WATCH_PEERS]; /* the last first */
 	enum counter_mode mode;               /* of its last report */
 	bool has_users, has_handler, has_service, has_states;
+	bool is_quiet; /* of all its services nothing was ever counted; for a moment */
 	TAILQ_ENTRY(watch_node) link;
 	LIST_ENTRY(watch_node) in_bucket;
 	char name[];
@@ -80,6 +81,7 @@ struct watch {
 	size_t n_nodes;
 	uint64_t n_reports;
 	size_t n_suspect_series;
+	uint64_t quiet_ms; /* when watch_find_quiet() has looked */
 };
 
 /* An accepted report, behind ledger_apply(). All is borrowed for the call. */
@@ -98,6 +100,12 @@ void watch_done(struct watch *watch);
 /* Looks at a report. Allocates nothing for series and nodes that it knows; where memory
  * is short, what is new is not watched. */
 void watch_see(struct watch *watch, const struct watch_report *report);
+
+/* A node that announces itself and then brings nothing sends no report that could be
+ * looked at: this suspects it, or no more, before suspicions are shown. At most once a
+ * second, as it goes through all services. */
+#define WATCH_QUIET_MS 600000
+void watch_find_quiet(struct ledger *ledger, uint64_t now_ms);
 
 /* All that was seen of the node is void: its counters mean something else now, or,
  * `is_fresh`, it is another GOST. */

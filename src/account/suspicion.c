@@ -3,7 +3,7 @@
  * `{node}`, `{node$}` (as a word for a shell), and the addresses `{a}` and `{b}`.
  */
 #include "account/suspicion.h"
-#include "account/ledger.h"
+#include "account/internal.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,7 +139,7 @@ void suspicions_told(struct suspicions *suspicions, const struct suspicion *susp
 /* The words */
 
 static const char *const code_words[] = {"looks-cumulative", "looks-delta", "two-senders",
-	"no-states", "service-only", "no-client"};
+	"no-states", "service-only", "no-client", "states-only"};
 
 const char *suspicion_word(enum suspicion_code code)
 {
@@ -274,6 +274,16 @@ static const struct words table[N_WORDS] = {
 		{{ALWAYS,
 			"auther: NAME   # in the handler of {service}: without one "
 			"GOST knows no users; ss and forward have none"}}},
+	[STATES_ONLY] =
+		{"{service} of {node} was ready more than 10 minutes ago, and since "
+		 "tallyd knows {node} it has sent only states, never bytes: nobody uses "
+		 "it, or its observer stands in the service alone.",
+			{{ALWAYS,
+				 "observer: NAME   # in the handler of {service}, beside "
+				 "its auther, if somebody uses it"},
+				{IF_DELTA,
+					"observer.resetTraffic: true   # in the "
+					"metadata of that handler"}}},
 };
 
 static const struct words *words_of(const struct suspicion *suspicion)
@@ -376,6 +386,16 @@ static void fill(char to[SUSPICION_TEXT_BYTES], const char *from,
 	}
 }
 
+/* Of one that has brought no bytes, its node's states say it. */
+static bool is_cumulative(const struct ledger *ledger, const struct service *service)
+{
+	const struct watch_node *node = watch_find_node(&ledger->watch, service->node);
+
+	if (service->watch.mode != 0 || node == NULL)
+		return service->watch.mode == 1 + COUNTERS_CUMULATIVE;
+	return node->mode == COUNTERS_CUMULATIVE;
+}
+
 static bool is_right(
 	enum when when, const struct ledger *ledger, const struct suspicion *suspicion)
 {
@@ -393,7 +413,7 @@ static bool is_right(
 	case IF_NAME:
 		return !is_node;
 	case IF_DELTA:
-		return service->watch.mode != 1 + COUNTERS_CUMULATIVE;
+		return !is_cumulative(ledger, service);
 	case ALWAYS:
 		break;
 	}

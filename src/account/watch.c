@@ -239,6 +239,9 @@ static void begin_service(const struct look *look, struct service *service)
 	shift_windows(seen, look->sender.peer);
 	if (seen->raised != 0)
 		fade(look->watch, service);
+	suspicions_clear(&look->watch->suspicions, service, STATES_ONLY);
+	if (service->other != NULL)
+		suspicions_clear(&look->watch->suspicions, service->other, STATES_ONLY);
 	if (service->kind == KIND_HANDLER && service->other != NULL)
 		suspicions_clear(&look->watch->suspicions, service->other, SERVICE_ONLY);
 }
@@ -300,6 +303,7 @@ static void look_at_state(const struct look *look, struct service *service)
 	struct service *both[] = {service, service->other};
 
 	service->watch.has_announced = true;
+	suspicions_clear(&look->watch->suspicions, service, STATES_ONLY);
 	for (size_t i = 0; i < 2; i++) {
 		if (both[i] == NULL)
 			continue;
@@ -477,6 +481,70 @@ void watch_forget_node(struct ledger *ledger, const char *name, bool is_fresh)
 	}
 	if (node != NULL && is_fresh)
 		forget(watch, node);
+}
+
+/* Announced itself, without any traffic, and something could come of it. */
+static bool seems_quiet(const struct ledger *ledger, const struct watch_node *seen)
+{
+	const struct node *node = ledger_find_node(ledger, seen->name);
+
+	return seen->has_states && !seen->has_handler && !seen->has_service &&
+		(node == NULL || (node->kept.deleted_ms == 0 && node->kept.is_enabled));
+}
+
+/* Which nodes are quiet, and what is suspected of others is over. */
+static void mark_quiet(struct ledger *ledger)
+{
+	struct watch *watch = &ledger->watch;
+	struct service *service = ledger->services.table;
+	struct watch_node *node;
+
+	TAILQ_FOREACH (node, &watch->by_use, link)
+		node->is_quiet = seems_quiet(ledger, node);
+	for (; service != NULL; service = service->hh.next) {
+		node = find_node(watch, service->node);
+		if (node != NULL && has_traffic(service))
+			node->is_quiet = false;
+	}
+	for (service = ledger->services.table; service != NULL;
+		service = service->hh.next) {
+		node = find_node(watch, service->node);
+		if (node == NULL || !node->is_quiet)
+			suspicions_clear(&watch->suspicions, service, STATES_ONLY);
+		else if (is_raised(service, STATES_ONLY))
+			node->is_quiet = false; /* once is enough */
+	}
+}
+
+static bool is_ready_for_long(const struct service *service, uint64_t now_ms)
+{
+	return service->kind == KIND_SERVICE && service->watch.has_announced &&
+		strcmp(service->state, "ready") == 0 && now_ms > service->updated_ms &&
+		now_ms - service->updated_ms >= WATCH_QUIET_MS;
+}
+
+void watch_find_quiet(struct ledger *ledger, uint64_t now_ms)
+{
+	struct watch *watch = &ledger->watch;
+	struct service *service = ledger->services.table;
+
+	if (now_ms - watch->quiet_ms < 1000)
+		return;
+	watch->quiet_ms = now_ms;
+	mark_quiet(ledger);
+	for (; service != NULL; service = service->hh.next) {
+		struct suspicion as = {.code = STATES_ONLY, .service = service};
+		struct watch_node *node;
+
+		if (!is_ready_for_long(service, now_ms))
+			continue;
+		node = find_node(watch, service->node);
+		/* Nobody gives way to it: whoever reports matters more. */
+		if (node != NULL && node->is_quiet &&
+			watch->suspicions.n < SUSPICIONS_MAX &&
+			suspicions_raise(&watch->suspicions, &as, "", now_ms))
+			node->is_quiet = false; /* once for each node */
+	}
 }
 
 const struct watch_node *watch_find_node(const struct watch *watch, const char *name)

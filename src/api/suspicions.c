@@ -1,5 +1,6 @@
 #include "account/ledger.h"
 #include "api/json.h"
+#include "base/clock.h"
 
 #include <string.h>
 
@@ -27,6 +28,7 @@ void suspicions_add(cJSON *object, struct ledger *ledger, const char *node)
 	cJSON *list = cJSON_AddArrayToObject(object, "suspicions");
 	const struct suspicion *suspicion;
 
+	watch_find_quiet(ledger, clock_wall_ms());
 	TAILQ_FOREACH (suspicion, &ledger_watch(ledger)->suspicions.listed, link)
 		if (node == NULL || strcmp(suspicion->service->node, node) == 0)
 			json_add_to_array(list, show(ledger, suspicion));

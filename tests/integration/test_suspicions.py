@@ -5,6 +5,7 @@ import pytest
 
 from admin import credential, with_socket
 from client import Client
+from conftest import build_preload
 from tallyd import report
 from test_cumulative import stats, status
 from test_repeats import lose_answer, repeats
@@ -241,6 +242,24 @@ def test_a_handler_that_names_no_users(tallyd):
     assert found["change"][0].startswith("auther: NAME   # in the handler of s")
     sender.send(stats("alice", 0, 100))
     assert suspicions(daemon) == []
+
+
+def test_a_node_that_sends_only_states_is_remarked_after_ten_minutes(tallyd, tmp_path):
+    later = tmp_path / "later"
+    daemon = tallyd(env={"LD_PRELOAD": str(build_preload("later", tmp_path)),
+                         "LATER": str(later)}).start()
+    Sender(daemon).send(status("running")).send(status("ready"))
+    assert suspicions(daemon) == []
+    later.write_bytes(bytes(601))
+    assert [one["code"] for one in suspicions(daemon)] == ["states-only"]
+    Sender(daemon, query="?node=another").send(stats("bob", 0, 1))
+    found = the_suspicion(daemon, "states-only")
+    assert (found["node"], found["service"], "client" in found) == ("hk1", "s", False)
+    assert "nobody uses it, or its observer stands in the service alone" in found["sentence"]
+    assert found["change"][0].startswith("observer: NAME   # in the handler of s")
+    Sender(daemon).send(stats("alice", 0, 100))
+    assert suspicions(daemon) == []
+    assert lines_of(daemon, "states-only", "looks right again") == 1
 
 
 def test_nodes_show_mode_addresses_and_what_was_seen(tallyd):

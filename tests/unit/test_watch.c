@@ -655,6 +655,83 @@ TEST(a_level_or_an_auther_that_is_missing_is_seen)
 	ledger_free(scene.ledger);
 }
 
+static void announce_as(struct scene *scene, const char *service, const char *state)
+{
+	struct booking booking = {
+		.kind = KIND_SERVICE, .service = service, .client = "", .state = state};
+
+	see(scene, &booking, 1, "1.1.1.1", 1);
+}
+
+static enum suspicion_code found_quiet(struct scene *scene, uint64_t after_ms)
+{
+	const struct suspicion *found;
+
+	scene->now_ms += after_ms;
+	watch_find_quiet(scene->ledger, scene->now_ms);
+	hear_news(scene);
+	found = TAILQ_FIRST(&watch_of(scene)->suspicions.listed);
+	return found != NULL ? found->code : NONE;
+}
+
+TEST(a_node_that_sends_only_states_for_ten_minutes_is_remarked_once_until_bytes_come)
+{
+	struct scene scene = scene_of(COUNTERS_DELTA);
+
+	announce(&scene);
+	announce_as(&scene, "other", "ready");
+	assert_int_equal(found_quiet(&scene, 0), NONE); /* nobody uses it yet */
+	assert_int_equal(found_quiet(&scene, WATCH_QUIET_MS - 20000), NONE);
+	assert_int_equal(found_quiet(&scene, 20000), STATES_ONLY);
+	assert_int_equal(found_quiet(&scene, WATCH_QUIET_MS), STATES_ONLY);
+	assert_int_equal(scene.n_told, 1); /* for both services of it */
+	/* It has started anew, so it may be mended. */
+	announce(&scene);
+	announce_as(&scene, "other", "ready");
+	assert_int_equal(found_quiet(&scene, 1000), NONE);
+	assert_int_equal(found_quiet(&scene, WATCH_QUIET_MS), STATES_ONLY);
+	assert_int_equal(tell(&scene, "A5"), NONE);
+	assert_int_equal(found_quiet(&scene, 10 * WATCH_QUIET_MS), NONE);
+	assert_int_equal(scene.n_told, 2);
+	assert_int_equal(scene.n_over, 2);
+	ledger_free(scene.ledger);
+}
+
+TEST(a_node_is_not_quiet_whose_bytes_came_elsewhere_or_earlier_or_that_is_gone)
+{
+	static const struct {
+		const char *story, *state;
+		enum effect_kind kind;
+		bool is_enabled, is_quiet;
+		uint64_t deleted_ms;
+	} rows[] = {
+		{"R Y", "ready", EFFECT_NODE, true, true, 0},
+		{"R", "ready", EFFECT_NODE, true, true, 0},
+		{"R Y A1", "ready", EFFECT_NODE, true, false, 0},
+		{"R Y A0", "ready", EFFECT_NODE, true, false, 0},
+		{"R Y", "ready", EFFECT_NODE, false, false, 0},
+		{"R Y", "ready", EFFECT_NODE, true, false, 5},
+		{"R Y", "ready", EFFECT_FORGET_MARKS, true, false, 0},
+		{"Z", "failed", EFFECT_NODE, true, false, 0},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct scene scene = scene_of(COUNTERS_DELTA);
+		struct effect effect = {.kind = rows[i].kind, .node = "n"};
+		struct command made = sample_command("node.set", "", "n", &effect, 1);
+
+		(void)tell(&scene, rows[i].story);
+		announce_as(&scene, "other", rows[i].state);
+		effect.kept.is_enabled = rows[i].is_enabled;
+		effect.kept.deleted_ms = rows[i].deleted_ms;
+		sample_do(scene.ledger, &made, 1);
+		AT_ROW(i,
+			(found_quiet(&scene, WATCH_QUIET_MS) == STATES_ONLY) ==
+				rows[i].is_quiet);
+		ledger_free(scene.ledger);
+	}
+}
+
 /* One GOST with two addresses sends each of its series from both. */
 TEST(addresses_that_take_turns_are_two_senders_if_each_has_its_own_users)
 {
@@ -1013,6 +1090,10 @@ int main(void)
 		cmocka_unit_test(
 			a_cumulative_service_that_never_announced_itself_is_seen),
 		cmocka_unit_test(a_level_or_an_auther_that_is_missing_is_seen),
+		cmocka_unit_test(
+			a_node_that_sends_only_states_for_ten_minutes_is_remarked_once_until_bytes_come),
+		cmocka_unit_test(
+			a_node_is_not_quiet_whose_bytes_came_elsewhere_or_earlier_or_that_is_gone),
 		cmocka_unit_test(
 			addresses_that_take_turns_are_two_senders_if_each_has_its_own_users),
 		cmocka_unit_test(two_senders_of_deltas_are_harmless_and_nothing_is_said),
