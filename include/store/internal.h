@@ -58,8 +58,10 @@ struct store {
 	sqlite3_stmt *stmts[STORE_MAX_TABLES][TABLE_MAX_STATEMENTS];
 	char instance_id[INSTANCE_ID_BYTES];
 	char *path; /* without symbolic links; owned */
-	dev_t device;
-	ino_t inode;
+	struct store_file {
+		dev_t device;
+		ino_t inode;
+	} file, wal;
 };
 
 /* store.c lists them; each is one of SQLite's tables, or of meta's rows. */

@@ -63,6 +63,7 @@ void store_explain_shortage(
 
 struct store_result {
 	unsigned n_statements; /* that wrote users */
+	bool is_wal_gone;      /* or cut; costs nothing, but others who open the file */
 	struct errmsg error;
 };
 
@@ -70,7 +71,8 @@ struct store_result {
  * Writes a cut in one transaction, guarded by applied_seq. If the file says that this
  * very cut was committed before, that is success. 0, or ERR_STORE_BUSY, _FULL, _IO,
  * _GONE, _DENIED, _READONLY, _CORRUPT   rolled back: nothing of it is in the file;
- * ERR_STORE_UNKNOWN COMMIT failed: hand in the same cut again, before any other;
+ * ERR_STORE_UNKNOWN COMMIT failed, or is only in a WAL that is gone: hand in the same cut
+ * again, before any other;
  * ERR_STORE_FOREIGN somebody else moved applied_seq: this process must not go on.
  */
 int store_commit(struct store *store, const struct cut *cut,

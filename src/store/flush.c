@@ -53,6 +53,7 @@ struct flush {
 	size_t n_users;
 	struct store_result result;
 	int result_code;
+	bool has_told_wal;
 
 	uv_work_t look; /* whether the file is there */
 	bool is_looking;
@@ -255,6 +256,18 @@ static void back_off(struct flush *flush)
 static void maybe_start_emergency(struct flush *flush);
 static void maybe_stopped(struct flush *flush);
 
+/* Logged once, here. */
+static void note_wal(struct flush *flush)
+{
+	if (flush->result.is_wal_gone && !flush->has_told_wal)
+		log_warn("tally.db-wal was moved, deleted or cut: nothing is lost, for "
+			 "each "
+			 "flush goes into tally.db at once",
+			"what_to_do=\"restart tallyd before another program writes to "
+			"tally.db\"");
+	flush->has_told_wal = flush->result.is_wal_gone;
+}
+
 static void on_job_done(uv_work_t *work, int status)
 {
 	struct flush *flush = work->data;
@@ -262,6 +275,7 @@ static void on_job_done(uv_work_t *work, int status)
 
 	(void)status; /* never cancelled */
 	note_end(flush, (double)(clock_us() - flush->started_us) / 1000);
+	note_wal(flush);
 	if (code == ERR_STORE_FOREIGN) {
 		flush->hooks.on_fatal(flush->hooks.arg, code);
 		return;

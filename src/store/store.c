@@ -14,6 +14,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -119,16 +120,35 @@ static int read_instance_id(struct store *store, struct errmsg *msg)
 	return code == SQLITE_ROW ? 0 : fail(store, code, "meta cannot be read", msg);
 }
 
-/* Which file is open, by its path: SQLite's own descriptor is not ours. */
+#define WAL_SUFFIX "-wal"
+#define WAL_PATH_BYTES (PATH_MAX + 16)
+
+static void wal_path(
+	const struct store *store, const char *more, char ret_path[WAL_PATH_BYTES])
+{
+	(void)snprintf(ret_path, WAL_PATH_BYTES, "%s" WAL_SUFFIX "%s", store->path, more);
+}
+
+static int find_wal(const struct store *store, struct stat *ret_st)
+{
+	char path[WAL_PATH_BYTES];
+
+	wal_path(store, "", path);
+	return stat(path, ret_st);
+}
+
+/* Which files are open, by their paths: SQLite's own descriptors are not ours. It has
+ * read by now, so the WAL is there. */
 static int identify(struct store *store, const char *path, struct errmsg *msg)
 {
-	struct stat st;
+	struct stat st, wal;
 
 	store->path = realpath(path, NULL);
-	if (store->path == NULL || stat(store->path, &st) != 0)
+	if (store->path == NULL || stat(store->path, &st) != 0 ||
+		find_wal(store, &wal) != 0)
 		return err_set(msg, ERR_STORE_IO, "cannot be found again: %m");
-	store->device = st.st_dev;
-	store->inode = st.st_ino;
+	store->file = (struct store_file){st.st_dev, st.st_ino};
+	store->wal = (struct store_file){wal.st_dev, wal.st_ino};
 	return 0;
 }
 
@@ -344,13 +364,18 @@ static int deny(const struct store *store, struct errmsg *msg)
 		msg, ERR_STORE_DENIED, folder, "the database file cannot be reached");
 }
 
+static bool is_same(const struct stat *there, const struct store_file *file)
+{
+	return there->st_dev == file->device && there->st_ino == file->inode;
+}
+
 /* What is committed to a file without a name would be gone with this process. */
 int store_find_file(const struct store *store, struct errmsg *ret_msg)
 {
 	struct stat there;
 
 	if (stat(store->path, &there) == 0) {
-		if (there.st_dev == store->device && there.st_ino == store->inode)
+		if (is_same(&there, &store->file))
 			return 0;
 		return err_set(
 			ret_msg, ERR_STORE_GONE, "%s is another file", store->path);
@@ -361,6 +386,54 @@ int store_find_file(const struct store *store, struct errmsg *ret_msg)
 		return 0; /* it is not known: the commit itself will tell */
 	return err_set(ret_msg, ERR_STORE_GONE, "%s was moved or deleted while in use",
 		store->path);
+}
+
+/* An empty one: somebody has cut it. */
+static bool is_wal_there(const struct store *store)
+{
+	struct stat there;
+
+	return find_wal(store, &there) == 0 && is_same(&there, &store->wal) &&
+		there.st_size > 0;
+}
+
+/* Another one in its place would be read at the next start, over what is newer. */
+static void set_wal_aside(const struct store *store)
+{
+	char path[WAL_PATH_BYTES], aside[WAL_PATH_BYTES];
+	struct stat there;
+
+	if (find_wal(store, &there) != 0 || is_same(&there, &store->wal))
+		return;
+	wal_path(store, "", path);
+	wal_path(store, ".aside", aside);
+	(void)!rename(path, aside); /* else it is tried again with the next flush */
+}
+
+/*
+ * COMMIT has written into the WAL, a file that somebody may delete or cut as he may
+ * tally.db itself. So all of it goes into that at once, and then it does not matter what
+ * becomes of the WAL. Another program that reads may be in the way; then the WAL has to
+ * be there. The next try of the cut finds it committed, and comes here again.
+ */
+static int settle(struct store *store, struct store_result *result)
+{
+	int n_frames = -1, n_moved = -1;
+
+	(void)sqlite3_wal_checkpoint_v2(store->db, "main", SQLITE_CHECKPOINT_PASSIVE,
+		&n_frames, &n_moved); /* what it has moved tells */
+	result->is_wal_gone = !is_wal_there(store);
+	if (n_frames == n_moved && n_frames >= 0) {
+		set_wal_aside(store);
+		return 0;
+	}
+	return !result->is_wal_gone
+		? 0
+		: err_set(&result->error, ERR_STORE_UNKNOWN,
+			  "%s" WAL_SUFFIX
+			  " was moved, deleted or cut, and its content is "
+			  "not in the database yet",
+			  store->path);
 }
 
 int store_commit(
@@ -394,6 +467,8 @@ int store_commit(
 	}
 out:
 	roll_back(store);
+	if (code == 0)
+		code = settle(store, &result);
 	*ret_result = result;
 	return code;
 }

@@ -469,3 +469,57 @@ def test_output_that_has_nowhere_to_go_is_a_failure_and_goes_nowhere_else(comman
     done = subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command], check=False,
                           env=environment(), timeout=seconds(60))
     assert done.returncode == 74
+
+
+# SQLite's write-ahead log
+
+def replace_by_a_copy(path):
+    copy = path.with_suffix(".copy")
+    shutil.copy(path, copy)
+    os.replace(copy, path)
+
+
+TAKE_WAL = {
+    "deleted": lambda wal: wal.unlink(),
+    "moved": lambda wal: wal.rename(wal.with_suffix(".away")),
+    "cut": lambda wal: os.truncate(wal, 0),
+    "replaced": replace_by_a_copy,
+    "deleted with its index": lambda wal: (wal.unlink(),
+                                           wal.with_name("tally.db-shm").unlink()),
+}
+
+
+@pytest.mark.parametrize("how", TAKE_WAL)
+def test_a_write_ahead_log_that_is_taken_away_costs_no_byte(how, tallyd):
+    daemon = tallyd(sync_interval="1h").start()
+    for i in range(4):
+        daemon.report(stats("alice", 10, 20))
+        daemon.force_sync()
+        if i == 1:
+            TAKE_WAL[how](daemon.data_dir / "tally.db-wal")
+    if how != "cut":  # the next flush has begun it anew
+        assert "tally.db-wal was moved, deleted or cut: nothing is lost" in daemon.log()
+    daemon.report(stats("alice", 10, 20))
+    daemon.kill()
+    daemon.start()
+    assert daemon.users() == {"alice": (150, 50, 100)}
+
+
+def test_while_another_program_reads_nothing_depends_on_a_deleted_write_ahead_log(tallyd):
+    daemon = tallyd(sync_interval="1h", retry_delay=20).start()
+    daemon.expects_errors = True
+    daemon.report(stats("alice", 10, 20))
+    daemon.force_sync()
+    with contextlib.closing(sqlite3.connect(daemon.database, isolation_level=None)) as other:
+        other.execute("begin")
+        other.execute("select * from users").fetchall()
+        daemon.report(stats("alice", 10, 20))
+        daemon.force_sync()  # into the log alone, which is there
+        (daemon.data_dir / "tally.db-wal").unlink()
+        daemon.report(stats("alice", 10, 20))
+        assert daemon.post("/force-sync").status == 503
+        assert daemon.status()["journal"]["records"] > 0
+    wait_for(lambda: daemon.post("/force-sync").status == 200, "the other program has ended")
+    daemon.kill()
+    daemon.start()
+    assert daemon.users() == {"alice": (90, 30, 60)}
