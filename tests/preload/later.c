@@ -1,6 +1,6 @@
 /*
- * It is later by what the file LATER holds, in seconds, as bytes: none, no later. Preloaded
- * (ld.so(8)). Only the time of day; what waits, waits as long as it does.
+ * It is later by as many seconds as the file LATER has bytes; without it, no later.
+ * Preloaded (ld.so(8)). Only the time of day; what waits, waits as long as it does.
  */
 #include <stdlib.h>
 #include <sys/stat.h>
