@@ -63,6 +63,9 @@ void setup_find(struct setup *setup, enum setup_level level, const char *code,
 void setup_change(struct setup *setup, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* For programs, a line {"dataDir":"..."} before the first: what is theirs to look at. */
+void setup_begin(struct setup *setup);
+
 /* Ends the last finding. */
 void setup_end(struct setup *setup);
 

@@ -15,8 +15,8 @@ struct target;
 bool machine_is_ours(const struct target *target);
 
 /* Adds what --check-setup finds, with the option --config FILE of `ctl`; or that it was
- * left out, and why. */
-void machine_look(const struct ctl *ctl, cJSON *findings);
+ * left out, and why. Returns the data_dir of that configuration, **owned**, or NULL. */
+char *machine_look(const struct ctl *ctl, cJSON *findings);
 
 /* The last lines of the service's log, as member `log` of a finding, where there are any.
  */

@@ -19,14 +19,29 @@ void symptoms_of_suspicions(cJSON *findings, const cJSON *suspicions);
 void symptoms_of_refusals(
 	cJSON *findings, const cJSON *refusals, const cJSON *nodes, const char *only);
 
-/* A node that is disabled, has never reported, or has been silent. */
-void symptoms_of_node(cJSON *findings, const cJSON *node);
+/* Whether a report of that node, NULL: of any, was refused in the last minutes and is not
+ * over. */
+bool symptoms_is_refused(const cJSON *refusals, const cJSON *nodes, const char *only);
+
+/* Nodes that are disabled, have never reported, or have been silent: each, or where they
+ * are many, all in one. Who is refused was told of, and why it does not arrive. */
+void symptoms_of_nodes(cJSON *findings, const cJSON *nodes, const cJSON *refusals);
+
+/* The object `memory`: who has used up what there is of max_memory. `only`: a node, or
+ * NULL. */
+void symptoms_of_memory(cJSON *findings, const cJSON *memory, const char *only);
+
+/* Whether one of the findings is a suspicion, which lasts for a while when mended. */
+bool symptoms_has_suspicion(const cJSON *findings);
+#define SYMPTOMS_SUSPICION_LASTS                                                         \
+	"What looks wrong in numbers is shown for up to 40 reports with traffic after "  \
+	"it was mended."
 
 /* What of a node has come since the daemon's start, as "users, states"; "": nothing, or
  * it is not told. Writes into `buf` and returns it. */
 const char *symptoms_seen(const cJSON *node, char buf[SHOW_BYTES]);
 
-/* A list `warnings`: sentences; the commands in them are the lines. */
+/* A list `warnings`: sentences; the lines in them, in backticks, are the lines. */
 void symptoms_of_warnings(cJSON *findings, const cJSON *warnings);
 
 #endif

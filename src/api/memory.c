@@ -1,5 +1,8 @@
 #include "api/json.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 #define SHOWN_TENANTS 10
 
 /* The ones that take most, the largest first; how many there are. */
@@ -64,20 +67,43 @@ void memory_add_node(cJSON *object, const struct ledger *ledger, const char *nam
 	json_add_u64(object, "rejectedEvents", tenant->rejected_events);
 }
 
+/* A line for tallyd.conf: twice as much as now. */
+static cJSON *make_warning(enum bound bound, uint64_t max)
+{
+	char text[256];
+	uint64_t mib = max >> 19;
+
+	switch (bound) {
+	case BOUND_MEMORY:
+		(void)snprintf(text, sizeof(text),
+			"four fifths of max_memory are used: at its end events of new "
+			"users, services and series are rejected; write `max_memory = "
+			"%" PRIu64 "MiB` into tallyd.conf, and restart",
+			mib > 0 ? mib : 1);
+		break;
+	case BOUND_USERS:
+		(void)snprintf(text, sizeof(text),
+			"four fifths of max_users are used: at its end events of new "
+			"users are rejected; write `max_users = %" PRIu64
+			"` into tallyd.conf, and restart",
+			2 * max);
+		break;
+	default:
+		(void)snprintf(text, sizeof(text),
+			"four fifths of the services that there can be are used: at the "
+			"end events of new ones are rejected; `tallyctl node list` shows "
+			"who has how many");
+		break;
+	}
+	return cJSON_CreateString(text);
+}
+
 void memory_add_warnings(cJSON *warnings, const struct ledger *ledger)
 {
 	const struct bounds *bounds = ledger_bounds(ledger);
-	static const char *const sentences[BOUNDS] = {
-		"four fifths of max_memory are used: at its end events of new users, "
-		"services and series are rejected; give max_memory more, or see "
-		"`memory` for the node that takes it",
-		"four fifths of max_users are used: at its end events of new users are "
-		"rejected; raise max_users",
-		"four fifths of the services that there can be are used: at the end "
-		"events of new ones are rejected; see `memory` for the node that takes "
-		"them"};
 
 	for (size_t i = 0; i < BOUNDS; i++)
 		if (bounds_is_near(bounds->used.of[i], bounds->max.of[i]))
-			json_add_to_array(warnings, cJSON_CreateString(sentences[i]));
+			json_add_to_array(
+				warnings, make_warning((enum bound)i, bounds->max.of[i]));
 }

@@ -63,8 +63,9 @@ size_t rights_warnings(
 		ret_warnings[n++] =
 			"the password of redis_url was given on the command line: at "
 			"each start everybody on this machine can read it there (ps, "
-			"/proc/PID/cmdline); put redis_url into the configuration file, "
-			"or TALLYD_REDIS_URL into the environment, and change the "
+			"/proc/PID/cmdline); write `redis_url = "
+			"redis://default:PASSWORD@HOST:PORT/0` into the configuration "
+			"file, or TALLYD_REDIS_URL into the environment, and change the "
 			"password";
 	if (!ledger_is_open(rights->ledger))
 		return n;

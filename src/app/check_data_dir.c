@@ -319,12 +319,18 @@ void setup_check_space(struct setup *setup)
 	config_to_journal(setup->config, &journal);
 	free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize;
 	least = journal_min_free_bytes(&journal, (uint64_t)fs.f_blocks * fs.f_frsize);
-	if (free_bytes < least || (fs.f_files > 0 && fs.f_favail == 0)) {
+	if (fs.f_files > 0 && fs.f_favail == 0) {
 		setup_find(setup, SETUP_PROBLEM, "disk-low",
-			"%" PRIu64 " MiB and %" PRIu64 " inodes are free in %s: below "
-			"min_free_bytes, %" PRIu64 " MiB, reports are answered with 503",
-			to_mib(free_bytes), (uint64_t)fs.f_favail, dir, to_mib(least));
-		setup_change(setup, "df -h %s; df -i %s", dir, dir);
+			"no inode is free in %s: no file can be made, and reports are "
+			"answered with 503",
+			dir);
+		setup_change(setup, "df -i %s", dir);
+	} else if (free_bytes < least) {
+		setup_find(setup, SETUP_PROBLEM, "disk-low",
+			"only %" PRIu64 " MiB are free in %s: below min_free_bytes, "
+			"%" PRIu64 " MiB, reports are answered with 503",
+			to_mib(free_bytes), dir, to_mib(least));
+		setup_change(setup, "df -h %s", dir);
 	} else if (free_bytes / 4 < least) {
 		setup_find(setup, SETUP_WARNING, "disk-low",
 			"only %" PRIu64 " MiB are free in %s; below %" PRIu64

@@ -16,12 +16,17 @@ static void tell_unreachable(struct setup *setup, const char *where,
 	bool is_about_password = strncmp(probe->error, "NOAUTH", 6) == 0 ||
 		strncmp(probe->error, "WRONGPASS", 9) == 0 ||
 		strstr(probe->error, "AUTH") != NULL;
+	size_t len = strlen(probe->error);
 
+	while (len > 0 && probe->error[len - 1] == '.')
+		len--;
+	/* Redis ends some of its errors with a full stop. */
 	setup_find(setup, SETUP_PROBLEM,
 		is_about_password ? "redis-password" : "redis-down",
-		"Redis at %s %s: %s; tallyd counts on, but what Redis shows stands still",
+		"Redis at %s %s: %.*s; tallyd counts on, but what Redis shows stands "
+		"still",
 		where, is_about_password ? "does not let tallyd in" : "cannot be reached",
-		probe->error);
+		(int)len, probe->error);
 	if (is_about_password && address->path == NULL)
 		setup_change(setup, "redis_url = redis://default:PASSWORD@%s", where);
 	else if (is_about_password)
@@ -34,8 +39,15 @@ static void tell_unreachable(struct setup *setup, const char *where,
 }
 
 /* Who has no database yet is another than whoever has that Redis. */
-static void tell_owner(struct setup *setup, const char *where, const struct probe *probe)
+static void tell_owner(struct setup *setup, const char *where,
+	const struct redis_address *address, const struct probe *probe)
 {
+	const char *file = setup->config->file;
+	bool is_usual = file == NULL || strcmp(file, CONFIG_DEFAULT_FILE) == 0;
+	static const struct {
+		const char *word, *what;
+	} ways[] = {{"adopt", "adds what it shows"}, {"overwrite", "forgets it"}};
+
 	if (!probe->has_owner) {
 		setup_find(setup, SETUP_OK, "redis",
 			"Redis at %s can be reached; no tallyd has it yet", where);
@@ -52,13 +64,14 @@ static void tell_owner(struct setup *setup, const char *where, const struct prob
 			"written there; take another database number, or take it over, "
 			"once, while both are stopped",
 			where, probe->owner);
-		setup_change(setup, "redis_url = redis://HOST:PORT/1");
-		setup_change(setup,
-			"sudo -u tallyd tallyd --take-over-redis=adopt   # adds "
-			"what it shows");
-		setup_change(setup,
-			"sudo -u tallyd tallyd --take-over-redis=overwrite   # forgets "
-			"it");
+		setup_change(setup, "redis_url = redis://%sHOST:PORT/1",
+			address->password != NULL ? "default:PASSWORD@" : "");
+		for (size_t i = 0; i < 2; i++)
+			setup_change(setup,
+				"sudo -u tallyd tallyd %s%s%s--take-over-redis=%s   # "
+				"%s; until it logs `Redis shows the ledger`, then Ctrl-C",
+				is_usual ? "" : "--config ", is_usual ? "" : file,
+				is_usual ? "" : " ", ways[i].word, ways[i].what);
 	}
 }
 
@@ -67,7 +80,7 @@ static void tell_connected(struct setup *setup, const char *where,
 {
 	const char *policy = probe->survey.maxmemory_policy;
 
-	tell_owner(setup, where, probe);
+	tell_owner(setup, where, address, probe);
 	if (policy[0] != '\0' && strcmp(policy, "noeviction") != 0) {
 		setup_find(setup, SETUP_WARNING, "redis-evicts",
 			"Redis may throw totals away when its memory is full: its "

@@ -30,6 +30,7 @@ static void check_all(struct setup *setup)
 		setup_check_journal, setup_check_space, setup_check_clock,
 		setup_check_redis, setup_check_ports};
 
+	setup_begin(setup);
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
 		checks[i](setup);
 	setup_end(setup);

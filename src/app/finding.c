@@ -82,3 +82,12 @@ void setup_change(struct setup *setup, const char *format, ...)
 		(void)fputc(',', setup->out);
 	print_json_text(setup, text);
 }
+
+void setup_begin(struct setup *setup)
+{
+	if (!setup->config->is_json || setup->config->data_dir == NULL)
+		return;
+	(void)fputs("{\"dataDir\":", setup->out);
+	print_json_text(setup, setup->config->data_dir);
+	(void)fputs("}\n", setup->out);
+}

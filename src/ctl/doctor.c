@@ -127,6 +127,12 @@ static cJSON *add(
 	return finding_add(doctor->findings, symptom->level, symptom->code, sentence);
 }
 
+/* As --check-setup has read it; what runs elsewhere has its own. */
+static const char *data_dir_of(const struct doctor *doctor)
+{
+	return doctor->data_dir != NULL ? doctor->data_dir : "/var/lib/tallyd";
+}
+
 static void look_at_right(const struct doctor *doctor, const struct symptom *symptom)
 {
 	if (member_text(doctor->status, "version") == NULL)
@@ -158,7 +164,7 @@ static void look_at_journal(const struct doctor *doctor, const struct symptom *s
 			error, missing != NULL ? ": " : "",
 			missing != NULL ? missing : ""));
 	if (is_error(error, ERR_DISK_LOW))
-		finding_change(finding, "df -h /var/lib/tallyd");
+		finding_change(finding, "df -h %s", data_dir_of(doctor));
 	else if (is_error(error, ERR_JOURNAL_FULL))
 		finding_change(finding, "journal_max_bytes = 4GiB");
 	finding_change(finding, "journalctl -u tallyd -n 20");
@@ -197,10 +203,10 @@ static void look_at_flush(const struct doctor *doctor, const struct symptom *sym
 		!findings_has(doctor->findings, "rights-missing"))
 		finding_change(finding, "%s", what_to_do);
 	if (is_error(error, ERR_STORE_BUSY))
-		finding_change(
-			finding, "fuser -v /var/lib/tallyd/tally.db   # who holds it");
+		finding_change(finding, "fuser -v %s/tally.db   # who holds it",
+			data_dir_of(doctor));
 	else if (is_error(error, ERR_STORE_FULL))
-		finding_change(finding, "df -h /var/lib/tallyd");
+		finding_change(finding, "df -h %s", data_dir_of(doctor));
 	finding_change(finding, "journalctl -u tallyd -n 20");
 }
 
@@ -226,14 +232,48 @@ static const char *redis_error(const struct doctor *doctor)
 	return error != NULL ? error : "it does not say why";
 }
 
+/* The length: Redis ends some of its errors with a full stop. */
+static int without_stop(const char *error)
+{
+	size_t len = strlen(error);
+
+	while (len > 0 && error[len - 1] == '.')
+		len--;
+	return (int)len;
+}
+
+static bool is_about_password(const char *error)
+{
+	return strstr(error, "NOAUTH") != NULL || strstr(error, "WRONGPASS") != NULL ||
+		strstr(error, "AUTH failed") != NULL;
+}
+
+/* --check-setup has reached it by the same configuration: the daemon's is an older one.
+ */
+static bool is_config_newer(const struct doctor *doctor)
+{
+	return findings_has(doctor->findings, "redis") &&
+		is_about_password(redis_error(doctor));
+}
+
 static void look_at_redis(const struct doctor *doctor, const struct symptom *symptom)
 {
 	if (!is_redis_in(doctor, "down") || is_redis_told(doctor))
 		return;
-	finding_change(add(doctor, symptom,
-			       mem_format("tallyd does not reach Redis: %s; it counts "
-					  "on, but what Redis shows stands still",
-				       redis_error(doctor))),
+	if (is_config_newer(doctor)) {
+		finding_change(
+			add(doctor, symptom,
+				mem_copy("Redis does not let tallyd in, but does with "
+					 "the configuration as it is now: tallyd was "
+					 "started before that was changed")),
+			"systemctl restart tallyd");
+		return;
+	}
+	finding_change(
+		add(doctor, symptom,
+			mem_format("tallyd does not reach Redis: %.*s; it counts "
+				   "on, but what Redis shows stands still",
+				without_stop(redis_error(doctor)), redis_error(doctor))),
 		"systemctl status redis-server");
 }
 
@@ -244,7 +284,8 @@ static void look_at_owner(const struct doctor *doctor, const struct symptom *sym
 	finding_change(add(doctor, symptom,
 			       mem_format("tallyd writes nothing to this Redis: %s",
 				       redis_error(doctor))),
-		"redis_url = redis://HOST:PORT/1   # a database number of its own");
+		"redis_url = redis://HOST:PORT/1   # a database number of its own; a "
+		"password stays in front of HOST");
 }
 
 static void look_at_refused_users(
@@ -253,12 +294,21 @@ static void look_at_refused_users(
 	const cJSON *redis = member_object(doctor->status, "redis");
 	uint64_t n = member_u64_or_0(redis, "refusedUsers");
 
-	if (n > 0)
-		finding_change(add(doctor, symptom,
-				       mem_format("Redis refuses %" PRIu64
-						  " users, which are not shown there: %s",
-					       n, redis_error(doctor))),
-			"redis-cli type user:ID   # a hash, or none, is expected");
+	cJSON *finding;
+
+	if (n == 0)
+		return;
+	finding = add(doctor, symptom,
+		mem_format("Redis refuses %" PRIu64
+			   " users, which are not shown there; the last: %s; the log "
+			   "names each",
+			n, redis_error(doctor)));
+	finding_change(finding, "journalctl -u tallyd | grep 'Redis refuses a user'");
+	finding_change(
+		finding, "redis-cli type user:ID   # a hash, or none, is expected");
+	finding_change(finding,
+		"redis-cli del user:ID   # if it is none of somebody else: tallyd "
+		"writes it anew");
 }
 
 static void look_at_policy(const struct doctor *doctor, const struct symptom *symptom)
@@ -275,6 +325,13 @@ static void look_at_policy(const struct doctor *doctor, const struct symptom *sy
 					  "redis.conf:",
 				       policy)),
 		"maxmemory-policy noeviction");
+}
+
+static void look_at_memory(const struct doctor *doctor, const struct symptom *symptom)
+{
+	(void)symptom;
+	symptoms_of_memory(
+		doctor->findings, member_object(doctor->status, "memory"), NULL);
 }
 
 static void look_at_warnings(const struct doctor *doctor, const struct symptom *symptom)
@@ -296,8 +353,9 @@ static void look_at_rejects(const struct doctor *doctor, const struct symptom *s
 					   "counted since the start; the table "
 					   "rejects says why:",
 					n)),
-			"sqlite3 /var/lib/tallyd/tally.db 'select node, reason, event "
-			"from rejects order by id desc limit 10'");
+			"sqlite3 %s/tally.db 'select node, reason, event "
+			"from rejects order by id desc limit 10'",
+			data_dir_of(doctor));
 }
 
 static void look_at_saturation(const struct doctor *doctor, const struct symptom *symptom)
@@ -306,15 +364,18 @@ static void look_at_saturation(const struct doctor *doctor, const struct symptom
 		finding_change(add(doctor, symptom,
 				       mem_copy("the total of a user has reached the "
 						"largest number and stays there")),
-			"sqlite3 /var/lib/tallyd/tally.db 'select id from users where "
-			"used_traffic = 9223372036854775807'");
+			"sqlite3 %s/tally.db 'select id from users where "
+			"used_traffic = 9223372036854775807'",
+			data_dir_of(doctor));
 }
 
 static void look_at_arrival(const struct doctor *doctor, const struct symptom *symptom)
 {
 	cJSON *finding;
 
-	if (!doctor->has_nodes || doctor_has_reports(doctor))
+	if (!doctor->has_nodes || doctor_has_reports(doctor) ||
+		symptoms_is_refused(member_object(doctor->status, "refusals"),
+			doctor->nodes, NULL)) /* what keeps it away was told */
 		return;
 	finding = add(doctor, symptom,
 		mem_copy("no report has ever arrived; in GOST's configuration, in the "
@@ -330,14 +391,10 @@ static void look_at_arrival(const struct doctor *doctor, const struct symptom *s
 /* Of each; but where nothing ever came, that was said. */
 static void look_at_nodes(const struct doctor *doctor, const struct symptom *symptom)
 {
-	const cJSON *node;
-
 	(void)symptom;
-	if (!doctor_has_reports(doctor))
-		return;
-	cJSON_ArrayForEach (node, doctor->nodes) {
-		symptoms_of_node(doctor->findings, node);
-	}
+	if (doctor_has_reports(doctor))
+		symptoms_of_nodes(doctor->findings, doctor->nodes,
+			member_object(doctor->status, "refusals"));
 }
 
 static void look_at_suspicions(const struct doctor *doctor, const struct symptom *symptom)
@@ -360,6 +417,7 @@ static const struct symptom symptoms[] = {
 	{"no-right", LEVEL_WARNING, look_at_right},
 	{"journal-error", LEVEL_PROBLEM, look_at_journal},
 	{"sync-failed", LEVEL_PROBLEM, look_at_flush},
+	{"memory-full", LEVEL_PROBLEM, look_at_memory},
 	{"no-reports", LEVEL_PROBLEM, look_at_arrival},
 	{NULL, LEVEL_PROBLEM, look_at_refusals},
 	{NULL, LEVEL_PROBLEM, look_at_suspicions},
@@ -406,7 +464,7 @@ int doctor_run(const struct ctl *ctl)
 	cJSON *root;
 	int code;
 
-	machine_look(ctl, doctor.findings);
+	doctor.data_dir = machine_look(ctl, doctor.findings);
 	look_at_daemon(&doctor);
 	doctor.findings = put_dangers_first(doctor.findings);
 	code = findings_count(doctor.findings, LEVEL_PROBLEM) > 0 ? EXIT_PROBLEM : 0;
@@ -419,5 +477,6 @@ int doctor_run(const struct ctl *ctl)
 	cJSON_Delete(root);
 	cJSON_Delete(doctor.nodes);
 	cJSON_Delete(doctor.answer);
+	free(doctor.data_dir);
 	return code;
 }

@@ -37,9 +37,14 @@ static void show_nodes(const struct doctor *doctor)
 	char ago[SHOW_BYTES], seen[SHOW_BYTES];
 	uint64_t at;
 
-	if (!doctor_has_reports(doctor) ||
-		cJSON_GetArraySize(doctor->nodes) > MAX_NODES_SHOWN)
+	int n = cJSON_GetArraySize(doctor->nodes);
+
+	if (!doctor_has_reports(doctor))
 		return;
+	if (n > MAX_NODES_SHOWN) {
+		(void)printf("%d nodes: `tallyctl node list` shows who reports.\n", n);
+		return;
+	}
 	table = table_new(sizeof(titles) / sizeof(titles[0]), titles);
 	cJSON_ArrayForEach (node, doctor->nodes) {
 		char *peers = member_texts(node, "peers");
@@ -106,6 +111,8 @@ void doctor_show(const struct doctor *doctor)
 	findings_print(doctor->findings, LEVEL_PROBLEM, stdout);
 	findings_print(doctor->findings, LEVEL_WARNING, stdout);
 	show_sum(doctor, n_problems, n_warnings);
+	if (symptoms_has_suspicion(doctor->findings))
+		(void)puts(SYMPTOMS_SUSPICION_LASTS);
 	show_notes(doctor);
 	if (doctor_has_reports(doctor))
 		(void)fputc('\n', stdout);

@@ -3,6 +3,7 @@
 #include "ctl/ctl.h"
 #include "ctl/findings.h"
 #include "ctl/mem.h"
+#include "ctl/member.h"
 #include "ctl/run.h"
 #include "ctl/target.h"
 
@@ -25,12 +26,16 @@ bool machine_is_ours(const struct target *target)
 	return target->socket != NULL || is_loopback(target->url);
 }
 
-static void take_lines(cJSON *findings, const char *text)
+static void take_lines(cJSON *findings, const char *text, char **ret_data_dir)
 {
 	while (*text != '\0') {
 		size_t len = strcspn(text, "\n");
+		cJSON *line = cJSON_ParseWithLength(text, len);
+		const char *data_dir = member_text(line, "dataDir");
 
-		finding_take(findings, cJSON_ParseWithLength(text, len));
+		if (data_dir != NULL && *ret_data_dir == NULL)
+			*ret_data_dir = mem_copy(data_dir);
+		finding_take(findings, line);
 		text += len + (text[len] == '\n');
 	}
 }
@@ -51,7 +56,7 @@ static void add_failure(cJSON *findings, const char *text, int exit_code)
 		"tallyd --check-setup");
 }
 
-static void run_check(const char *config, cJSON *findings)
+static void run_check(const char *config, cJSON *findings, char **ret_data_dir)
 {
 	char *program = run_beside("tallyd");
 	char *option = mem_format("--config=%s", config != NULL ? config : "");
@@ -61,7 +66,7 @@ static void run_check(const char *config, cJSON *findings)
 	char *text = run_program(argv, false, &exit_code);
 
 	if (text != NULL)
-		take_lines(findings, text);
+		take_lines(findings, text, ret_data_dir);
 	if (text == NULL || (exit_code != 0 && exit_code != 1))
 		add_failure(findings, text, exit_code);
 	free(text);
@@ -69,15 +74,18 @@ static void run_check(const char *config, cJSON *findings)
 	free(program);
 }
 
-void machine_look(const struct ctl *ctl, cJSON *findings)
+char *machine_look(const struct ctl *ctl, cJSON *findings)
 {
+	char *data_dir = NULL;
+
 	if (machine_is_ours(ctl->target))
-		run_check(args_value(ctl->args, "config"), findings);
+		run_check(args_value(ctl->args, "config"), findings, &data_dir);
 	else
 		(void)finding_add(findings, LEVEL_OK, FINDING_SETUP_SKIPPED,
 			mem_copy("that is another machine: its configuration, data_dir, "
 				 "disk, clock, Redis and addresses were not looked at; "
 				 "`tallyctl doctor`, run there, does"));
+	return data_dir;
 }
 
 void machine_add_log(cJSON *finding)

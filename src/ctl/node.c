@@ -356,20 +356,26 @@ static void show_node(const struct ctl *ctl, const cJSON *node)
 static void show_findings(const struct ctl *ctl, const cJSON *node)
 {
 	cJSON *findings = cJSON_CreateArray(), *nodes = cJSON_CreateArray();
-	cJSON *refusals = NULL;
+	const char *name = member_text(node, "name");
+	cJSON *refusals = NULL, *status = NULL;
 	struct errmsg unsaid;
 
 	(void)cJSON_AddItemToArray(nodes, cJSON_Duplicate(node, true));
 	if (ctl_try(ctl, "/refusals", &refusals, &unsaid) == 0)
-		symptoms_of_refusals(
-			findings, refusals, nodes, member_text(node, "name"));
+		symptoms_of_refusals(findings, refusals, nodes, name);
+	if (ctl_try(ctl, "/throttle-sync-status", &status, &unsaid) == 0)
+		symptoms_of_memory(findings,
+			member_object(member_object(status, "data"), "memory"), name);
 	symptoms_of_suspicions(
 		findings, cJSON_GetObjectItemCaseSensitive(node, "suspicions"));
-	symptoms_of_node(findings, node);
+	symptoms_of_nodes(findings, nodes, refusals);
 	if (cJSON_GetArraySize(findings) > 0)
 		(void)fputc('\n', stdout);
 	findings_print(findings, LEVEL_PROBLEM, stdout);
 	findings_print(findings, LEVEL_WARNING, stdout);
+	if (symptoms_has_suspicion(findings))
+		(void)puts(SYMPTOMS_SUSPICION_LASTS);
+	cJSON_Delete(status);
 	cJSON_Delete(refusals);
 	cJSON_Delete(nodes);
 	cJSON_Delete(findings);

@@ -159,7 +159,21 @@ static char *where(const cJSON *refusal)
 					      : mem_copy("");
 }
 
-static void add_refusal(cJSON *findings, const cJSON *refusal, size_t n_times)
+/* The list holds the last few of all: what came before them is in the counts alone. */
+static bool has_more(const cJSON *refusals)
+{
+	const cJSON *counts = member_object(refusals, "counts"), *count;
+	int n = cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(refusals, "last"));
+	double sum = 0;
+
+	cJSON_ArrayForEach (count, counts) {
+		sum += cJSON_IsNumber(count) ? count->valuedouble : 0;
+	}
+	return sum > n;
+}
+
+static void add_refusal(
+	cJSON *findings, const cJSON *refusal, size_t n_times, bool is_least)
 {
 	const char *code = member_text(refusal, "code");
 	const char *reason = member_text(refusal, "reason");
@@ -168,11 +182,11 @@ static void add_refusal(cJSON *findings, const cJSON *refusal, size_t n_times)
 	bool is_fresh = at + FRESH_REFUSAL_MS >= clock_wall_ms();
 	char *whom = who(refusal), *place = where(refusal);
 	char *kind = mem_format("refused-%s", code);
-	char ago[SHOW_BYTES], times[48] = "";
+	char ago[SHOW_BYTES], times[64] = "";
 
 	if (n_times > 1)
-		(void)snprintf(
-			times, sizeof(times), "%zu times, the last time ", n_times);
+		(void)snprintf(times, sizeof(times), "%s%zu times, the last time ",
+			is_least ? "at least " : "", n_times);
 	add_lines(finding_add(findings, is_fresh ? remedy->level : LEVEL_WARNING, kind,
 			  mem_format("%s was refused %s%s%s: %s", whom, times,
 				  show_ago(at, ago), place,
@@ -226,6 +240,19 @@ void symptoms_of_refusals(
 			: 0;
 
 		if (n > 0)
-			add_refusal(findings, refusal, n);
+			add_refusal(findings, refusal, n, has_more(refusals));
 	}
+}
+
+bool symptoms_is_refused(const cJSON *refusals, const cJSON *nodes, const char *only)
+{
+	const cJSON *refusal;
+
+	cJSON_ArrayForEach (refusal, cJSON_GetObjectItemCaseSensitive(refusals, "last")) {
+		if (is_report(refusal) && is_of_interest(refusal, nodes, only) &&
+			member_u64_or_0(refusal, "at") + FRESH_REFUSAL_MS >=
+				clock_wall_ms())
+			return true;
+	}
+	return false;
 }

@@ -32,6 +32,17 @@ static enum level level_of_suspicion(const char *code)
 	return LEVEL_WARNING;
 }
 
+bool symptoms_has_suspicion(const cJSON *findings)
+{
+	static const char *const codes[] = {"looks-cumulative", "looks-delta",
+		"two-senders", "no-states", "service-only", "no-client"};
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (findings_has(findings, codes[i]))
+			return true;
+	return false;
+}
+
 /* Sentences name the node, or it is put before them. */
 static char *sentence_of(const cJSON *suspicion)
 {
@@ -65,7 +76,14 @@ void symptoms_of_suspicions(cJSON *findings, const cJSON *suspicions)
 
 /* Warnings */
 
-/* What stands between two backticks is a line to type, or to write. */
+/* A name, of a member or an option, is no line; a command and `name = value` have blanks.
+ */
+static bool is_line(const char *text, size_t len)
+{
+	return memchr(text, ' ', len) != NULL;
+}
+
+/* What stands between two backticks is a line to type, or to write, or a name. */
 static void add_commands(cJSON *finding, const char *sentence)
 {
 	const char *begin = strchr(sentence, '`');
@@ -75,9 +93,20 @@ static void add_commands(cJSON *finding, const char *sentence)
 
 		if (end == NULL)
 			return;
-		finding_change(finding, "%.*s", (int)(end - begin - 1), begin + 1);
+		if (is_line(begin + 1, (size_t)(end - begin - 1)))
+			finding_change(
+				finding, "%.*s", (int)(end - begin - 1), begin + 1);
 		begin = strchr(end + 1, '`');
 	}
+}
+
+/* That it is nearly used up: when it is, that was said. */
+static bool is_told(const cJSON *findings, const char *warning)
+{
+	static const char near[] = "four fifths of max_memory";
+
+	return strncmp(warning, near, sizeof(near) - 1) == 0 &&
+		findings_has(findings, "memory-full");
 }
 
 void symptoms_of_warnings(cJSON *findings, const cJSON *warnings)
@@ -85,7 +114,7 @@ void symptoms_of_warnings(cJSON *findings, const cJSON *warnings)
 	const cJSON *warning;
 
 	cJSON_ArrayForEach (warning, warnings) {
-		if (cJSON_IsString(warning))
+		if (cJSON_IsString(warning) && !is_told(findings, warning->valuestring))
 			add_commands(finding_add(findings, LEVEL_WARNING, "rights",
 					     mem_copy(warning->valuestring)),
 				warning->valuestring);
@@ -150,20 +179,158 @@ const char *symptoms_seen(const cJSON *node, char buf[SHOW_BYTES])
 	return buf;
 }
 
-void symptoms_of_node(cJSON *findings, const cJSON *node)
+enum condition { FINE, DISABLED, NEVER, SILENT };
+
+static enum condition condition_of(const cJSON *node, uint64_t *ret_at)
 {
-	const char *name = member_text(node, "name");
 	uint64_t now = clock_wall_ms(), at, deleted_at;
 	bool is_enabled = true;
-	bool is_made = member_is_true(node, "hasSecret");
 
-	if (name == NULL || member_u64(node, "deletedAt", &deleted_at))
-		return;
+	if (member_text(node, "name") == NULL ||
+		member_u64(node, "deletedAt", &deleted_at))
+		return FINE;
 	(void)member_bool(node, "enabled", &is_enabled); /* absent: it is */
 	if (!is_enabled)
+		return DISABLED;
+	if (!member_u64(node, "lastReportAt", &at))
+		return NEVER;
+	*ret_at = at;
+	if (at + SILENT_MS < now &&
+		(member_is_true(node, "hasSecret") || now - at < GONE_MS))
+		return SILENT;
+	return FINE;
+}
+
+/* Where more are in the same condition, they are one finding, which names some. */
+#define MAX_SINGLE 3
+#define MAX_NAMED 10
+
+struct group {
+	enum condition condition;
+	size_t n;
+	char *names; /* owned */
+};
+
+static void note(struct group *group, const char *name)
+{
+	char *longer;
+
+	if (group->n++ >= MAX_NAMED)
+		return;
+	longer = mem_format("%s%s%s", group->names != NULL ? group->names : "",
+		group->names != NULL ? ", " : "", name);
+	free(group->names);
+	group->names = longer;
+}
+
+static void add_single(
+	cJSON *findings, enum condition condition, const char *name, uint64_t at)
+{
+	if (condition == DISABLED)
 		add_disabled(findings, name);
-	else if (!member_u64(node, "lastReportAt", &at))
+	else if (condition == NEVER)
 		add_never(findings, name);
-	else if (at + SILENT_MS < now && (is_made || now - at < GONE_MS))
+	else
 		add_silent(findings, name, at);
+}
+
+static void add_group(cJSON *findings, const struct group *group)
+{
+	static const struct {
+		const char *code, *what, *line;
+	} rows[] = {
+		[DISABLED] = {"node-disabled",
+			"are disabled: their reports wait in their GOSTs",
+			"tallyctl node set NODE --enable"},
+		[NEVER] = {"node-never", "have never reported",
+			"tallyctl node delete NODE   # if none is to"},
+		[SILENT] = {"node-silent", "have been silent for 10 minutes or longer",
+			"systemctl status gost   # on their machines"},
+	};
+	char more[40] = "";
+	cJSON *finding;
+
+	if (group->n > MAX_NAMED)
+		(void)snprintf(more, sizeof(more), " and %zu more", group->n - MAX_NAMED);
+	finding = finding_add(findings, LEVEL_WARNING, rows[group->condition].code,
+		mem_format("%zu nodes %s: %s%s", group->n, rows[group->condition].what,
+			group->names, more));
+	finding_change(finding, "tallyctl node show NODE   # what each may need");
+	finding_change(finding, "%s", rows[group->condition].line);
+}
+
+static void look_at_condition(cJSON *findings, const cJSON *nodes, const cJSON *refusals,
+	enum condition condition, struct group *group)
+{
+	const cJSON *node;
+
+	cJSON_ArrayForEach (node, nodes) {
+		const char *name = member_text(node, "name");
+		uint64_t at = 0;
+
+		if (condition_of(node, &at) != condition ||
+			symptoms_is_refused(refusals, nodes, name))
+			continue;
+		if (group != NULL)
+			note(group, name);
+		else
+			add_single(findings, condition, name, at);
+	}
+}
+
+void symptoms_of_nodes(cJSON *findings, const cJSON *nodes, const cJSON *refusals)
+{
+	for (enum condition condition = DISABLED; condition <= SILENT; condition++) {
+		struct group group = {.condition = condition};
+
+		look_at_condition(findings, nodes, refusals, condition, &group);
+		if (group.n > MAX_SINGLE)
+			add_group(findings, &group);
+		else
+			look_at_condition(findings, nodes, refusals, condition, NULL);
+		free(group.names);
+	}
+}
+
+/* Memory */
+
+/* What does not fit any more is larger than what is left. */
+static bool is_used_up(const cJSON *object)
+{
+	uint64_t bytes = member_u64_or_0(object, "bytes");
+	uint64_t max = member_u64_or_0(object, "maxBytes");
+
+	return max > 0 && bytes >= max - max / 50;
+}
+
+static void add_used_up(cJSON *findings, const cJSON *memory, const char *node)
+{
+	uint64_t max = member_u64_or_0(memory, "maxBytes");
+	cJSON *finding = finding_add(findings, LEVEL_PROBLEM, "memory-full",
+		mem_format("%s%s%s used up%s: events of new users, services and series "
+			   "are rejected, and their bytes are lost; in tallyd.conf, and "
+			   "restart tallyd:",
+			node != NULL ? "node " : "max_memory is",
+			node != NULL ? node : "", node != NULL ? " has" : "",
+			node != NULL ? " what it may take of max_memory" : ""));
+
+	finding_change(
+		finding, "max_memory = %" PRIu64 "MiB", max > 0 ? max / (1 << 19) : 256);
+	finding_change(finding, "systemctl restart tallyd");
+}
+
+void symptoms_of_memory(cJSON *findings, const cJSON *memory, const char *only)
+{
+	const cJSON *node;
+
+	if (only == NULL && is_used_up(memory))
+		add_used_up(findings, memory, NULL);
+	cJSON_ArrayForEach (node, cJSON_GetObjectItemCaseSensitive(memory, "nodes")) {
+		const char *name = member_text(node, "node");
+
+		if (name != NULL && (only == NULL || strcmp(name, only) == 0) &&
+			is_used_up(node))
+			add_used_up(findings, memory,
+				name[0] != '\0' ? name : "without a name");
+	}
 }

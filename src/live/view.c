@@ -190,7 +190,8 @@ static bool is_of_one_key(const char *error)
 static void refuse(
 	struct view *view, struct user *user, bool was_refused, const char *error)
 {
-	(void)snprintf(view->stats.error, sizeof(view->stats.error), "%s", error);
+	(void)snprintf(view->stats.error, sizeof(view->stats.error), "user %s: %s",
+		user->id, error);
 	place(view, user, view->number + 1);
 	if (!was_refused)
 		log_limited(LOG_WARN,

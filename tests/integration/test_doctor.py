@@ -1,5 +1,6 @@
 """tallyctl doctor and tallyd --check-setup: what is wrong is found, with the lines to change."""
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -334,6 +335,9 @@ def test_too_little_space_is_found_and_what_it_means_for_reports(office):
     found = place.findings()
     assert "503" in found["disk-low"]["sentence"]
     assert found["journal-error"]["sentence"].startswith("no report is accepted: less than")
+    assert "inodes" not in found["disk-low"]["sentence"]
+    assert any(line.endswith(str(place.daemon.data_dir))
+               for line in found["journal-error"]["change"])
     assert found["disk-low"]["level"] == found["journal-error"]["level"] == "problem"
 
 
@@ -558,6 +562,48 @@ def test_a_redis_that_never_answers_holds_nobody_up(office):
     assert "timeout" in found["redis-down"]["sentence"]
 
 
+def test_a_password_that_was_written_but_not_taken_over_asks_for_a_restart(office, redis):
+    place = office(redis_url=redis.url, redis_timeout="5s").open()
+    redis.ask("CONFIG", "SET", "requirepass", "pass")
+    redis.password = "pass"
+    redis.ask("CLIENT", "KILL", "TYPE", "normal")
+    wait_for(lambda: place.admin.status()["redis"]["state"] == "down", "it was noticed")
+    found = place.findings()
+    assert "NOAUTH" in found["redis-password"]["sentence"]
+    assert ".;" not in found["redis-password"]["sentence"]
+    url = place.daemon.options["redis_url"]
+    place.write_config(redis_url=f"redis://default:pass@127.0.0.1:{redis.port}/0")
+    place.daemon.config_path.chmod(0o600)
+    found = place.findings()["redis-down"]
+    assert found["change"] == ["systemctl restart tallyd"]
+    place.daemon.options["redis_url"] = url
+
+
+def test_the_ways_out_of_a_foreign_redis_keep_password_and_configuration(office, make_redis):
+    redis = make_redis().start()
+    place = office(redis_url=f"redis://default:pass@127.0.0.1:{redis.port}/0",
+                   redis_timeout="5s").open()
+    place.daemon.stop()
+    redis.ask("SET", "tallyd:instance", "f" * 32)
+    redis.ask("CONFIG", "SET", "requirepass", "pass")
+    redis.password = "pass"
+    place.daemon.config_path.chmod(0o600)
+    lines = place.findings()["redis-foreign"]["change"]
+    assert lines[0] == "redis_url = redis://default:PASSWORD@HOST:PORT/1"
+    for line in lines[1:]:
+        assert f"tallyd --config {place.daemon.config_path} --take-over-redis=" in line
+        assert "until it logs `Redis shows the ledger`, then Ctrl-C" in line
+
+
+def test_a_key_that_is_no_hash_is_found_with_its_user_and_the_line_that_mends_it(office, redis):
+    redis.ask("RPUSH", "user:alice", "1")
+    place = office(redis_url=redis.url, redis_timeout="5s").open()
+    wait_for(lambda: place.admin.status()["redis"]["refusedUsers"] == 1, "it was refused")
+    found = place.findings()["redis-refused"]
+    assert "user alice: WRONGTYPE" in found["sentence"]
+    assert any(line.startswith("redis-cli del user:ID") for line in found["change"])
+
+
 # The addresses.
 
 @pytest.mark.parametrize("theirs", ["127.0.0.1", "0.0.0.0"])
@@ -657,6 +703,80 @@ def test_who_only_looks_around_is_no_finding(healthy):
     assert healthy.findings() == {}
 
 
+def test_a_refused_node_is_not_called_silent_or_never_seen(healthy):
+    jp1 = healthy.admin.create("jp1")["secret"]
+    assert set(healthy.findings()) == {"node-never"}
+    healthy.report(node="jp1", secret="wrong", expect=401)
+    the_only(healthy.findings(), "refused-unauthorized")
+    shown = tallyctl("node", "show", "jp1", "--socket", healthy.socket).stdout
+    assert "was refused" in shown and "never reported" not in shown
+    time.sleep(0.002)  # times are in ms
+    healthy.report(node="jp1", secret=jp1)
+    assert healthy.findings() == {}
+
+
+def test_a_first_node_that_is_refused_is_not_told_to_write_an_observer(office):
+    place = office()
+    place.daemon.start()
+    place.admin.create("hk1")
+    place.admin.do("POST", "/nodes/close")
+    assert set(place.findings()) == {"no-reports"}
+    place.report(secret="wrong", expect=401)
+    the_only(place.findings(), "refused-unauthorized")
+
+
+def test_more_refusals_than_are_kept_are_said_to_be_at_least_so_many(healthy):
+    for _ in range(2):
+        healthy.report(secret="wrong", expect=401)
+    assert "was refused 2 times" in healthy.findings()["refused-unauthorized"]["sentence"]
+    for _ in range(25):
+        healthy.report(secret="wrong", expect=401)
+    assert "was refused at least 20 times" in healthy.findings()[
+        "refused-unauthorized"]["sentence"]
+
+
+def test_many_unused_nodes_are_one_finding_and_the_table_gives_way_with_a_line(healthy):
+    for i in range(3):
+        healthy.admin.create(f"new{i}")
+    assert healthy.run().stdout.count("has never reported") == 3
+    for i in range(3, 24):
+        healthy.admin.create(f"new{i}")
+    found = the_only(healthy.findings(), "node-never", "warning")
+    assert found["sentence"].startswith("24 nodes have never reported: new0, ")
+    assert found["sentence"].endswith(" and 14 more")
+    assert healthy.run().stdout.endswith("25 nodes: `tallyctl node list` shows who reports.\n")
+
+
+# Memory.
+
+def test_memory_that_is_used_up_is_a_problem_with_the_line_that_gives_more(office):
+    place = office(max_memory="16MiB").open()
+
+    def is_full():
+        for _ in range(4):
+            place.report(*[stats(f"{next(names):0200}", 1, 1) for _ in range(2000)])
+        return place.admin.status()["reports"]["rejectedEvents"]
+    names = itertools.count()
+    wait_for(is_full, "events are rejected", limit=60)
+    found = place.findings()
+    full = found["memory-full"]
+    assert full["level"] == "problem" and "used up" in full["sentence"]
+    assert full["change"][0].startswith("max_memory = ")
+    assert full["change"][1] == "systemctl restart tallyd"
+    assert not any("four fifths of max_memory" in one["sentence"] for one in found.values())
+    shown = tallyctl("node", "show", "hk1", "--socket", place.socket).stdout
+    assert "problem: node hk1 has used up what it may take of max_memory" in shown
+
+
+def test_lines_name_the_data_dir_of_this_configuration(office):
+    place = office().open()
+    place.report({"kind": "nonsense"}, stats("alice", -1, 1))
+    line = place.findings()["rejected-events"]["change"][0]
+    assert line.startswith(f"sqlite3 {place.daemon.data_dir}/tally.db ")
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
 # What looks wrong in what arrives.
 
 def test_service_only_and_no_client_are_found_with_the_daemons_own_words(healthy):
@@ -678,6 +798,8 @@ def test_a_suspicion_is_a_problem_where_numbers_are_wrong(healthy):
     assert found["change"] == healthy.admin.node("hk1")["suspicions"][0]["change"]
     shown = tallyctl("node", "show", "hk1", "--socket", healthy.socket).stdout
     assert f"problem: {found['sentence']}\n    {found['change'][0]}\n" in shown
+    for text in (shown, healthy.run().stdout):  # it stays a while when mended
+        assert "for up to 40 reports with traffic after it was mended" in text
 
 
 def test_a_flush_that_fails_is_found(healthy):

@@ -473,7 +473,7 @@ def test_output_that_has_nowhere_to_go_is_a_failure_and_goes_nowhere_else(comman
 
 # SQLite's write-ahead log
 
-def replace_by_a_copy(path):
+def replace_wal_by_a_copy(path):
     copy = path.with_suffix(".copy")
     shutil.copy(path, copy)
     os.replace(copy, path)
@@ -483,7 +483,7 @@ TAKE_WAL = {
     "deleted": lambda wal: wal.unlink(),
     "moved": lambda wal: wal.rename(wal.with_suffix(".away")),
     "cut": lambda wal: os.truncate(wal, 0),
-    "replaced": replace_by_a_copy,
+    "replaced": replace_wal_by_a_copy,
     "deleted with its index": lambda wal: (wal.unlink(),
                                            wal.with_name("tally.db-shm").unlink()),
 }

@@ -186,11 +186,13 @@ TEST(a_suspicion_is_said_in_the_daemons_words_and_wrong_numbers_are_problems)
 TEST(a_warnings_commands_are_its_lines)
 {
 	cJSON *findings = cJSON_CreateArray();
-	cJSON *list = parse("[\"First `a b`, then `c`.\",\"No end `d\",5]");
+	cJSON *list = parse("[\"First `a b`, then `c = d`, see `e`.\",\"No end `d\",5]");
 
 	symptoms_of_warnings(findings, list);
 	assert_int_equal(cJSON_GetArraySize(findings), 2);
-	assert_true(has_line(nth(findings, 0), "a b") && has_line(nth(findings, 0), "c"));
+	assert_true(has_line(nth(findings, 0), "a b"));
+	assert_true(has_line(nth(findings, 0), "c = d"));
+	assert_false(has_line(nth(findings, 0), "e"));
 	assert_false(has_line(nth(findings, 1), "d"));
 	cJSON_Delete(list);
 	cJSON_Delete(findings);
@@ -219,16 +221,18 @@ TEST(a_node_is_named_when_it_is_silent_disabled_or_has_never_come)
 	for (size_t i = 0; i < COUNT_OF(rows); i++) {
 		cJSON *findings = cJSON_CreateArray();
 		char *text = mem_format("{\"name\":\"hk1\",%s}", rows[i].members);
-		cJSON *node = parse(text);
+		cJSON *node = parse(text), *nodes;
 
 		if (rows[i].ago_ms != 0)
 			cJSON_AddNumberToObject(
 				node, "lastReportAt", (double)(NOW_MS - rows[i].ago_ms));
-		symptoms_of_node(findings, node);
+		nodes = cJSON_CreateArray();
+		cJSON_AddItemToArray(nodes, node);
+		symptoms_of_nodes(findings, nodes, NULL);
 		AT_ROW(i, cJSON_GetArraySize(findings) == (rows[i].code != NULL));
 		AT_ROW(i, rows[i].code == NULL || findings_has(findings, rows[i].code));
 		free(text);
-		cJSON_Delete(node);
+		cJSON_Delete(nodes);
 		cJSON_Delete(findings);
 	}
 	clock_freeze_for_test(0);
@@ -373,6 +377,69 @@ TEST(a_refusal_whose_node_has_reported_since_is_over)
 	clock_freeze_for_test(0);
 }
 
+/* The list holds the last 20: whoever was refused before stands in the counts alone. */
+TEST(a_count_of_refusals_says_at_least_where_the_list_is_too_short)
+{
+	static const struct {
+		const char *counts, *times;
+	} rows[] = {
+		{"{\"unauthorized\":3}", "refused 3 times,"},
+		{"{\"unauthorized\":4}", "refused at least 3 times,"},
+		{"{\"unauthorized\":3,\"tls\":9}", "refused at least 3 times,"},
+		{"{}", "refused 3 times,"},
+		{"{\"unauthorized\":null}", "refused 3 times,"},
+	};
+
+	clock_freeze_for_test(NOW_MS);
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		cJSON *findings = cJSON_CreateArray();
+		cJSON *object = refusals("{" POSTED "\"code\":\"unauthorized\"}", 0, 3);
+
+		cJSON_AddItemToObject(object, "counts", parse(rows[i].counts));
+		symptoms_of_refusals(findings, object, NULL, NULL);
+		AT_ROW(i,
+			strstr(member_text(nth(findings, 0), "sentence"),
+				rows[i].times) != NULL);
+		cJSON_Delete(object);
+		cJSON_Delete(findings);
+	}
+	clock_freeze_for_test(0);
+}
+
+TEST(what_is_used_up_of_max_memory_is_a_problem_of_its_node)
+{
+	static const struct {
+		const char *memory, *only, *line; /* NULL: it is no finding */
+	} rows[] = {
+		{"{\"bytes\":67000000,\"maxBytes\":67108864}", NULL,
+			"max_memory = 128MiB"},
+		{"{\"bytes\":67000000,\"maxBytes\":67108864}", "hk1", NULL},
+		{"{\"bytes\":60000000,\"maxBytes\":67108864}", NULL, NULL},
+		{"{\"nodes\":[{\"node\":\"hk1\",\"bytes\":99,\"maxBytes\":100}]}", NULL,
+			"max_memory = "},
+		{"{\"nodes\":[{\"node\":\"hk1\",\"bytes\":99,\"maxBytes\":100}]}", "hk1",
+			"max_memory = "},
+		{"{\"nodes\":[{\"node\":\"hk1\",\"bytes\":99,\"maxBytes\":100}]}", "hk2",
+			NULL},
+		{"{\"nodes\":[{\"node\":\"hk1\",\"bytes\":80,\"maxBytes\":100},5]}", NULL,
+			NULL},
+		{"{}", NULL, NULL},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		cJSON *findings = cJSON_CreateArray(), *memory = parse(rows[i].memory);
+
+		symptoms_of_memory(findings, memory, rows[i].only);
+		AT_ROW(i, cJSON_GetArraySize(findings) == (rows[i].line != NULL));
+		AT_ROW(i,
+			rows[i].line == NULL ||
+				(is(nth(findings, 0), "level", "problem") &&
+					has_line(nth(findings, 0), rows[i].line)));
+		cJSON_Delete(memory);
+		cJSON_Delete(findings);
+	}
+}
+
 /* run */
 
 TEST(a_program_is_run_to_its_end_and_what_it_wrote_is_read)
@@ -413,6 +480,9 @@ int main(void)
 		cmocka_unit_test(each_refusal_has_its_level_and_its_remedy),
 		cmocka_unit_test(equal_refusals_are_one_finding_and_others_are_others),
 		cmocka_unit_test(a_refusal_whose_node_has_reported_since_is_over),
+		cmocka_unit_test(
+			a_count_of_refusals_says_at_least_where_the_list_is_too_short),
+		cmocka_unit_test(what_is_used_up_of_max_memory_is_a_problem_of_its_node),
 		cmocka_unit_test(a_program_is_run_to_its_end_and_what_it_wrote_is_read),
 	};
 
