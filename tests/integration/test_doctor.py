@@ -567,7 +567,8 @@ def test_a_password_that_was_written_but_not_taken_over_asks_for_a_restart(offic
     redis.ask("CONFIG", "SET", "requirepass", "pass")
     redis.password = "pass"
     redis.ask("CLIENT", "KILL", "TYPE", "normal")
-    wait_for(lambda: place.admin.status()["redis"]["state"] == "down", "it was noticed")
+    wait_for(lambda: "NOAUTH" in (place.admin.status()["redis"]["error"] or ""),
+             "it was noticed")
     found = place.findings()
     assert "NOAUTH" in found["redis-password"]["sentence"]
     assert ".;" not in found["redis-password"]["sentence"]
