@@ -71,6 +71,8 @@ static const char *find_sender(
 	if (headers->n_authorizations == 0)
 		return NULL;
 	facts_gather(request, headers, &facts);
+	/* What it returns lives as long as the connection. */
+	/* cppcheck-suppress returnDanglingLifetime */
 	return server->config.sender(server->arg, &facts);
 }
 
