@@ -29,7 +29,7 @@ struct job {
 	size_t n_fds;
 	uint64_t covers_seq;
 	struct home_file prepared; /* .number 0: nothing to prepare */
-	int prepared_fd;
+	int prepared_fd, prepare_errno;
 	uint64_t removals[MAX_REMOVALS];
 	size_t n_removals;
 	int dir_fd;
@@ -69,7 +69,7 @@ struct journal {
 	uint64_t checkpoint_seq; /* all up to here is in SQLite */
 	uint64_t wanted_seq;     /* to be synced, whatever journal_fsync says */
 	uint64_t checkpoint_ms;  /* when that was told last */
-	bool is_disk_low, is_full, has_write_failed;
+	bool is_disk_low, is_full, has_write_failed, has_prepare_failed;
 	bool is_gone;            /* until it is begun anew */
 	struct errmsg missing;   /* why */
 	bool is_look_at_all_due; /* not only at the current segment */

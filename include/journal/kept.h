@@ -22,6 +22,13 @@ typedef bool (*kept_choose_cb)(void *arg, uint64_t number);
 int kept_clear(int dir_fd, kept_choose_cb should_keep, void *arg,
 	struct errmsg *ret_msg) MUST_CHECK;
 
+/*
+ * Frees the name of segment `number`, which is to be made: what is in its place, a file
+ * of somebody else or of a try that has failed, is kept as above; an empty file is
+ * removed. Logged. 0, or ERR_JOURNAL_IO with errno.
+ */
+int kept_make_way(int dir_fd, uint64_t number) MUST_CHECK;
+
 /* The newest folders stay, and all that are younger than a day; but in all no more than
  * so many, and of so many bytes. The newest one stays in any case. */
 #define KEPT_FOLDERS 16

@@ -19,6 +19,7 @@
 enum column_kind {
 	COLUMN_TEXT = 't',
 	COLUMN_TEXT_OR_NULL = 'x',
+	COLUMN_CLEAN = 'u',
 	COLUMN_NAME = 'n',
 	COLUMN_KIND = 'k',
 	COLUMN_SEQUENCE = 'q', /* as a text, as are the next two */

@@ -6,6 +6,7 @@
 #include "app/data_dir.h"
 #include "app/setup.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "journal/journal.h"
 #include "journal/segment.h"
 #include "store/look.h"
@@ -49,6 +50,7 @@ static const struct watched {
 	{"tally.db", false},
 	{"tally.db-wal", false},
 	{"tally.db-shm", false},
+	{"tally.db-journal", false},
 	{"journal", false},
 };
 
@@ -57,6 +59,12 @@ static bool are_others_let_in(const struct setup *setup)
 	struct stat st;
 
 	return fstat(setup->dir_fd, &st) == 0 && (st.st_mode & S_IXOTH) != 0;
+}
+
+static bool is_strange(const struct setup *setup, const struct watched *watched)
+{
+	return strcmp(watched->name, "journal") != 0 &&
+		file_strange(setup->dir_fd, watched->name) != NULL;
 }
 
 static void check_mode(
@@ -70,6 +78,12 @@ static void check_mode(
 			"there what it leads to",
 			dir, watched->name);
 		setup_change(setup, "ls -l %s/%s", dir, watched->name);
+	} else if (is_strange(setup, watched)) {
+		setup_find(setup, SETUP_PROBLEM, "no-file",
+			"%s/%s is %s, where tallyd has a file: it cannot start", dir,
+			watched->name, file_strange(setup->dir_fd, watched->name));
+		setup_change(setup, "mv %s/%s %s/%s.not-ours", dir, watched->name, dir,
+			watched->name);
 	} else if (watched->is_secret && (st->st_mode & 077) != 0) {
 		setup_find(setup, SETUP_PROBLEM, watched->name,
 			"others may read %s/%s: with it they can guess what was "
@@ -262,6 +276,16 @@ static void note_journal_times(struct setup *setup)
 	(void)close(dir_fd); /* a directory */
 }
 
+/* SQLite would wait for a FIFO. What it is has been told, see check_mode(). */
+static bool may_open_database(const struct setup *setup)
+{
+	for (size_t i = 0; i < sizeof(watched_files) / sizeof(watched_files[0]); i++)
+		if (strncmp(watched_files[i].name, "tally.db", 8) == 0 &&
+			is_strange(setup, &watched_files[i]))
+			return false;
+	return true;
+}
+
 void setup_check_database(struct setup *setup)
 {
 	char path[256];
@@ -278,6 +302,8 @@ void setup_check_database(struct setup *setup)
 		return; /* nothing was counted yet */
 	}
 	setup->is_instance_unknown = true;
+	if (!may_open_database(setup))
+		return;
 	note_time(setup, &st.st_mtim);
 	(void)snprintf(path, sizeof(path), "%s/tally.db", setup->config->data_dir);
 	if (access(path, R_OK) != 0) {

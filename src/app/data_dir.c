@@ -1,4 +1,5 @@
 #include "app/data_dir.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/owner.h"
 
@@ -12,6 +13,8 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define KEY_NEW "key.new" /* until it is whole */
 
 static bool is_link(int dir_fd, const char *name)
 {
@@ -41,6 +44,14 @@ static int deny(const char *path, const char *name, int cause, struct errmsg *ms
 		: err_set(msg, ERR_DATA_DIR, "%s", denied);
 }
 
+static int refuse_strange(
+	const char *path, const char *name, const char *strange, struct errmsg *msg)
+{
+	return err_set(msg, ERR_DATA_DIR,
+		"%s/%s is %s, where tallyd has a file: move it away and start again",
+		path, name, strange);
+}
+
 /* What has failed with errno. */
 static int refuse(int dir_fd, const char *path, const char *name, struct errmsg *msg)
 {
@@ -48,6 +59,11 @@ static int refuse(int dir_fd, const char *path, const char *name, struct errmsg 
 
 	if (is_link(dir_fd, name))
 		return refuse_link(path, name, msg);
+	if (cause == ENOTDIR)
+		return err_set(msg, ERR_DATA_DIR,
+			"%s/%s is no folder: move it away and start again", path, name);
+	if (file_strange(dir_fd, name) != NULL && strcmp(name, "journal") != 0)
+		return refuse_strange(path, name, file_strange(dir_fd, name), msg);
 	return deny(path, name, cause, msg);
 }
 
@@ -80,7 +96,7 @@ static int refuse_held(const char *path, int lock_fd, struct errmsg *msg)
 
 static int take_lock(int dir_fd, const char *path, int *ret_fd, struct errmsg *msg)
 {
-	int fd = openat(dir_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0640);
+	int fd = file_open(dir_fd, "lock", O_RDWR | O_CREAT, 0640);
 	bool is_held = false;
 	char text[32];
 	int len;
@@ -113,22 +129,22 @@ static int open_journal_dir(
 	return *ret_fd >= 0 ? 0 : refuse(dir_fd, path, "journal", msg);
 }
 
-/* SQLite would follow it, and its removal could not be noticed. */
+/* SQLite would follow a link, whose removal could not be noticed, and wait for a FIFO. */
 static int check_database(int dir_fd, const char *path, struct errmsg *msg)
 {
 	static const char *const names[] = {
 		"tally.db", "tally.db-wal", "tally.db-shm", "tally.db-journal"};
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (is_link(dir_fd, names[i]))
-			return refuse_link(path, names[i], msg);
+		if (file_strange(dir_fd, names[i]) != NULL)
+			return refuse(dir_fd, path, names[i], msg);
 	return 0;
 }
 
 /* False with errno; ENOENT: there is none, or only what a crash has left of one. */
 static bool read_key(int dir_fd, uint8_t ret_key[DATA_DIR_KEY_BYTES])
 {
-	int fd = openat(dir_fd, "key", O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = file_open(dir_fd, "key", O_RDONLY, 0);
 	ssize_t n;
 
 	if (fd < 0)
@@ -143,8 +159,7 @@ static bool read_key(int dir_fd, uint8_t ret_key[DATA_DIR_KEY_BYTES])
 /* Only the owner may read it: the group may read the database. */
 static bool make_key(int dir_fd, uint8_t ret_key[DATA_DIR_KEY_BYTES])
 {
-	int fd = openat(dir_fd, "key.new",
-		O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	int fd = file_open(dir_fd, KEY_NEW, O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	bool is_good = fd >= 0 &&
 		getrandom(ret_key, DATA_DIR_KEY_BYTES, 0) == DATA_DIR_KEY_BYTES &&
 		pwrite(fd, ret_key, DATA_DIR_KEY_BYTES, 0) == DATA_DIR_KEY_BYTES &&
@@ -152,7 +167,22 @@ static bool make_key(int dir_fd, uint8_t ret_key[DATA_DIR_KEY_BYTES])
 
 	if (fd >= 0)
 		(void)close(fd); /* synced */
-	return is_good && renameat(dir_fd, "key.new", dir_fd, "key") == 0;
+	return is_good && renameat(dir_fd, KEY_NEW, dir_fd, "key") == 0;
+}
+
+static int open_key(struct data_dir *dir, struct errmsg *msg)
+{
+	bool is_new;
+	int cause;
+
+	if (read_key(dir->dir_fd, dir->key) ||
+		(errno == ENOENT && make_key(dir->dir_fd, dir->key)))
+		return 0;
+	cause = errno;
+	is_new = file_strange(dir->dir_fd, "key") == NULL &&
+		file_strange(dir->dir_fd, KEY_NEW) != NULL;
+	errno = cause;
+	return refuse(dir->dir_fd, dir->path, is_new ? KEY_NEW : "key", msg);
 }
 
 /* What root would make there, the owner could not open afterwards. */
@@ -190,9 +220,8 @@ static int open_files(struct data_dir *dir, bool must_lock, struct errmsg *msg)
 	if (code == 0)
 		code = open_journal_dir(
 			dir->dir_fd, path, must_lock, &dir->journal_fd, msg);
-	if (code == 0 && must_lock && !read_key(dir->dir_fd, dir->key) &&
-		(errno != ENOENT || !make_key(dir->dir_fd, dir->key)))
-		code = refuse(dir->dir_fd, path, "key", msg);
+	if (code == 0 && must_lock)
+		code = open_key(dir, msg);
 	/* The names of the key and of the journal's folder: nobody else syncs them. */
 	if (code == 0 && must_lock && fsync(dir->dir_fd) != 0)
 		code = err_set(msg, ERR_DATA_DIR, "%s: %m", path);

@@ -31,6 +31,16 @@ static void encode_node(const struct effect *effect, struct buf *out)
 	}
 }
 
+/* What is shown to people, and to readers of JSON (rule 6). */
+static const char *read_clean(struct reader *r)
+{
+	const char *text = reader_str(r);
+
+	if (!text_is_clean(text, strlen(text)))
+		r->ok = false;
+	return text;
+}
+
 static void decode_hash(struct reader *r, uint8_t ret_hash[NODE_HASH_BYTES])
 {
 	const uint8_t *hash = reader_bytes(r, NODE_HASH_BYTES);
@@ -51,7 +61,7 @@ static void decode_node(struct reader *r, struct effect *effect)
 		r->ok = false;
 	kept->created_ms = reader_varint(r);
 	kept->deleted_ms = reader_varint(r);
-	if (snprintf(kept->note, sizeof(kept->note), "%s", reader_str(r)) >=
+	if (snprintf(kept->note, sizeof(kept->note), "%s", read_clean(r)) >=
 		(int)sizeof(kept->note))
 		r->ok = false;
 	if (kept->has_secret)
@@ -122,7 +132,7 @@ static void decode_effect(struct reader *r, struct effect *effect)
 		return;
 	}
 	effect->kind = (enum effect_kind)kind;
-	effect->node = reader_str(r);
+	effect->node = read_clean(r);
 	if (strlen(effect->node) > NAME_MAX_BYTES)
 		r->ok = false;
 	if (codings[kind].decode != NULL)
@@ -133,14 +143,14 @@ static void decode_texts(struct reader *r, struct command *command)
 {
 	uint64_t status;
 
-	command->key = reader_str(r);
-	command->actor = reader_str(r);
-	command->verb = reader_str(r);
-	command->subject = reader_str(r);
+	command->key = read_clean(r);
+	command->actor = read_clean(r);
+	command->verb = read_clean(r);
+	command->subject = read_clean(r);
 	command->arguments = reader_str(r);
 	command->before = reader_str(r);
 	command->after = reader_str(r);
-	command->reason = reader_str(r);
+	command->reason = read_clean(r);
 	status = reader_varint(r);
 	if (status > MAX_STATUS)
 		r->ok = false;

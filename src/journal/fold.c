@@ -8,6 +8,7 @@
  * tail and corruption.
  */
 #include "journal/fold.h"
+#include "base/file.h"
 #include "journal/segment.h"
 
 #include <errno.h>
@@ -82,12 +83,21 @@ static void *map_or_read(int fd, size_t size)
 	return mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
 }
 
+static int refuse_strange(int dir_fd, const char *name, struct errmsg *msg)
+{
+	const char *strange = file_strange(dir_fd, name);
+
+	return err_set(msg, ERR_JOURNAL_IO,
+		"journal/%s is %s and none of tallyd's: move it out of the folder and "
+		"start again",
+		name, strange != NULL ? strange : "no file");
+}
+
 static int map_file(
 	int dir_fd, uint64_t number, struct file *ret_file, struct errmsg *msg)
 {
 	char name[SEGMENT_NAME_BYTES];
-	int fd = openat(
-		dir_fd, segment_name(number, name), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	int fd = file_open(dir_fd, segment_name(number, name), O_RDONLY, 0);
 	struct stat st;
 	void *data = NULL;
 
@@ -106,6 +116,8 @@ failed:
 		(void)close(fd);
 	if (errno == EACCES)
 		return segment_fail(dir_fd, "a journal segment cannot be read", msg);
+	if (errno == EINVAL || errno == ENXIO)
+		return refuse_strange(dir_fd, name, msg);
 	return err_set(msg, ERR_JOURNAL_IO,
 		errno == ELOOP
 			? "journal/%s is a symbolic link: put there what it leads to"

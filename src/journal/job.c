@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "journal/internal.h"
+#include "journal/kept.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -32,17 +33,27 @@ static void look_at_disk(struct job *job)
 
 /* A file that is written to has its name on disk, or a power loss could take it with all
  * that was synced into it. So a name that cannot be synced is made anew with the next
- * job. The descriptor or -1. */
+ * job. The descriptor or -1 with errno. */
 static int prepare_segment(int dir_fd, struct home_file *file)
 {
-	int fd = segment_create(dir_fd, file->number);
+	int fd = segment_create(dir_fd, file->number), cause;
 
+	if (fd < 0 && errno == EEXIST && kept_make_way(dir_fd, file->number) == 0)
+		fd = segment_create(dir_fd, file->number);
 	if (fd < 0 || (home_identify(fd, file) && fsync(dir_fd) == 0))
 		return fd;
+	cause = errno;
 	(void)close(fd); /* nothing was written to it */
-	/* If it stays, it is in the way of a next segment until the next start. */
+	/* If it stays, the next try makes way. */
 	(void)!segment_remove(dir_fd, file->number);
+	errno = cause;
 	return -1;
+}
+
+static void prepare(struct job *job)
+{
+	job->prepared_fd = prepare_segment(job->dir_fd, &job->prepared);
+	job->prepare_errno = job->prepared_fd < 0 ? errno : 0;
 }
 
 static void look_or_begin(struct job *job)
@@ -72,7 +83,7 @@ static void job_work(uv_work_t *work)
 	/* Behind the sync: what was answered because of it was there after it. */
 	look_or_begin(job);
 	if (job->prepared.number != 0)
-		job->prepared_fd = prepare_segment(job->dir_fd, &job->prepared);
+		prepare(job);
 	look_at_disk(job);
 }
 
@@ -90,10 +101,28 @@ static void note_disk(struct journal *journal, const struct job *job)
 	journal->is_disk_low = is_low;
 }
 
+/* Without a next segment none is ever dropped, and the journal becomes full. */
+static void note_preparing(struct journal *journal, const struct job *job)
+{
+	bool has_failed = job->prepare_errno != 0;
+	char name[SEGMENT_NAME_BYTES];
+
+	(void)segment_name(job->prepared.number, name);
+	if (has_failed && !journal->has_prepare_failed)
+		log_warn("the journal's next segment cannot be made: tried every second; "
+			 "until it can, the journal only grows",
+			"file=journal/%s error=%s", name,
+			LOG_QUOTE(strerror(job->prepare_errno)));
+	else if (!has_failed && journal->has_prepare_failed)
+		log_info("the journal's next segment is made", "file=journal/%s", name);
+	journal->has_prepare_failed = has_failed;
+}
+
 static void take_prepared(struct journal *journal, const struct job *job)
 {
 	if (job->prepared.number == 0)
 		return;
+	note_preparing(journal, job);
 	journal->prepared->file = job->prepared;
 	journal->prepared_fd = job->prepared_fd; /* -1: tried again with the next job */
 }

@@ -80,6 +80,30 @@ int kept_clear(int dir_fd, kept_choose_cb should_keep, void *arg, struct errmsg 
 	return code;
 }
 
+int kept_make_way(int dir_fd, uint64_t number)
+{
+	char name[SEGMENT_NAME_BYTES];
+	struct stat st;
+	int kept_fd = -1, code;
+	bool is_empty = fstatat(dir_fd, segment_name(number, name), &st,
+				AT_SYMLINK_NOFOLLOW) == 0 &&
+		S_ISREG(st.st_mode) && st.st_size == 0;
+
+	code = is_empty ? segment_remove(dir_fd, number) : keep(dir_fd, &kept_fd, number);
+	if (code == 0 && kept_fd >= 0 && fsync(kept_fd) != 0)
+		code = ERR_JOURNAL_IO;
+	if (code == 0)
+		log_warn(is_empty ? "an empty file had the name of the journal's next "
+				    "segment: it was removed"
+				  : "another file had the name of the journal's next "
+				    "segment: it was moved to the folder of the line "
+				    "before",
+			"file=journal/%s", name);
+	if (kept_fd >= 0)
+		(void)close(kept_fd); /* synced, or told; leaves errno as it is */
+	return code;
+}
+
 struct folder {
 	uint64_t at_ms, bytes;
 };

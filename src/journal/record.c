@@ -182,12 +182,13 @@ static void decode_mark(struct reader *r, struct mark *mark)
 		r->ok = false;
 }
 
-/* What is longer would be cut where it is looked up, and be somebody else's. */
+/* What is longer would be cut where it is looked up, and be somebody else's; what is no
+ * clean text would be told to terminals and to readers of JSON (rule 6). */
 static const char *read_name(struct reader *r, size_t max_bytes)
 {
 	const char *name = reader_str(r);
 
-	if (strlen(name) > max_bytes)
+	if (strlen(name) > max_bytes || !text_is_name(name))
 		r->ok = false;
 	return name;
 }

@@ -2,11 +2,13 @@
 #include "account/node_json.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "journal/fold.h"
 #include "pipeline/recover.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void add_proved(cJSON *line, const struct origin *origin)
 {
@@ -92,11 +94,25 @@ static void add_effect(cJSON *array, const struct effect *effect)
 	json_add_to_array(array, object);
 }
 
+/* As cJSON prints it, which is how tallyd has written it: cJSON reads much else. */
+static bool is_json(const char *text)
+{
+	cJSON *json = cJSON_Parse(text);
+	char *again = json != NULL ? cJSON_PrintUnformatted(json) : NULL;
+	bool is_same = again != NULL && strcmp(again, text) == 0;
+
+	cJSON_Delete(json);
+	cJSON_free(again);
+	return is_same && text_is_clean(text, strlen(text));
+}
+
 /* Texts that are JSON are shown as such. */
 static void add_json(cJSON *object, const char *name, const char *text)
 {
-	if (text[0] != '\0')
+	if (is_json(text))
 		(void)cJSON_AddRawToObject(object, name, text);
+	else if (text[0] != '\0')
+		(void)cJSON_AddStringToObject(object, name, text);
 }
 
 static void add_command(cJSON *line, const struct command *command)
@@ -133,7 +149,8 @@ static int dump_record(void *arg, struct record *record)
 	cJSON_Delete(line);
 	if (text == NULL)
 		return ERR_NOMEM;
-	(void)fprintf(arg, "%s\n", text); /* looked at with ferror() at the end */
+	text_make_clean(text, strlen(text)); /* a record may hold what no tallyd writes */
+	(void)fprintf(arg, "%s\n", text);    /* looked at with ferror() at the end */
 	free(text);
 	return 0;
 }

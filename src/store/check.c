@@ -43,6 +43,11 @@ static bool is_open_or_closed(const char *text)
 	return strcmp(text, "open") == 0 || strcmp(text, "closed") == 0;
 }
 
+static bool is_clean(const char *text)
+{
+	return text_is_clean(text, strlen(text));
+}
+
 static bool is_kind(const char *text)
 {
 	return strcmp(text, "handler") == 0 || strcmp(text, "service") == 0;
@@ -59,8 +64,10 @@ static const struct value {
 } values[] = {
 	{COLUMN_TEXT, SQLITE_TEXT, false, INT_MAX, NULL, "a text without NUL"},
 	{COLUMN_TEXT_OR_NULL, SQLITE_TEXT, true, INT_MAX, NULL, "a text or NULL"},
-	{COLUMN_NAME, SQLITE_TEXT, false, NAME_MAX_BYTES, NULL,
-		"a name of at most 255 bytes without NUL"},
+	{COLUMN_CLEAN, SQLITE_TEXT, false, INT_MAX, is_clean,
+		"a text of UTF-8 without control characters"},
+	{COLUMN_NAME, SQLITE_TEXT, false, NAME_MAX_BYTES, text_is_name,
+		"a name of at most 255 bytes of UTF-8 without control characters"},
 	{COLUMN_KIND, SQLITE_TEXT, false, INT_MAX, is_kind, "handler or service"},
 	{COLUMN_SEQUENCE, SQLITE_TEXT, false, INT_MAX, is_sequence,
 		"a whole number from 0 to 2^62-1"},

@@ -62,7 +62,7 @@ static const char upsert_service[] =
 const struct table *services_table(void)
 {
 	static const struct table table = {"SELECT * FROM services", load_service,
-		{upsert_service}, write_services, "services", "nknbbbbbtmsss"};
+		{upsert_service}, write_services, "services", "nknbbbbbumsss"};
 
 	return &table;
 }

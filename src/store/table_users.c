@@ -86,7 +86,7 @@ const struct table *users_table(void)
 	static const struct table table = {
 		"SELECT id,used_traffic,input_bytes,output_bytes,created_at,last_seen_at,"
 		"life FROM users",
-		load, {NULL}, write, "users", "tbbbmms"};
+		load, {NULL}, write, "users", "ubbbmms"};
 
 	return &table;
 }

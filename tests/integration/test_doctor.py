@@ -291,6 +291,30 @@ def test_a_link_in_the_place_of_a_file_is_found(healthy):
     healthy.daemon.start()
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_a_fifo_or_a_folder_in_the_place_of_a_file_is_found_and_not_waited_for(healthy, make):
+    healthy.daemon.stop()
+    for name in ("tally.db", "tally.db-wal", "key", "lock"):
+        path, aside = healthy.daemon.data_dir / name, healthy.daemon.directory / "aside"
+        if path.exists():
+            path.rename(aside)
+        make(path, 0o640)
+        found = healthy.findings()["no-file"]
+        assert found["change"] == [f"mv {path} {path}.not-ours"]
+        code, said = healthy.daemon.start_and_fail()
+        assert code == 74 and f"{path} is a " in said and "move it away" in said, said
+        path.rmdir() if make == os.mkdir else path.unlink()
+        if aside.exists():
+            aside.rename(path)
+    segment = healthy.daemon.data_dir / "journal" / "0000000009.seg"
+    make(segment, 0o640)
+    for arguments in (), ("--dump-journal",):
+        done = healthy.daemon.run(*arguments)
+        assert done.returncode == 74 and f"journal/{segment.name} is a " in done.stderr, done
+    segment.rmdir() if make == os.mkdir else segment.unlink()
+    healthy.daemon.start()
+
+
 def test_a_database_that_everybody_reads_is_warned_of(healthy):
     healthy.daemon.data_dir.chmod(0o755)
     (healthy.daemon.data_dir / "tally.db").chmod(0o644)

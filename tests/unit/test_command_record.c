@@ -193,6 +193,15 @@ TEST(a_command_with_a_number_or_a_name_that_no_tallyd_writes_is_corrupt)
 	assert_false(is_corrupt(&command));
 	effect.node = name;
 	assert_true(is_corrupt(&command));
+	effect.node = "de\x1b[31m";
+	assert_true(is_corrupt(&command));
+	effect.node = "n";
+	(void)strcpy(effect.kept.note, "\xff");
+	assert_true(is_corrupt(&command));
+	(void)strcpy(effect.kept.note, "note");
+	assert_false(is_corrupt(&command));
+	command.subject = "ali\n\x01";
+	assert_true(is_corrupt(&command));
 }
 
 TEST(a_command_is_told_from_a_report_by_the_highest_bit_of_its_length)

@@ -230,9 +230,47 @@ TEST(only_data_dir_itself_may_be_a_symbolic_link)
 	}
 }
 
+TEST(a_fifo_or_a_folder_where_a_file_is_to_be_is_refused_in_a_sentence_and_not_waited_for)
+{
+	static const char *const names[] = {"lock", "key", "key.new", "tally.db",
+		"tally.db-wal", "tally.db-shm", "tally.db-journal", "journal"};
+
+	for (size_t i = 0; i < 2 * COUNT_OF(names); i++) {
+		struct data_dir data_dir = DATA_DIR_CLOSED;
+		const char *name = names[i / 2];
+		bool is_folder = i % 2 == 1, is_journal = strcmp(name, "journal") == 0;
+		struct errmsg msg = {""};
+		struct tempdir dir;
+		char path[64];
+
+		if (is_folder && is_journal)
+			continue;
+		tempdir_make(&dir);
+		(void)snprintf(path, sizeof(path), "data/%s", name);
+		assert_int_equal(mkdir(tempdir_path(&dir, "data"), 0750), 0);
+		if (is_folder)
+			assert_int_equal(mkdir(tempdir_path(&dir, path), 0750), 0);
+		else
+			assert_int_equal(mkfifo(tempdir_path(&dir, path), 0640), 0);
+		AT_ROW(i,
+			data_dir_open(tempdir_path(&dir, "data"), DATA_DIR_HOLD,
+				&data_dir, &msg) == ERR_DATA_DIR);
+		AT_ROW(i, strstr(msg.text, path) != NULL);
+		AT_ROW(i,
+			strstr(msg.text,
+				is_folder || is_journal ? "folder" : "is a FIFO") !=
+				NULL);
+		AT_ROW(i, strstr(msg.text, "move it away") != NULL);
+		data_dir_close(&data_dir);
+		tempdir_remove(&dir);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(
+			a_fifo_or_a_folder_where_a_file_is_to_be_is_refused_in_a_sentence_and_not_waited_for),
 		cmocka_unit_test(
 			a_folder_that_cannot_be_opened_or_synced_is_refused_and_not_held),
 		cmocka_unit_test(

@@ -476,6 +476,31 @@ TEST(what_cannot_be_opened_is_an_io_error_with_a_sentence)
 	tempdir_remove(&dir);
 }
 
+TEST(a_segment_that_is_no_file_is_refused_in_a_sentence_and_not_waited_for)
+{
+	static const char *const kinds[] = {"a folder", "a FIFO", "a symbolic link"};
+
+	for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+		struct seen seen = {.code = 0};
+		struct fold_result result;
+		struct errmsg msg = {""};
+		struct tempdir dir;
+		const char *path;
+
+		tempdir_make(&dir);
+		write_file(&dir, "1: H1/0 r1/0");
+		path = tempdir_path(&dir, "0000000002.seg");
+		assert_int_equal(i == 0  ? mkdir(path, 0700)
+				: i == 1 ? mkfifo(path, 0600)
+					 : symlink("0000000001.seg", path),
+			0);
+		AT_ROW(i, fold(&dir, &seen, &result, &msg) == ERR_JOURNAL_IO);
+		AT_ROW(i, strstr(msg.text, "journal/0000000002.seg is ") == msg.text);
+		AT_ROW(i, strstr(msg.text, kinds[i]) != NULL);
+		tempdir_remove(&dir);
+	}
+}
+
 TEST(short_memory_ends_the_fold_with_a_sentence_and_no_leak)
 {
 	struct tempdir dir;
@@ -675,6 +700,8 @@ int main(void)
 		cmocka_unit_test(
 			a_flipped_byte_anywhere_is_a_cut_or_refused_as_the_others_know),
 		cmocka_unit_test(the_callback_ends_the_fold_with_its_code),
+		cmocka_unit_test(
+			a_segment_that_is_no_file_is_refused_in_a_sentence_and_not_waited_for),
 		cmocka_unit_test(what_cannot_be_opened_is_an_io_error_with_a_sentence),
 		cmocka_unit_test(short_memory_ends_the_fold_with_a_sentence_and_no_leak),
 		cmocka_unit_test(a_whole_record_that_says_nonsense_is_refused_by_name),

@@ -639,14 +639,15 @@ TEST(a_next_segment_that_cannot_be_prepared_is_tried_with_the_next_job)
 	struct fixture f;
 
 	begin(&f, &always);
-	assert_int_equal(mkdirat(f.dir.fd, "0000000002.seg", 0700), 0);
+	faults_fail_from(FAULT_OPENAT, 1, EMFILE);
 	append_n(&f, 1);
 	run_until_synced(&f, 1);
+	assert_true(faults_fired(FAULT_OPENAT));
+	faults_reset();
 	journal_rotate(f.journal);
 	append_n(&f, 1);
 	assert_int_equal(
 		stats_of(&f).bytes, SEGMENT_HEAD_BYTES + 2 * sample_record_size());
-	assert_int_equal(unlinkat(f.dir.fd, "0000000002.seg", AT_REMOVEDIR), 0);
 	run_until_synced(&f, 2);
 	journal_rotate(f.journal);
 	append_n(&f, 1);
@@ -672,6 +673,80 @@ TEST(a_next_segment_whose_name_is_not_known_to_be_on_disk_is_not_written_to)
 		stats_of(&f).bytes, SEGMENT_HEAD_BYTES + 2 * sample_record_size());
 	run_jobs(&f);
 	assert_true(has_segment(&f, 2)); /* made anew, and synced */
+	journal_rotate(f.journal);
+	append_n(&f, 1);
+	assert_int_equal(
+		stats_of(&f).bytes, 2 * SEGMENT_HEAD_BYTES + 3 * sample_record_size());
+	(void)expect_on_disk(&f, 0);
+	end(&f);
+}
+
+/* What may lie where the next segment is to be; NULL: a folder. */
+static void put_in_the_way(const struct fixture *f, const char *bytes)
+{
+	const char *path = tempdir_path(&f->dir, "0000000003.seg");
+
+	if (bytes == NULL)
+		assert_int_equal(mkdir(path, 0700), 0);
+	else if (strcmp(bytes, "link") == 0)
+		assert_int_equal(symlink("nowhere", path), 0);
+	else if (strcmp(bytes, "fifo") == 0)
+		assert_int_equal(mkfifo(path, 0600), 0);
+	else
+		tempdir_write(&f->dir, "0000000003.seg", bytes, strlen(bytes));
+}
+
+static unsigned n_kept(const struct fixture *f)
+{
+	DIR *dir = opendir(tempdir_path(&f->dir, "."));
+	const struct dirent *entry;
+	unsigned n = 0;
+
+	assert_non_null(dir);
+	while ((entry = readdir(dir)) != NULL)
+		n += strncmp(entry->d_name, "kept-", 5) == 0;
+	assert_int_equal(closedir(dir), 0);
+	return n;
+}
+
+TEST(whatever_lies_in_the_next_segments_place_makes_way_and_the_journal_never_stays_full)
+{
+	static const char *const rows[] = {
+		"", "garbage", "TALLYJ2\nbut no more", "link", "fifo", NULL};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct journal_config config = with_room_for(3);
+		struct fixture f;
+
+		config.fsync = FSYNC_ALWAYS;
+		begin(&f, &config);
+		run_jobs(&f); /* 2 is prepared */
+		put_in_the_way(&f, rows[i]);
+		for (unsigned round = 0; round < 4; round++) {
+			append_n(&f, 1);
+			run_until_synced(&f, f.seq);
+			journal_drop(f.journal, f.seq);
+			run_jobs(&f);
+		}
+		AT_ROW(i, stats_of(&f).records == 0);
+		AT_ROW(i, has_segment(&f, 5) && !has_segment(&f, 3));
+		AT_ROW(i, n_kept(&f) == (i == 0 ? 0 : 1)); /* nothing of it is lost */
+		end(&f);
+	}
+}
+
+TEST(a_next_segment_that_can_neither_be_synced_nor_removed_is_made_all_the_same)
+{
+	struct fixture f;
+
+	begin(&f, &always);
+	faults_fail_nth(FAULT_FSYNC, 1, EIO);
+	faults_fail_nth(FAULT_UNLINKAT, 1, EIO);
+	append_n(&f, 1);
+	run_jobs(&f);
+	assert_true(faults_fired(FAULT_FSYNC) && faults_fired(FAULT_UNLINKAT));
+	append_n(&f, 1);
+	run_jobs(&f);
 	journal_rotate(f.journal);
 	append_n(&f, 1);
 	assert_int_equal(
@@ -1058,6 +1133,10 @@ int main(void)
 		cmocka_unit_test(a_rotation_that_fails_is_as_if_nobody_had_asked),
 		cmocka_unit_test(
 			a_next_segment_that_cannot_be_prepared_is_tried_with_the_next_job),
+		cmocka_unit_test(
+			whatever_lies_in_the_next_segments_place_makes_way_and_the_journal_never_stays_full),
+		cmocka_unit_test(
+			a_next_segment_that_can_neither_be_synced_nor_removed_is_made_all_the_same),
 		cmocka_unit_test(
 			a_next_segment_whose_name_is_not_known_to_be_on_disk_is_not_written_to),
 		cmocka_unit_test(

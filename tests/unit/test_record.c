@@ -171,11 +171,13 @@ TEST(proofs_survive_the_bytes)
 TEST(a_whole_record_with_a_number_or_a_name_that_no_tallyd_writes_is_corrupt)
 {
 	static const uint64_t proved[] = {1, NUMBER_MAX + 1};
+	static const char *const unclean[] = {"al\xff\x1b\x65", "ali\n\x01", "de\x1b[31m",
+		"\x7f", "\xc2\x85", "\xed\xa0\x80"};
 	char name[NAME_MAX_BYTES + 2] = "", long_state[STATE_MAX_BYTES + 2] = "";
 	struct booking plain = sample_traffic("s", "u", 1, 2);
 	struct record record = {.origin.seq = 5, .node = "n"};
-	struct record bad[18];
-	struct booking bookings[18];
+	struct record bad[18 + 4 * COUNT_OF(unclean)];
+	struct booking bookings[COUNT_OF(bad)];
 	size_t n = 0;
 
 	memset(name, 'n', NAME_MAX_BYTES + 1);
@@ -204,6 +206,12 @@ TEST(a_whole_record_with_a_number_or_a_name_that_no_tallyd_writes_is_corrupt)
 	bookings[++n] = marked(plain, (struct mark){0, UINT64_MAX, 0, 0});
 	bookings[++n] = marked(plain, (struct mark){0, 0, COUNTER_MAX + 2, 0});
 	bookings[++n] = marked(plain, (struct mark){0, 0, 0, NUMBER_MAX + 1});
+	for (size_t i = 0; i < COUNT_OF(unclean); i++) {
+		bad[++n].node = unclean[i];
+		bookings[++n].service = unclean[i];
+		bookings[++n].client = unclean[i];
+		bookings[++n].state = unclean[i];
+	}
 	assert_int_equal(n + 1, COUNT_OF(bad));
 	for (size_t i = 0; i < COUNT_OF(bad); i++) {
 		struct record back;
@@ -252,6 +260,7 @@ static const char *random_text(char *text, size_t max)
 	for (size_t i = 0; i < len; i++)
 		text[i] = (char)(1 + rand() % 255);
 	text[len] = '\0';
+	text_make_clean(text, len); /* as every name is */
 	return text;
 }
 

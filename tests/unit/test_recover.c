@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "journal/segment.h"
 #include "lib/faults.h"
 #include "lib/sample.h"
@@ -1272,6 +1273,85 @@ TEST(a_dump_tells_kinds_states_and_numbers_apart_and_escapes_names)
 	tempdir_remove(&dir);
 }
 
+/* What of it no tallyd writes, but a record may hold. */
+TEST(a_dump_is_json_of_clean_text_whatever_the_record_holds)
+{
+	static const struct {
+		const char *text, *shown; /* NULL: as it is, as JSON */
+	} rows[] = {
+		{"{\"a\":[1,null,\"\xc3\xbc\"]}", NULL},
+		{"{\"a\":\"\xff\x7f[31m\"}", "{\"a\":\"??[31m\"}"},
+		{"{\"a\":", "{\"a\":"},
+		{"{}\n{}", "{}\n{}"},
+		{"[1,\n2]", "[1,\n2]"},
+		{"01", "01"},
+		{"},\"seq\":9,{", "},\"seq\":9,{"},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct command command = {.key = "",
+			.actor = "a",
+			.verb = "v",
+			.subject = "s",
+			.arguments = rows[i].text,
+			.before = "",
+			.after = "",
+			.reason = "",
+			.answer = rows[i].text};
+		struct record record = {.origin.seq = 1, .command = &command};
+		struct sample_segment segment;
+		struct tempdir dir;
+		cJSON *line;
+		char *text;
+
+		make_place(&dir);
+		sample_begin(&segment, 1, 0);
+		record_encode(&record, &segment.buf);
+		sample_write(&segment, &dir, 1);
+		text = dump(&dir, 0);
+		AT_ROW(i, strchr(text, '\n') == text + strlen(text) - 1);
+		AT_ROW(i, text_is_clean(text, strlen(text) - 1));
+		line = cJSON_Parse(text);
+		AT_ROW(i, line != NULL);
+		AT_ROW(i, rows[i].shown != NULL || strstr(text, rows[i].text) != NULL);
+		AT_ROW(i,
+			rows[i].shown == NULL ||
+				strcmp(cJSON_GetStringValue(member(line, "answer")),
+					rows[i].shown) == 0);
+		cJSON_Delete(line);
+		free(text);
+		tempdir_remove(&dir);
+	}
+}
+
+TEST(names_that_are_no_text_are_refused_with_their_place_and_neither_counted_nor_shown)
+{
+	static const char *const names[] = {"al\xff\x1b\x65", "ali\n\x01", "de\x1b[31m"};
+
+	for (size_t i = 0; i < COUNT_OF(names); i++) {
+		struct booking booking = sample_traffic("s", names[i], 4, 0);
+		struct record record = {
+			.origin.seq = 1, .node = "n", .bookings = {&booking, 1, 1}};
+		struct sample_segment segment;
+		struct tempdir dir;
+		struct start first;
+		char *text;
+
+		make_place(&dir);
+		sample_begin(&segment, 1, 0);
+		record_encode(&record, &segment.buf);
+		sample_write(&segment, &dir, 1);
+		first = start(&dir);
+		AT_ROW(i, first.code == ERR_JOURNAL_CORRUPT);
+		AT_ROW(i, strstr(first.msg.text, SEGMENT_1) != NULL);
+		assert_database(&dir, 0, 0);
+		text = dump(&dir, 0);
+		AT_ROW(i, strcmp(text, "") == 0);
+		free(text);
+		tempdir_remove(&dir);
+	}
+}
+
 TEST(a_dump_that_cannot_be_written_says_so)
 {
 	struct tempdir dir;
@@ -1383,6 +1463,9 @@ int main(void)
 		cmocka_unit_test(a_dump_shows_every_readable_record_whatever_is_broken),
 		cmocka_unit_test(
 			a_dump_tells_kinds_states_and_numbers_apart_and_escapes_names),
+		cmocka_unit_test(a_dump_is_json_of_clean_text_whatever_the_record_holds),
+		cmocka_unit_test(
+			names_that_are_no_text_are_refused_with_their_place_and_neither_counted_nor_shown),
 		cmocka_unit_test(a_dump_that_cannot_be_written_says_so),
 		cmocka_unit_test(short_memory_ends_a_dump_with_a_sentence_and_no_leak),
 	};
