@@ -4,7 +4,8 @@ import json
 
 KEPT_MS = 30 * 86400000
 # What GET /nodes tells of a node's reports, not of what operators have made of it.
-OF_REPORTS = ("lastReportAt", "services", "mode", "peers", "seen", "suspicions")
+OF_REPORTS = ("lastReportAt", "services", "mode", "peers", "seen", "suspicions",
+              "memory", "rejectedEvents")
 
 
 class Act:

@@ -253,7 +253,7 @@ class Site:
         nodes = self.get("/nodes")
         for node in nodes["nodes"]:
             node.pop("services")
-            for name in "lastReportAt", "mode", "peers", "seen":  # of bob's reports
+            for name in ("lastReportAt", "mode", "peers", "seen", "memory"):  # of bob's reports
                 node.pop(name, None)
         return (nodes, self.daemon.sql("select count(*) from rejects"),
                 self.daemon.sql("select seq, verb, subject from audit order by seq"))

@@ -282,6 +282,17 @@ def is_current_in_redis(daemon, redis):
     return any(daemon.traffic(user)["source"] == "redis" for user in ahead)
 
 
+def leave_much_to_write(daemon, disk):
+    """Rows for which the database has to grow, and no room for that."""
+    with contextlib.closing(sqlite3.connect(daemon.database, isolation_level=None)) as other:
+        other.execute("begin immediate")
+        for i in range(4):
+            daemon.report(*(stats(None, 0, 0, kind="service", service=f"new {i} {n}")
+                            for n in range(500)))
+        disk.fill(leave_bytes=0)
+    wait_for(lambda: "database or disk is full" in daemon.log(), "it is full")
+
+
 @pytest.mark.parametrize("fault", ["locked", "disk_full"])
 def test_sqlite_locked_by_another_program_disk_full_at_flush(fault, small_disk, redis, tallyd):
     """Retried until it can be done; Redis is current meanwhile."""
@@ -299,8 +310,8 @@ def test_sqlite_locked_by_another_program_disk_full_at_flush(fault, small_disk, 
                 sqlite3.connect(daemon.database, isolation_level=None)))
             other.execute("begin immediate")
         else:
-            disk.fill(leave_bytes=0)
             until.callback(disk.empty)
+            leave_much_to_write(daemon, disk)
         wait_for(lambda: daemon.status()["stats"]["failedSyncs"] > failed, "a flush has failed")
         if fault == "locked":
             here.has_progressed()
