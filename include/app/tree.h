@@ -47,7 +47,7 @@ void app_configure_rights(struct app *app);
 /* Before anything is opened: what is to be ignored is, what the loop heeds waits for it,
  * but for SIGTERM and SIGINT. */
 void app_prepare_signals(void);
-/* The loop runs: what stops, stops; what reloads, reloads. */
+/* Before the door opens: once the loop runs, what stops, stops; what reloads, reloads. */
 void app_start_signals(struct app *app);
 
 /* Drain, flush, close; `why` is the name of the signal. */

@@ -11,22 +11,36 @@ struct address {
 	unsigned char bytes[sizeof(struct in6_addr)];
 };
 
-/* Without the port, the brackets and a dot at the end. False if it is too long. */
+static bool is_port(const char *text, const char *end)
+{
+	if (text < end && *text++ != ':')
+		return false;
+	while (text < end && *text >= '0' && *text <= '9')
+		text++;
+	return text == end;
+}
+
+/* Without the port, the brackets and a dot at the end. False if it is too long, or more
+ * follows than a port. */
 static bool cut_name(const char *text, size_t len, char ret_name[NAME_BYTES])
 {
-	if (len > 0 && text[0] == '[') {
-		const char *end = memchr(text, ']', len);
+	const char *end = text + len, *rest = end;
 
-		len = end != NULL ? (size_t)(end - text - 1) : 0;
+	if (len > 0 && text[0] == '[') {
+		const char *close = memchr(text, ']', len);
+
+		len = close != NULL ? (size_t)(close - text - 1) : 0;
+		rest = close != NULL ? close + 1 : end;
 		text++;
 	} else {
 		const char *colon = memchr(text, ':', len);
 
 		len = colon != NULL ? (size_t)(colon - text) : len;
+		rest = text + len;
 		if (len > 1 && text[len - 1] == '.')
 			len--;
 	}
-	if (len >= NAME_BYTES)
+	if (len >= NAME_BYTES || !is_port(rest, end))
 		return false;
 	memcpy(ret_name, text, len);
 	ret_name[len] = '\0';

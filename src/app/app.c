@@ -54,7 +54,6 @@ static void start(struct app *app)
 	struct ledger_stats stats;
 
 	flush_start(app->flush);
-	app_start_signals(app);
 	ledger_get_stats(app->ledger, &stats);
 	log_info("ready", "version=%s users=%zu data_dir=%s max_memory_bytes=%" PRIu64,
 		TALLYD_VERSION, stats.users, LOG_QUOTE(app->config->data_dir),

@@ -362,7 +362,10 @@ int app_build(struct app *app, struct errmsg *ret_msg)
 		code = open_live(app, ret_msg);
 	if (code == 0)
 		code = open_pipeline(app, ret_msg);
-	if (code == 0)
+	if (code == 0) {
+		/* Who reaches the door may send one, and sockets are not to stay. */
+		app_start_signals(app);
 		code = open_door(app, ret_msg);
+	}
 	return code;
 }

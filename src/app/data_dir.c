@@ -11,8 +11,10 @@
 #include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#define LOCK_TRIES 500    /* of 10 ms */
 #define KEY_NEW "key.new" /* until it is whole */
 
 static bool is_link(int dir_fd, const char *name)
@@ -65,10 +67,24 @@ static long read_holder(int lock_fd)
 	return pid;
 }
 
-/* A file system that cannot lock folders (NFS) is left to the file. */
-static bool is_folder_held(int dir_fd)
+/* Who only looks (data_dir_holder()) has a share of it for a moment, and is waited for up
+ * to `tries` times; who has the whole is not. False with errno. */
+static bool lock_whole(int fd, unsigned tries)
 {
-	return flock(dir_fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+	while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		if (errno != EWOULDBLOCK || tries-- == 0 ||
+			flock(fd, LOCK_SH | LOCK_NB) != 0)
+			return false;
+		(void)flock(fd, LOCK_UN); /* ours to give back */
+		(void)nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
+	}
+	return true;
+}
+
+/* A file system that cannot lock folders (NFS) is left to the file. */
+static bool is_folder_held(int dir_fd, unsigned tries)
+{
+	return !lock_whole(dir_fd, tries) && errno == EWOULDBLOCK;
 }
 
 static int refuse_held(const char *path, int lock_fd, struct errmsg *msg)
@@ -81,7 +97,8 @@ static int refuse_held(const char *path, int lock_fd, struct errmsg *msg)
 		msg, ERR_LOCKED, "%s is in use by the tallyd with pid %ld", path, pid);
 }
 
-static int take_lock(int dir_fd, const char *path, int *ret_fd, struct errmsg *msg)
+static int take_lock(
+	int dir_fd, const char *path, unsigned tries, int *ret_fd, struct errmsg *msg)
 {
 	int fd = file_open(dir_fd, "lock", O_RDWR | O_CREAT, 0640);
 	bool is_held = false;
@@ -90,7 +107,7 @@ static int take_lock(int dir_fd, const char *path, int *ret_fd, struct errmsg *m
 
 	if (fd < 0)
 		return refuse(dir_fd, path, "lock", msg);
-	if (is_folder_held(dir_fd) || (is_held = flock(fd, LOCK_EX | LOCK_NB) != 0)) {
+	if (is_folder_held(dir_fd, tries) || (is_held = !lock_whole(fd, tries))) {
 		int code = !is_held || errno == EWOULDBLOCK
 			? refuse_held(path, fd, msg)
 			: err_set(msg, ERR_DATA_DIR, "%s/lock: %m", path);
@@ -201,7 +218,7 @@ static int open_files(struct data_dir *dir, bool must_lock, struct errmsg *msg)
 	if (must_lock)
 		code = check_owner(dir->dir_fd, path, msg);
 	if (code == 0 && must_lock)
-		code = take_lock(dir->dir_fd, path, &dir->lock_fd, msg);
+		code = take_lock(dir->dir_fd, path, LOCK_TRIES, &dir->lock_fd, msg);
 	if (code == 0 && must_lock)
 		code = check_database(dir->dir_fd, path, msg);
 	if (code == 0)
@@ -296,7 +313,7 @@ static int look_at_lock(struct data_dir *dir, struct errmsg *msg)
 	if (fstatat(dir->dir_fd, "lock", &there, AT_SYMLINK_NOFOLLOW) == 0 &&
 		is_at(dir->lock_fd, &there))
 		return 0;
-	code = take_lock(dir->dir_fd, dir->path, &fd, msg);
+	code = take_lock(dir->dir_fd, dir->path, 0, &fd, msg);
 	if (code != 0)
 		return code;
 	(void)close(dir->lock_fd); /* only for people to read */

@@ -56,8 +56,11 @@ void app_prepare_signals(void)
 
 static void on_signal(uv_signal_t *handle, int number)
 {
+	const struct app *app = handle->data;
 	size_t i = 0;
 
+	if (app->closing > 0)
+		return; /* what it would need may be gone */
 	while (heeded[i].number != number)
 		i++;
 	if (heeded[i].does_reload)

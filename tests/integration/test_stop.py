@@ -10,6 +10,7 @@ import time
 import pytest
 
 from client import RawClient, get_bytes, post_bytes
+from conftest import build_preload
 from deadline import IS_ASAN, VALGRIND, seconds, slowness, wait_for
 from oracle import Load
 from tallyd import report, stats
@@ -90,6 +91,15 @@ def test_a_reload_that_is_asked_for_during_the_start_is_made_after_it(tallyd):
         db.execute("rollback")
     wait_for(lambda: "configuration reloaded" in daemon.log(), "the reload")
     assert daemon.users() == {"alice": (3, 1, 2)}
+
+
+def test_a_stop_that_comes_as_the_door_opens_is_a_clean_one_and_leaves_no_socket(
+        tallyd, tmp_path):
+    sockets = {f"{name}_socket": tmp_path / name for name in ("admin", "read")}
+    daemon = tallyd(env={"LD_PRELOAD": str(build_preload("signal_at_door", tmp_path))}, **sockets)
+    assert daemon.spawn().wait_exit() == 0, daemon.log()
+    assert "stopping: signal=SIGTERM" in daemon.log() and "stopped" in daemon.log()
+    assert not any(path.exists() for path in sockets.values())
 
 
 def test_a_stop_without_redis_or_load_flushes_too(tallyd):

@@ -563,7 +563,8 @@ TEST(a_host_is_ours_by_loopback_by_address_or_by_name)
 		"evil.example", "127.0.0.1.evil.example", "1270.0.0.1", "127.1",
 		"198.51.100.8", "[::2]", "[", "[]", "[::1", "xtally.example.com",
 		".localhost", "0x7f000001", "2130706433", "other.example.com",
-		"evil.example:localhost"};
+		"evil.example:localhost", "[::1]x", "[::1]evil.example",
+		"[::1].evil.example:80", "[::1]:80x", "localhost:x", "127.0.0.1:80:80"};
 
 	for (size_t i = 0; i < COUNT_OF(ours); i++)
 		AT_ROW(i,

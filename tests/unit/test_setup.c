@@ -7,6 +7,7 @@
 #include "lib/tempdir.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -172,9 +173,42 @@ TEST(who_holds_a_data_dir_is_told_and_nothing_is_held_or_made)
 	tempdir_remove(&dir);
 }
 
+TEST(who_looks_for_the_holder_again_and_again_keeps_no_tallyd_from_starting)
+{
+	struct data_dir mine = DATA_DIR_CLOSED;
+	struct tempdir dir;
+	struct errmsg msg = {""};
+	const char *path;
+	int status, code = 0;
+	long pid;
+	pid_t child;
+
+	tempdir_make(&dir);
+	path = tempdir_path(&dir, "data");
+	assert_int_equal(data_dir_open(path, DATA_DIR_MAKE, &mine, &msg), 0);
+	data_dir_close(&mine);
+	child = fork();
+	assert_true(child >= 0);
+	while (child == 0)
+		if (data_dir_holder(path, &pid) != 0)
+			_exit(1);
+	for (size_t i = 0; i < 300 && code == 0; i++) {
+		code = data_dir_open(path, DATA_DIR_HOLD, &mine, &msg);
+		data_dir_close(&mine);
+	}
+	assert_int_equal(kill(child, SIGKILL), 0); /* before anything can fail */
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFSIGNALED(status));
+	if (code != 0)
+		fail_msg("%s", msg.text);
+	tempdir_remove(&dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(
+			who_looks_for_the_holder_again_and_again_keeps_no_tallyd_from_starting),
 		cmocka_unit_test(people_get_text_that_moves_no_cursor),
 		cmocka_unit_test(programs_get_an_object_a_line),
 		cmocka_unit_test(
