@@ -18,12 +18,13 @@
 typedef int (*fold_record_cb)(void *arg, struct record *record);
 
 struct fold_result {
-	uint64_t last_seq;    /* of the last record given out, else after_seq */
-	uint64_t last_number; /* the highest segment number seen, 0 if none */
-	size_t n_records;     /* given out */
-	size_t n_lost;        /* salvage: places where the stream was broken */
-	bool is_cut;          /* a crash's tail was found and left behind */
-	struct errmsg remark; /* where and why, if is_cut or n_lost */
+	uint64_t last_seq;     /* of the last record given out, else after_seq */
+	uint64_t last_number;  /* the highest segment number seen, 0 if none */
+	size_t n_records;      /* given out */
+	size_t n_lost;         /* salvage: places where the stream was broken */
+	uint64_t lost_records; /* salvage: in them, at least */
+	bool is_cut;           /* a crash's tail was found and left behind */
+	struct errmsg remark;  /* where and why, if is_cut or n_lost */
 };
 
 struct fold_options {

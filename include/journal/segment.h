@@ -37,6 +37,10 @@ int segment_create(int dir_fd, uint64_t number);
 
 int segment_remove(int dir_fd, uint64_t number) MUST_CHECK;
 
+/* ERR_JOURNAL_IO with errno's sentence about `what`: in which folder, and, where rights
+ * are missing, whose they are and how that is mended. */
+int segment_fail(int dir_fd, const char *what, struct errmsg *ret_msg);
+
 #define SEGMENT_NAME_BYTES 32
 const char *segment_name(uint64_t number, char buf[SEGMENT_NAME_BYTES]);
 

@@ -22,9 +22,11 @@ struct recover_options {
 };
 
 struct recovered {
-	uint64_t seq;         /* the last one used: the new segment begins behind it */
-	uint64_t last_number; /* of the last segment */
-	size_t n_records;     /* folded */
+	uint64_t seq;          /* the last one used: the new segment begins behind it */
+	uint64_t last_number;  /* of the last segment */
+	size_t n_records;      /* folded */
+	size_t n_lost;         /* salvage: broken places */
+	uint64_t lost_records; /* salvage: in them, at least */
 };
 
 /*

@@ -10,7 +10,7 @@
  * failed flush loses nothing: its increments return to the ledger, or, if the outcome of
  * COMMIT is unknown, the very same cut is handed in again. One that has failed more often
  * than max_retries is told of with what can be done about it, and how long there is time.
- * Once a second a job looks whether the file is still there: that it is not is told
+ * Twice a second a job looks whether the file is still there: that it is not is told
  * before anything has to be written.
  */
 #ifndef TALLYD_STORE_FLUSH_H

@@ -146,6 +146,34 @@ static int offline_close(struct offline *offline, int code)
 	return report(code, &offline->msg);
 }
 
+/* A lost command is found nowhere else: a node's secret, and that names without one may
+ * not report, are gone with it. */
+static void tell_lost(const struct offline *offline)
+{
+	const struct recovered *recovered = &offline->recovered;
+	size_t n_secrets = ledger_n_secrets(offline->ledger);
+
+	if (recovered->n_lost == 0)
+		return;
+	log_warn(
+		"salvaged, but records are lost: bytes that were reported, and commands, "
+		"as a node's secret",
+		"places=%zu records_at_least=%" PRIu64
+		" what_to_do=\"look at tallyctl node list, and set again what is "
+		"missing: "
+		"tallyctl node add NAME --secret-stdin, or tallyctl node secret NAME "
+		"--secret-stdin, with the secret that its GOST sends\"",
+		recovered->n_lost, recovered->lost_records);
+	if (ledger_is_open(offline->ledger))
+		log_warn("names without a secret may report",
+			"nodes_with_a_secret=%zu what_to_do=\"if they might not before: "
+			"start tallyd, then tallyctl node close\"",
+			n_secrets);
+	else
+		log_info("names without a secret may not report",
+			"nodes_with_a_secret=%zu", n_secrets);
+}
+
 int app_salvage(const struct config *config)
 {
 	struct offline offline;
@@ -154,6 +182,8 @@ int app_salvage(const struct config *config)
 	if (code == 0)
 		log_info("salvaged: tallyd can be started", "records=%zu",
 			offline.recovered.n_records);
+	if (code == 0)
+		tell_lost(&offline);
 	return offline_close(&offline, code);
 }
 

@@ -1,6 +1,7 @@
 #include "app/data_dir.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/owner.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -41,6 +42,18 @@ static int refuse_strange(
 		path, name, strange);
 }
 
+/* In data_dir, or `name` "": data_dir itself. */
+static int deny(const char *path, const char *name, int cause, struct errmsg *msg)
+{
+	char denied[256];
+
+	(void)snprintf(denied, sizeof(denied), "%s%s%s: %s", path,
+		name[0] != '\0' ? "/" : "", name, strerror(cause));
+	return cause == EACCES || cause == EPERM
+		? owner_explain(msg, ERR_DATA_DIR, path, denied)
+		: err_set(msg, ERR_DATA_DIR, "%s", denied);
+}
+
 /* What has failed with errno. */
 static int refuse(int dir_fd, const char *path, const char *name, struct errmsg *msg)
 {
@@ -53,7 +66,7 @@ static int refuse(int dir_fd, const char *path, const char *name, struct errmsg 
 			"%s/%s is no folder: move it away and start again", path, name);
 	if (file_strange(dir_fd, name) != NULL && strcmp(name, "journal") != 0)
 		return refuse_strange(path, name, file_strange(dir_fd, name), msg);
-	return err_set(msg, ERR_DATA_DIR, "%s/%s: %s", path, name, strerror(cause));
+	return deny(path, name, cause, msg);
 }
 
 /* Who holds the lock, from its file; 0 if it does not say. */
@@ -127,7 +140,7 @@ static int open_journal_dir(
 	int dir_fd, const char *path, bool must_lock, int *ret_fd, struct errmsg *msg)
 {
 	if (must_lock && mkdirat(dir_fd, "journal", 0750) != 0 && errno != EEXIST)
-		return err_set(msg, ERR_DATA_DIR, "%s/journal: %m", path);
+		return deny(path, "journal", errno, msg);
 	*ret_fd = openat(
 		dir_fd, "journal", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	return *ret_fd >= 0 ? 0 : refuse(dir_fd, path, "journal", msg);
@@ -232,6 +245,17 @@ static int open_files(struct data_dir *dir, bool must_lock, struct errmsg *msg)
 	return code;
 }
 
+static int deny_making(const char *path, struct errmsg *msg)
+{
+	char denied[256];
+	int cause = errno;
+
+	(void)snprintf(
+		denied, sizeof(denied), "%s cannot be made: %s", path, strerror(cause));
+	return cause == EACCES ? owner_explain(msg, ERR_DATA_DIR, path, denied)
+			       : err_set(msg, ERR_DATA_DIR, "%s", denied);
+}
+
 int data_dir_open(const char *path, enum data_dir_use use, struct data_dir *ret_dir,
 	struct errmsg *ret_msg)
 {
@@ -239,12 +263,12 @@ int data_dir_open(const char *path, enum data_dir_use use, struct data_dir *ret_
 	int code;
 
 	if (use == DATA_DIR_MAKE && mkdir(path, 0750) != 0 && errno != EEXIST)
-		return err_set(ret_msg, ERR_DATA_DIR, "%s cannot be made: %m", path);
+		return deny_making(path, ret_msg);
 	dir.path = realpath(path, NULL);
 	if (dir.path != NULL)
 		dir.dir_fd = open(dir.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir.dir_fd < 0)
-		code = err_set(ret_msg, ERR_DATA_DIR, "%s: %m", path);
+		code = deny(path, "", errno, ret_msg);
 	else
 		code = open_files(&dir, use != DATA_DIR_READ, ret_msg);
 	if (code != 0)

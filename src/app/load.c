@@ -6,6 +6,7 @@
 #include "app/command.h"
 #include "app/option.h"
 #include "app/secret.h"
+#include "base/owner.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -137,6 +138,19 @@ static int on_key(void *arg, const char *section, const char *name, const char *
 	return 1;
 }
 
+static void refuse_file(
+	struct loader *loader, const struct source *source, const char *path)
+{
+	struct errmsg msg;
+	const char *cause = strerror(errno);
+
+	if (errno == EACCES)
+		(void)owner_explain_reading(&msg, 0, path, cause);
+	else
+		(void)err_set(&msg, 0, "%s", cause);
+	mistake(loader, source, NULL, "%s", msg.text);
+}
+
 static void load_file(struct loader *loader, const char *path, bool must_exist)
 {
 	struct source source = {.where = path};
@@ -146,7 +160,7 @@ static void load_file(struct loader *loader, const char *path, bool must_exist)
 	loader->stream = fopen(path, "re");
 	if (loader->stream == NULL) {
 		if (must_exist || errno != ENOENT)
-			mistake(loader, &source, NULL, "%s", strerror(errno));
+			refuse_file(loader, &source, path);
 		return;
 	}
 	line = ini_parse_stream(read_line, loader, on_key, loader);

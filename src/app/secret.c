@@ -1,5 +1,6 @@
 #include "app/secret.h"
 #include "app/option.h"
+#include "base/owner.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -158,6 +159,16 @@ static int read_token(
 	return code;
 }
 
+static int refuse(const char *path, struct errmsg *msg)
+{
+	char denied[256];
+	int cause = errno;
+
+	(void)snprintf(denied, sizeof(denied), "%s: %s", path, strerror(cause));
+	return cause == EACCES ? owner_explain_reading(msg, ERR_CONFIG, path, denied)
+			       : err_set(msg, ERR_CONFIG, "%s", denied);
+}
+
 static int read_file(
 	const char *path, bool must_exist, char **ret_token, struct errmsg *msg)
 {
@@ -165,9 +176,7 @@ static int read_file(
 	int code;
 
 	if (stream == NULL)
-		return errno == ENOENT && !must_exist
-			? 0
-			: err_set(msg, ERR_CONFIG, "%s: %m", path);
+		return errno == ENOENT && !must_exist ? 0 : refuse(path, msg);
 	code = read_token(stream, path, ret_token, msg);
 	(void)fclose(stream); /* only read from */
 	return code;

@@ -1,5 +1,6 @@
 #include "base/owner.h"
 
+#include <errno.h>
 #include <grp.h>
 #include <pwd.h>
 #include <stdbool.h>
@@ -38,16 +39,23 @@ static const char *group_name(gid_t gid, char name[NAME_BYTES])
 	return name;
 }
 
+struct closed {
+	char path[OWNER_PATH_BYTES];
+	struct stat st;
+	bool is_missing; /* what was looked for would have to be made in it */
+};
+
 /* The path, or the nearest folder above it that can be looked at: that one is closed. */
-static bool find_closed(
-	const char *path, char closed[OWNER_PATH_BYTES], struct stat *ret_st)
+static bool find_closed(const char *path, struct closed *ret_closed)
 {
 	char *slash;
 
-	(void)snprintf(closed, OWNER_PATH_BYTES, "%s", path);
-	while (stat(closed, ret_st) != 0) {
-		slash = strrchr(closed, '/');
-		if (slash == NULL || slash == closed)
+	*ret_closed = (struct closed){.path = ""};
+	(void)snprintf(ret_closed->path, OWNER_PATH_BYTES, "%s", path);
+	while (stat(ret_closed->path, &ret_closed->st) != 0) {
+		ret_closed->is_missing = errno == ENOENT;
+		slash = strrchr(ret_closed->path, '/');
+		if (slash == NULL || slash == ret_closed->path)
 			return false;
 		*slash = '\0';
 	}
@@ -56,46 +64,58 @@ static bool find_closed(
 
 int owner_explain(struct errmsg *msg, int code, const char *path, const char *denied)
 {
-	char closed[OWNER_PATH_BYTES], us[NAME_BYTES], them[NAME_BYTES];
-	struct stat st;
+	char us[NAME_BYTES], them[NAME_BYTES];
+	struct closed closed;
+	const char *at = closed.path;
 
-	if (!find_closed(path, closed, &st))
+	if (!find_closed(path, &closed))
 		return err_set(msg, code, "%s", denied);
 	(void)user_name(geteuid(), us);
-	(void)user_name(st.st_uid, them);
-	if (strcmp(closed, path) != 0)
+	(void)user_name(closed.st.st_uid, them);
+	if (closed.is_missing)
+		return err_set(msg, code,
+			"%s: tallyd runs as %s, but %s belongs to %s; as root: install "
+			"-d "
+			"-o %s -m 0750 %s",
+			denied, us, at, them, us, path);
+	if (strcmp(at, path) != 0)
 		return err_set(msg, code,
 			"%s: tallyd runs as %s and may not pass through %s, which "
 			"belongs "
 			"to %s; as root: chmod o+x %s",
-			denied, us, closed, them, closed);
-	if (st.st_uid == geteuid())
+			denied, us, at, them, at);
+	if (closed.st.st_uid == geteuid() && (closed.st.st_mode & S_IRWXU) != S_IRWXU)
 		return err_set(msg, code,
-			"%s: tallyd runs as %s, to whom %s belongs, but not all rights "
-			"are there; as root: chown -R %s %s; chmod -R u+rwX %s",
-			denied, us, closed, us, closed, closed);
+			"%s: tallyd runs as %s, whose folder has mode %04o; as root: "
+			"chmod -R u+rwX %s",
+			denied, us, (unsigned)(closed.st.st_mode & 07777), at);
+	if (closed.st.st_uid == geteuid())
+		return err_set(msg, code,
+			"%s: tallyd runs as %s, and not all there belongs to it; as "
+			"root: "
+			"chown -R %s %s",
+			denied, us, us, at);
 	return err_set(msg, code,
 		"%s: tallyd runs as %s, but %s belongs to %s; as root: chown -R %s %s",
-		denied, us, closed, them, us, closed);
+		denied, us, at, them, us, at);
 }
 
 int owner_explain_reading(
 	struct errmsg *msg, int code, const char *path, const char *denied)
 {
-	char closed[OWNER_PATH_BYTES], us[NAME_BYTES], them[NAME_BYTES];
-	char our_group[NAME_BYTES];
-	struct stat st;
+	char us[NAME_BYTES], them[NAME_BYTES], our_group[NAME_BYTES];
+	struct closed closed;
 
-	if (!find_closed(path, closed, &st))
+	if (!find_closed(path, &closed))
 		return err_set(msg, code, "%s", denied);
 	(void)user_name(geteuid(), us);
-	(void)user_name(st.st_uid, them);
+	(void)user_name(closed.st.st_uid, them);
 	(void)group_name(getegid(), our_group);
 	return err_set(msg, code,
 		"%s: tallyd runs as %s, but %s belongs to %s with mode %04o; as root: "
 		"chgrp %s %s; chmod g+rX %s",
-		denied, us, closed, them, (unsigned)(st.st_mode & 07777), our_group,
-		closed, closed);
+		denied, us, closed.path, them, (unsigned)(closed.st.st_mode & 07777),
+		our_group, closed.path, closed.path);
 }
 
 const char *owner_path_of(int fd, const char *fallback, char buf[OWNER_PATH_BYTES])

@@ -116,6 +116,8 @@ failed:
 		(void)close(fd);
 	if (errno == EINVAL || errno == ENXIO)
 		return refuse_strange(dir_fd, name, msg);
+	if (errno == EACCES)
+		return segment_fail(dir_fd, "a journal segment cannot be read", msg);
 	return err_set(msg, ERR_JOURNAL_IO,
 		errno == ELOOP
 			? "journal/%s is a symbolic link: put there what it leads to"
@@ -250,13 +252,24 @@ static void describe(const struct fold *fold, struct place at, const struct foun
 		fold->next_seq, upto);
 }
 
+/* The file says that the missing record is in it: then it is the file that is damaged. Of
+ * a head that cannot be read, nothing else can be said. */
+static bool is_damaged(const struct fold *fold, struct place at)
+{
+	const struct file *file = &fold->files[at.file];
+	struct segment_head head;
+
+	return segment_decode_head(file->data, file->size, &head) != 0 ||
+		head.first_seq <= fold->next_seq;
+}
+
 /* With the remark as the reason. A journal that begins behind what the database has is
  * most likely whole: it is the database that is not the right one. */
-static int refuse(const struct fold *fold, struct errmsg *msg)
+static int refuse(const struct fold *fold, struct place at, struct errmsg *msg)
 {
 	const char *remark = fold->result.remark.text;
 
-	if (!fold->has_read)
+	if (!fold->has_read && !is_damaged(fold, at))
 		return err_set(msg, ERR_JOURNAL_CORRUPT,
 			"%.250s: tally.db is older than its journal, or was lost, or the "
 			"journal's beginning was; put the right file back, or let "
@@ -288,10 +301,11 @@ static int bridge(struct fold *fold, struct place *at, struct errmsg *msg)
 			fold->result.is_cut = true;
 			return ERR_END;
 		}
-		return refuse(fold, msg);
+		return refuse(fold, broken_at, msg);
 	}
 	describe(fold, broken_at, has_next ? &found : NULL, &fold->result.remark);
 	fold->result.n_lost++;
+	fold->result.lost_records += has_next ? found.seq - fold->next_seq : 1;
 	if (!has_next)
 		return ERR_END;
 	fold->next_seq = found.seq;
@@ -311,10 +325,11 @@ static int give_out(struct fold *fold, const struct found *found, struct errmsg 
 			" is whole but not understood",
 			segment_name(file->number, name), found->at.offset, found->seq);
 		fold->result.n_lost++;
+		fold->result.lost_records++;
 		fold->next_seq = found->seq + 1;
 		return fold->options->does_salvage || fold->options->shows_all
 			? 0
-			: refuse(fold, msg);
+			: refuse(fold, found->at, msg);
 	}
 	if (code != 0)
 		return err_set(msg, code, "%s", err_text(code));

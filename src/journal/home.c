@@ -119,7 +119,7 @@ static int begin_segment(const struct journal_home *home, struct home_begun *beg
 		home_identify(begun->fd, &begun->file) && fdatasync(begun->fd) == 0 &&
 		fsync(begun->dir_fd) == 0 && fsync(home->data_dir_fd) == 0)
 		return 0;
-	(void)err_set(msg, 0, "a journal segment cannot be begun: %m");
+	(void)segment_fail(begun->dir_fd, "a journal segment cannot be begun", msg);
 	if (begun->fd >= 0) {
 		(void)close(begun->fd); /* it holds no record */
 		/* If it stays, the next try sets it aside. */

@@ -221,7 +221,7 @@ int journal_open(uv_loop_t *loop, int dir_fd, const struct journal_config *confi
 	if (journal->fd < 0 || journal->prepared == NULL ||
 		write_head(journal, journal->fd) != 0 || fdatasync(journal->fd) != 0 ||
 		!home_identify(journal->fd, &first->file) || fsync(dir_fd) != 0) {
-		(void)err_set(ret_msg, 0, "a journal segment cannot be begun: %m");
+		(void)segment_fail(dir_fd, "a journal segment cannot be begun", ret_msg);
 		journal_free(journal);
 		return ERR_JOURNAL_IO;
 	}

@@ -73,7 +73,8 @@ int kept_clear(int dir_fd, kept_choose_cb should_keep, void *arg, struct errmsg 
 	if (code == 0 && fsync(dir_fd) != 0)
 		code = ERR_JOURNAL_IO;
 	if (code != 0)
-		(void)err_set(ret_msg, code, "old journal segments cannot be moved: %m");
+		(void)segment_fail(
+			dir_fd, "old journal segments cannot be moved", ret_msg);
 	if (kept_fd >= 0)
 		(void)close(kept_fd); /* synced */
 	return code;

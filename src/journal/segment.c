@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "base/crc32c.h"
 #include "base/limits.h"
+#include "base/owner.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -63,6 +64,18 @@ int segment_create(int dir_fd, uint64_t number)
 
 	return openat(dir_fd, segment_name(number, name),
 		O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+}
+
+int segment_fail(int dir_fd, const char *what, struct errmsg *ret_msg)
+{
+	char path[OWNER_PATH_BYTES], denied[256];
+	int cause = errno;
+	const char *at = owner_path_of(dir_fd, "journal", path);
+
+	(void)snprintf(denied, sizeof(denied), "%s in %s: %s", what, at, strerror(cause));
+	return cause == EACCES || cause == EPERM
+		? owner_explain(ret_msg, ERR_JOURNAL_IO, at, denied)
+		: err_set(ret_msg, ERR_JOURNAL_IO, "%s", denied);
 }
 
 int segment_remove(int dir_fd, uint64_t number)
@@ -136,12 +149,13 @@ static int read_numbers(DIR *dir, uint64_t **numbers, size_t *n, struct errmsg *
 	return code;
 }
 
-static int fail(int code, struct errmsg *ret_msg)
+static int fail(int dir_fd, int code, struct errmsg *ret_msg)
 {
 	if (code == ERR_JOURNAL_CORRUPT)
 		return code; /* and the file is named */
-	return err_set(ret_msg, code, "the journal's folder cannot be listed: %s",
-		code == ERR_NOMEM ? err_text(code) : strerror(errno));
+	return code == ERR_NOMEM
+		? err_set(ret_msg, code, "%s", err_text(code))
+		: segment_fail(dir_fd, "the journal's files cannot be listed", ret_msg);
 }
 
 int segment_list(
@@ -157,13 +171,13 @@ int segment_list(
 	if (dir == NULL) {
 		if (fd >= 0)
 			(void)close(fd); /* nothing was written to it */
-		return fail(ERR_JOURNAL_IO, ret_msg);
+		return fail(dir_fd, ERR_JOURNAL_IO, ret_msg);
 	}
 	code = read_numbers(dir, &numbers, &n, ret_msg);
 	(void)closedir(dir); /* leaves errno as it is, but for a bad descriptor */
 	if (code != 0) {
 		free(numbers);
-		return fail(code, ret_msg);
+		return fail(dir_fd, code, ret_msg);
 	}
 	if (n > 1)
 		qsort(numbers, n, sizeof(*numbers), compare);

@@ -164,8 +164,8 @@ static bool keeps_back(struct fence *fence, const struct fence_client *client)
 	return true;
 }
 
-/* Over all our connections, since a slow Redis may cost one after the other. Time in which
- * nobody could look is no silence: nobody could count, either. */
+/* Over all our connections, since a slow Redis may cost one after the other. Time in
+ * which nobody could look is no silence: nobody could count, either. */
 static void note_change(struct fence *fence)
 {
 	uint64_t now = clock_ms(), since_last = now - fence->looked_ms;

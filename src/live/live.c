@@ -63,8 +63,9 @@ struct live {
 	uint64_t reconnect_ms; /* the wait before the next attempt */
 
 	char error[LIVE_ERROR_BYTES];
-	char told_error[LIVE_ERROR_BYTES]; /* in the log; "" since it was all right */
-	char name[REDIS_ADDRESS_BYTES];    /* where it is, for the log */
+	char told_error[LIVE_ERROR_BYTES];   /* in the log; "" since it was all right */
+	char name[REDIS_ADDRESS_BYTES];      /* where it is, for the log */
+	const struct redis_address *address; /* NULL: there is none */
 
 	uv_timer_t reconnect, look_again, unfenced, owner_again, record_again;
 	unsigned n_open_handles;
@@ -433,12 +434,45 @@ static void on_reconnect(uv_timer_t *timer)
 	redis_connect(((struct live *)timer->data)->redis);
 }
 
+/* It wants a password, or another one: no waiting heals that. Before version 6 Redis had
+ * other words for it. */
+static bool is_about_password(const char *error)
+{
+	static const char *const beginnings[] = {
+		"NOAUTH", "WRONGPASS", "ERR invalid password", "ERR Client sent AUTH"};
+
+	for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++)
+		if (strncmp(error, beginnings[i], strlen(beginnings[i])) == 0)
+			return true;
+	return false;
+}
+
+static void tell_down(const struct live *live, const char *error)
+{
+	const struct redis_address *address = live->address;
+	const char *host = address->host != NULL ? address->host : "127.0.0.1";
+	bool is_v6 = strchr(host, ':') != NULL;
+
+	if (is_about_password(error))
+		log_limited(LOG_WARN, "Redis is down: accounting goes on",
+			"redis=%s error=%s what_to_do=\"set redis_url = "
+			"redis://%s:PASSWORD@%s%s%s:%d/%d in tallyd.conf, with the "
+			"password "
+			"that Redis has, then: systemctl restart tallyd\"",
+			LOG_QUOTE(live->name), LOG_QUOTE(error),
+			address->user != NULL ? address->user : "default",
+			is_v6 ? "[" : "", host, is_v6 ? "]" : "",
+			address->host != NULL ? address->port : 6379, address->db);
+	else
+		log_limited(LOG_WARN, "Redis is down: accounting goes on",
+			"redis=%s error=%s", LOG_QUOTE(live->name), LOG_QUOTE(error));
+}
+
 static void down(struct live *live, const char *error)
 {
 	note_error(live, error);
 	if (strcmp(live->error, live->told_error) != 0)
-		log_limited(LOG_WARN, "Redis is down: accounting goes on",
-			"redis=%s error=%s", LOG_QUOTE(live->name), LOG_QUOTE(error));
+		tell_down(live, error);
 	(void)strcpy(live->told_error, live->error);
 	timer_start(&live->reconnect, on_reconnect, live->reconnect_ms);
 	live->reconnect_ms = live->reconnect_ms * 2 < RECONNECT_MAX_MS
@@ -600,6 +634,7 @@ struct live *live_new(struct ledger *ledger, const struct live_config *config,
 		return NULL;
 	}
 	live->state = LIVE_DOWN;
+	live->address = config->address;
 	redis_address_text(config->address, live->name);
 	return live;
 }

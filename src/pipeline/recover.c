@@ -165,6 +165,8 @@ int recover(int dir_fd, struct store *store, struct ledger *ledger,
 		result.last_number = 0;
 	*ret_recovered = (struct recovered){.seq = ledger_seq(ledger),
 		.last_number = result.last_number,
-		.n_records = result.n_records};
+		.n_records = result.n_records,
+		.n_lost = result.n_lost,
+		.lost_records = result.lost_records};
 	return 0;
 }

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Every table, in the order in which they are loaded and written. applied_seq is read
  * before the journal is folded, and written last, by store_commit(). */
@@ -131,6 +132,19 @@ static int identify(struct store *store, const char *path, struct errmsg *msg)
 	return 0;
 }
 
+static int refuse(
+	int code, const char *path, const struct errmsg *why, struct errmsg *msg)
+{
+	const char *slash = strrchr(path, '/');
+	char folder[OWNER_PATH_BYTES], denied[256];
+
+	(void)snprintf(denied, sizeof(denied), "%s: %.150s", path, why->text);
+	if (access(path, R_OK | W_OK) == 0 || errno != EACCES || slash == NULL)
+		return err_set(msg, code, "%s: %s", path, why->text);
+	(void)snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path), path);
+	return owner_explain(msg, code, folder, denied);
+}
+
 int store_open(const struct store_config *config, struct store **ret_store,
 	struct errmsg *ret_msg)
 {
@@ -159,7 +173,7 @@ int store_open(const struct store_config *config, struct store **ret_store,
 		code = identify(store, config->path, &why);
 	if (code != 0) {
 		store_close(store);
-		return err_set(ret_msg, code, "%s: %s", config->path, why.text);
+		return refuse(code, config->path, &why, ret_msg);
 	}
 	*ret_store = store;
 	return 0;

@@ -10,6 +10,7 @@ import time
 import pytest
 
 import journal
+from admin import with_socket
 from deadline import wait_for
 from oracle import Load, shared_sums
 from seed import SEED
@@ -248,6 +249,31 @@ def test_a_synced_record_that_is_broken_stops_the_start_until_salvaged(tallyd, w
     assert daemon.users() == totals(20, missing=[5]) | {"u5": (2, 1, 1)}
     kept = [p.read_bytes() for p in (daemon.data_dir / "journal").glob("kept-*/*")]
     assert any(data in before.values() for data in kept), "salvage threw the broken file away"
+
+
+@pytest.mark.parametrize("is_open", [True, False])
+def test_a_damaged_first_record_is_named_and_salvage_says_what_may_be_lost(tallyd, is_open):
+    daemon = tallyd(journal_fsync="always", sync_interval="1h")
+    admin = with_socket(daemon)
+    daemon.start()
+    if not is_open:
+        admin.do("POST", "/nodes/close")
+        admin.flush()
+    admin.create("hk1")
+    admin.create("hk2")
+    daemon.kill()
+    first = journal.records(daemon.data_dir)[0]
+    journal.flip_byte(first.path, first.offset + 60)
+    code, said = daemon.start_and_fail()
+    assert code == 74 and "the journal is corrupt" in said, said
+    assert f"{first.path.name}, offset {first.offset}" in said, said
+    assert "older than its journal" not in said, said
+    said = daemon.run("--salvage").stderr
+    assert "records are lost" in said and "node's secret" in said, said
+    assert "places=1 records_at_least=1" in said, said
+    assert f"names without a secret may {'' if is_open else 'not '}report" in said, said
+    daemon.start()
+    assert daemon.sql("select name from nodes") == [("hk2",)]
 
 
 def test_a_broken_segment_head_hides_no_record(tallyd):

@@ -69,6 +69,22 @@ def test_a_wrong_password_is_a_redis_that_is_down(make_redis, tallyd):
     assert "wrong-one" not in daemon.log()
 
 
+@pytest.mark.parametrize("credential, word, user", [
+    ("", "NOAUTH", "default"), (":wrong-one@", "WRONGPASS", "default"),
+    ("tally:wrong-one@", "WRONGPASS", "tally")])
+def test_a_password_that_redis_wants_is_logged_with_the_line_that_mends_it_and_the_restart(
+        credential, word, user, make_redis, tallyd):
+    redis = make_redis("--requirepass", "hunter2")
+    redis.password = "hunter2"
+    redis.start()
+    daemon = tallyd(redis_url=f"redis://{credential}127.0.0.1:{redis.port}/3").start()
+    wait_for(lambda: word in daemon.log(), "the reason is said")
+    line = next(line for line in daemon.log().splitlines() if word in line)
+    assert f"redis_url = redis://{user}:PASSWORD@127.0.0.1:{redis.port}/3" in line, line
+    assert "systemctl restart tallyd" in line, line
+    assert "wrong-one" not in daemon.all_logs()
+
+
 # A peer that is no Redis.
 
 @pytest.mark.parametrize("reply", [

@@ -1,9 +1,12 @@
 """SQLite and the disk below it: when flushes happen, and what happens when they cannot."""
 import contextlib
+import grp
 import os
 import pathlib
+import pwd
 import shutil
 import sqlite3
+import subprocess
 import tempfile
 import time
 
@@ -214,6 +217,114 @@ def test_root_leaves_nothing_in_a_data_dir_of_somebody_else(tmp_path, tallyd):
         code, said = tallyd(directory=tmp_path / f"run-{name}", data_dir=data_dir).start_and_fail()
         assert code == 74 and f"{data_dir} belongs to" in said and name in said, said
         assert list(data_dir.iterdir()) == []
+
+
+@pytest.fixture
+def somebody(open_directory, tallyd):
+    """A tallyd that runs as another user than root, in a data_dir of its own."""
+    data_dir = open_directory / "data"
+    data_dir.mkdir()
+    os.chown(data_dir, 65534, 65534)
+    daemon = tallyd(directory=open_directory / "run", data_dir=data_dir,
+                    wrapper=("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"),
+                    binary=shutil.copy(BIN, open_directory / "tallyd"))
+    daemon.data_dir = data_dir
+    daemon.user = pwd.getpwuid(65534).pw_name
+    return daemon
+
+
+def give_data_dir_away(daemon):
+    os.chown(daemon.data_dir, 0, 0)
+    daemon.data_dir.chmod(0o750)
+    return daemon.data_dir, f"chown -R {daemon.user} {daemon.data_dir}"
+
+
+def give_database_away(daemon):
+    os.chown(daemon.database, 0, 0)
+    daemon.database.chmod(0o640)
+    return daemon.database, f"chown -R {daemon.user} {daemon.data_dir}"
+
+
+def give_key_away(daemon):
+    os.chown(daemon.data_dir / "key", 0, 0)
+    return daemon.data_dir / "key", f"chown -R {daemon.user} {daemon.data_dir}"
+
+
+def take_journal_rights(daemon):
+    (daemon.data_dir / "journal").chmod(0o500)
+    return daemon.data_dir / "journal", f"chmod -R u+rwX {daemon.data_dir / 'journal'}"
+
+
+def give_segments_away(daemon):
+    for path in (daemon.data_dir / "journal").iterdir():
+        os.chown(path, 0, 0)
+        path.chmod(0o640)
+    return daemon.data_dir / "journal", f"chown -R {daemon.user} {daemon.data_dir / 'journal'}"
+
+
+def delete_data_dir(daemon):
+    shutil.rmtree(daemon.data_dir)
+    return daemon.data_dir, f"install -d -o {daemon.user} -m 0750 {daemon.data_dir}"
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+
+
+@needs_root
+@pytest.mark.parametrize("take", [
+    give_data_dir_away, give_database_away, give_key_away, take_journal_rights,
+    give_segments_away, delete_data_dir])
+def test_a_start_for_which_rights_are_missing_says_who_runs_who_owns_and_the_line_that_mends_it(
+        somebody, take):
+    somebody.start()
+    somebody.report(stats("alice", 1, 2))
+    somebody.kill()
+    path, mend = take(somebody)
+    code, said = somebody.start_and_fail()
+    assert code == 74 and str(path) in said and f"tallyd runs as {somebody.user}" in said, said
+    assert mend in said, said
+    subprocess.run(mend.split(), check=True, timeout=seconds(60))
+    somebody.start()
+
+
+@needs_root
+def test_a_configuration_file_that_cannot_be_read_says_who_runs_and_who_owns_it(
+        somebody, open_directory):
+    for name in ("tallyd.conf", "token"):
+        config = open_directory / "tallyd.conf"
+        config.write_text(f"data_dir = {somebody.data_dir}\napi_token_file = "
+                          f"{open_directory}/token\n")
+        (open_directory / "token").write_text("x" * 40 + "\n")
+        for each in ("tallyd.conf", "token"):
+            (open_directory / each).chmod(0o644 if each != name else 0o600)
+        done = subprocess.run(
+            [*somebody.wrapper, somebody.binary, "--config", config], check=False, text=True,
+            capture_output=True, timeout=seconds(60))
+        said = done.stderr
+        group = grp.getgrgid(65534).gr_name
+        assert done.returncode == 78 and f"tallyd runs as {somebody.user}" in said, said
+        assert f"{open_directory / name} belongs to root with mode 0600" in said, said
+        assert f"chgrp {group} {open_directory / name}; chmod g+rX" in said, said
+
+
+@needs_root
+def test_rights_that_are_taken_from_a_running_tallyd_are_not_called_a_deleted_database(somebody):
+    somebody.expects_errors = True
+    somebody.start()
+    somebody.report(stats("alice", 1, 2))
+    path, mend = give_data_dir_away(somebody)
+    wait_for(lambda: somebody.status()["lastSync"]["whatToDo"], "it is noticed")
+    wait_for(lambda: "out of reach" in somebody.log(), "it is said")
+    data = somebody.status()["lastSync"]
+    assert data["error"] == "the database file cannot be reached for want of rights"
+    assert "chown" in data["whatToDo"]
+    assert mend in somebody.log() and f"{path} belongs to root" in somebody.log()
+    assert "moved or deleted" not in somebody.log()
+    os.chown(path, 65534, 65534)
+    wait_for(lambda: somebody.status()["lastSync"]["failingSince"] is None, "it heals")
+    wait_for(lambda: somebody.get("/readyz").status == 200, "reports are accepted again")
+    somebody.stop()
+    assert somebody.users() == sums(("alice", 1))
 
 
 def test_a_read_only_database_is_said_to_be_so(open_directory, tallyd):

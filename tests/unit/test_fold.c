@@ -315,6 +315,34 @@ static int fold(const struct tempdir *dir, struct seen *seen, struct fold_result
 	return journal_fold(dir->fd, &options, on_record, seen, result, msg);
 }
 
+TEST(a_damaged_first_record_is_damage_and_not_a_database_of_another_time)
+{
+	static const struct {
+		const char *file;
+		bool is_damage;
+	} rows[] = {{"1: H1/0 c1/0 r2/1", true}, {"1: H1/0 c1/0 c2/1 r3/2", true},
+		{"1: B c1/0 r2/1", true}, {"2: H3/2 r3/2", false},
+		{"2: H3/2 c3/2 r4/3", false}};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct tempdir dir;
+		struct seen seen = {.code = 0};
+		struct fold_result result;
+		struct errmsg msg;
+
+		tempdir_make(&dir);
+		write_file(&dir, rows[i].file);
+		AT_ROW(i, fold(&dir, &seen, &result, &msg) == ERR_JOURNAL_CORRUPT);
+		AT_ROW(i, strstr(msg.text, "offset ") != NULL);
+		AT_ROW(i, strstr(msg.text, "--salvage") != NULL);
+		AT_ROW(i,
+			(strstr(msg.text, "the journal is corrupt") != NULL) ==
+				rows[i].is_damage);
+		AT_ROW(i, (strstr(msg.text, "tally.db") == NULL) == rows[i].is_damage);
+		tempdir_remove(&dir);
+	}
+}
+
 TEST(the_sentence_names_file_offset_and_records)
 {
 	struct tempdir dir;
@@ -665,6 +693,8 @@ int main(void)
 		cmocka_unit_test(
 			salvage_goes_on_behind_what_is_broken_and_counts_the_places),
 		cmocka_unit_test(shows_all_gives_out_every_readable_record),
+		cmocka_unit_test(
+			a_damaged_first_record_is_damage_and_not_a_database_of_another_time),
 		cmocka_unit_test(the_sentence_names_file_offset_and_records),
 		cmocka_unit_test(a_file_cut_at_any_byte_gives_its_whole_records),
 		cmocka_unit_test(
