@@ -24,7 +24,7 @@ static bool is_port(const char *text, const char *end)
  * follows than a port. */
 static bool cut_name(const char *text, size_t len, char ret_name[NAME_BYTES])
 {
-	const char *end = text + len, *rest = end;
+	const char *end = text + len, *rest;
 
 	if (len > 0 && text[0] == '[') {
 		const char *close = memchr(text, ']', len);
