@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #define MAX_OUTPUT_BYTES (1u << 20)
+#define EXIT_NO_PROGRAM 127 /* of posix_spawn()'s child, if it finds out itself */
 
 /* To its end; what is beyond the bound is thrown away. */
 static char *read_all(int fd)
@@ -70,6 +71,10 @@ char *run_program(const char *const argv[], bool is_quiet, int *ret_exit_code)
 		*ret_exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 	}
 	(void)close(fds[0]); /* read to its end */
+	if (text != NULL && text[0] == '\0' && *ret_exit_code == EXIT_NO_PROGRAM) {
+		free(text);
+		return NULL;
+	}
 	return text;
 }
 
