@@ -6,8 +6,8 @@
 VARIANT ?= release
 PREFIX ?= /usr/local
 DESTDIR ?=
-# Tests at a time: they wait more than they work, so that two CPUs have enough for four.
-JOBS ?= 4
+# Tests at a time: they wait more than they work, so that two CPUs have enough for six.
+JOBS ?= 6
 PYTEST ?= python3 -m pytest
 # One after the other if pytest-xdist is not there. loadgroup, for it hands them out singly.
 PYTEST_ARGS ?= $(shell $(firstword $(PYTEST)) -c 'import xdist' 2>/dev/null && \
