@@ -15,6 +15,7 @@ from admin import with_socket
 from deadline import BIN, seconds, wait_for
 from tallyd import environment, report, stats
 from tallyctl import CTL
+from test_store import locked
 
 SOON = {"sync_interval": "1h", "retry_delay": 50, "busy_timeout": 50}
 
@@ -23,15 +24,6 @@ def start(tallyd, **options):
     daemon = tallyd(**SOON | options)
     daemon.expects_errors = True
     return daemon.start()
-
-
-@contextlib.contextmanager
-def locked(daemon):
-    """Another program in the middle of a transaction."""
-    with contextlib.closing(sqlite3.connect(daemon.database, isolation_level=None)) as db:
-        db.execute("begin immediate")
-        yield
-        db.execute("rollback")
 
 
 def is_accepting(daemon):
