@@ -1,6 +1,7 @@
 /*
  * The hash of every table. Keyed with random bits of this process: names come from
- * outside, and who could choose them to collide would make each look-up a walk. *
+ * outside, and who could choose them to collide would make each look-up a walk.
+ *
  * Where memory is too short to add something, uthash ends the process, unless
  * HASH_NONFATAL_OOM is 1 where this is included: then it is not in the table, and whoever
  * adds looks at HASH_IS_ADDED().

@@ -34,11 +34,6 @@ size_t text_unescape(char *text);
  * length. `size` is at least 1. */
 size_t text_to_json(char *to, size_t size, const char *text);
 
-/* Copies what may be shown: what is no UTF-8 or a control character becomes `?`, and what
- * does not fit is left out, never half of a character. NULL is "". `size` is at least 1.
- */
-void text_put_clean(char *to, size_t size, const char *text);
-
 /* Which of the names in a list with commas between it is, from 0 on, or -1. `list` may be
  * NULL: it holds none. */
 int text_index_in(const char *list, const char *name);

@@ -18,7 +18,7 @@
 /* What a column may hold; check.c says what that is. */
 enum column_kind {
 	COLUMN_TEXT = 't',
-	COLUMN_TEXT_OR_NULL = 'x',
+	COLUMN_CLEAN_OR_NULL = 'x',
 	COLUMN_CLEAN = 'u',
 	COLUMN_NAME = 'n',
 	COLUMN_KIND = 'k',

@@ -169,26 +169,6 @@ size_t text_to_json(char *to, size_t size, const char *text)
 	return len;
 }
 
-void text_put_clean(char *to, size_t size, const char *text)
-{
-	const uint8_t *at = (const uint8_t *)(text != NULL ? text : "");
-	const uint8_t *end = at + strlen((const char *)at);
-	size_t len = 0;
-
-	while (at < end) {
-		size_t n = sequence_length(at, (size_t)(end - at));
-		bool is_shown = n > 0 && !is_control(at, n);
-		size_t takes = is_shown ? n : 1;
-
-		if (len + takes >= size)
-			break;
-		memcpy(to + len, is_shown ? (const char *)at : "?", takes);
-		len += takes;
-		at += n > 0 ? n : 1;
-	}
-	to[len] = '\0';
-}
-
 int text_index_in(const char *list, const char *name)
 {
 	size_t len = strlen(name);

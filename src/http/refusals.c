@@ -4,17 +4,24 @@
 
 #include <string.h>
 
+/* NULL: it is not known. */
+static void put(char *to, size_t size, const char *text)
+{
+	text_copy_clean(
+		to, size, text != NULL ? text : "", text != NULL ? strlen(text) : 0);
+}
+
 static void keep(struct refusals *refusals, const struct refused *refused)
 {
 	struct refusal *kept = &refusals->last[refusals->total % REFUSALS_KEPT];
 
 	kept->at_ms = clock_wall_ms();
 	kept->code = refused->code;
-	text_put_clean(kept->peer, sizeof(kept->peer), refused->peer);
-	text_put_clean(kept->node, sizeof(kept->node), refused->node);
-	text_put_clean(kept->method, sizeof(kept->method), refused->method);
-	text_put_clean(kept->path, sizeof(kept->path), refused->path);
-	text_put_clean(kept->reason, sizeof(kept->reason),
+	put(kept->peer, sizeof(kept->peer), refused->peer);
+	put(kept->node, sizeof(kept->node), refused->node);
+	put(kept->method, sizeof(kept->method), refused->method);
+	put(kept->path, sizeof(kept->path), refused->path);
+	put(kept->reason, sizeof(kept->reason),
 		refused->reason != NULL ? refused->reason : err_text(refused->code));
 	refusals->counts[-refused->code]++;
 	refusals->total++;

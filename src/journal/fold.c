@@ -295,15 +295,14 @@ static int bridge(struct fold *fold, struct place *at, struct errmsg *msg)
 		*at = found.at;
 	if (has_next && found.seq <= fold->next_seq)
 		return 0;
+	describe(fold, broken_at, has_next ? &found : NULL, &fold->result.remark);
 	if (!fold->options->does_salvage && !fold->options->shows_all) {
-		describe(fold, broken_at, has_next ? &found : NULL, &fold->result.remark);
 		if (is_crash(fold, broken_at, has_next ? &found : NULL)) {
 			fold->result.is_cut = true;
 			return ERR_END;
 		}
 		return refuse(fold, broken_at, msg);
 	}
-	describe(fold, broken_at, has_next ? &found : NULL, &fold->result.remark);
 	fold->result.n_lost++;
 	fold->result.lost_records += has_next ? found.seq - fold->next_seq : 1;
 	if (!has_next)

@@ -63,7 +63,8 @@ static const struct value {
 	const char *means;
 } values[] = {
 	{COLUMN_TEXT, SQLITE_TEXT, false, INT_MAX, NULL, "a text without NUL"},
-	{COLUMN_TEXT_OR_NULL, SQLITE_TEXT, true, INT_MAX, NULL, "a text or NULL"},
+	{COLUMN_CLEAN_OR_NULL, SQLITE_TEXT, true, INT_MAX, is_clean,
+		"NULL, or a text of UTF-8 without control characters"},
 	{COLUMN_CLEAN, SQLITE_TEXT, false, INT_MAX, is_clean,
 		"a text of UTF-8 without control characters"},
 	{COLUMN_NAME, SQLITE_TEXT, false, NAME_MAX_BYTES, text_is_name,

@@ -457,7 +457,6 @@ int store_commit(
 		int sqlite_code = write_cut(store, cut);
 
 		result.n_statements = store->n_user_statements;
-
 		if (sqlite_code != SQLITE_OK)
 			code = fail(store, sqlite_code, "writing", &result.error);
 	}

@@ -618,30 +618,6 @@ TEST(percent_signs_are_decoded_and_what_is_no_triple_stays)
 }
 
 /* uthash's own function knows no key: whoever reads it can choose names like these. */
-TEST(text_that_is_shown_is_clean_and_cut_between_characters)
-{
-	static const struct {
-		const char *text, *shown;
-		size_t size;
-	} rows[] = {
-		{"abc", "abc", 16},
-		{NULL, "", 16},
-		{"a\nb\x7f", "a?b?", 16},
-		{"\xff\xc3", "??", 16},
-		{"\xc2\x85", "?", 16},
-		{"\xc3\xbc!", "\xc3\xbc!", 16},
-		{"abcd", "abc", 4},
-		{"ab\xc3\xbc", "ab", 4},
-		{"abc", "", 1},
-	};
-	char buf[16];
-
-	for (size_t i = 0; i < COUNT_OF(rows); i++) {
-		text_put_clean(buf, rows[i].size, rows[i].text);
-		AT_ROW(i, strcmp(buf, rows[i].shown) == 0);
-	}
-}
-
 TEST(names_that_were_chosen_to_collide_do_not)
 {
 	enum { N_NAMES = 64, MASK = 0x3fff };
@@ -881,7 +857,6 @@ int main(void)
 		cmocka_unit_test(
 			a_body_of_tiny_values_takes_no_memory_that_a_report_of_its_length_does_not),
 		cmocka_unit_test(what_does_not_fit_a_json_string_is_left_out_whole),
-		cmocka_unit_test(text_that_is_shown_is_clean_and_cut_between_characters),
 		cmocka_unit_test(names_that_were_chosen_to_collide_do_not),
 	};
 

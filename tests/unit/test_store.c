@@ -1713,6 +1713,8 @@ TEST(a_row_that_no_tallyd_writes_is_refused_with_its_place_and_left_as_it_is)
 		{OPEN("zeroblob(16),1,1," LARGEST),
 			{"open_reports", "'s'", "connection is " LARGEST}},
 		{OPEN("zeroblob(16),1,1,-1"), {"open_reports", "'s'", "connection"}},
+		{NODE("'a',1,NULL,'hi'||char(27),NULL,NULL,0,1,0"),
+			{"nodes", "'a'", "note is 'hi"}},
 		{NODE("'a',1,NULL,NULL,x'00',NULL,0,1,0"),
 			{"nodes", "'a'", "secret_hash is a blob of 1 bytes"}},
 		{NODE("'a',1,NULL,NULL,NULL,x'0011',5,1,0"),
