@@ -148,6 +148,50 @@ def take_journal(world, may_fail):
     world.start(may_fail)
 
 
+def replace_by_copy(path):
+    copy = path.with_suffix(".copy")
+    shutil.copy(path, copy)
+    os.replace(copy, path)
+
+
+def move_away(path):
+    path.rename(path.with_suffix(".away"))
+
+
+def take_wal(world, may_fail):
+    """What was committed is in tally.db, whatever becomes of SQLite's write-ahead log."""
+    take = world.rng.choice((pathlib.Path.unlink, move_away, replace_by_copy,
+                             lambda path: os.truncate(path, 0)))
+    with standing_still(world):
+        take(world.daemon.data_dir / "tally.db-wal")
+    world.wait_a_moment(0.5)
+    world.office.choose_moment(world.rng)
+    world.kill()
+    world.start(may_fail)
+
+
+def clone(world, may_fail):
+    """A copy of the whole directory runs beside it on the same Redis, and nobody reports to it.
+
+    Who comes first may be the one that writes to Redis. Once the copy has gone, and the original
+    is started anew, Redis shows what the original has.
+    """
+    world.kill()
+    copy = world.make_clone()
+    copy_is_first = world.rng.random() < 0.5
+    if copy_is_first:
+        copy.start()
+    world.start(may_fail)
+    if not copy_is_first:
+        copy.start()
+    world.say(f"two, {'the copy' if copy_is_first else 'the original'} first")
+    world.wait_a_moment(1)
+    copy.kill()
+    shutil.rmtree(copy.directory)
+    world.kill()
+    world.start(may_fail)
+
+
 def pause(world, may_fail):
     """Longer than some GOSTs wait for an answer."""
     world.was_paused = True
@@ -223,7 +267,8 @@ HINDERING = (sqlite_locked, disk_full)
 # event: (how often, what it cannot fall into)
 EVENTS = {
     kill: (8, ()), kill_in_start: (4, ()), stop: (4, ()), power_loss: (6, ()), pause: (2, ()),
-    take_journal: (4, HINDERING),
+    take_journal: (4, HINDERING), take_wal: (2, HINDERING),
+    clone: (2, (*HINDERING, redis_paused, redis_dead)),
     reload_tallyd: (1, ()), hostile: (2, ()), take_snapshot: (1, (redis_paused, redis_dead)),
     wipe_redis: (2, (redis_paused, redis_dead)), restore_snapshot: (2, (redis_paused, redis_dead)),
     replace_guest: (4, HINDERING), restart_gost: (3, HINDERING), reload_gost: (3, HINDERING)}

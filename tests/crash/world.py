@@ -140,6 +140,15 @@ class World:
         self.say(f"tallyd with {options}")
         return daemon
 
+    def make_clone(self):
+        """Another tallyd, with a copy of the directory of ours, which does not run."""
+        own = ("listen", "data_dir", "admin_socket")
+        copy = Daemon(self.directory / "clone", redis_url=self.redis.url,
+                      **{k: v for k, v in self.daemon.options.items()
+                         if k not in (*own, "redis_url")})
+        shutil.copytree(self.daemon.data_dir, copy.data_dir)
+        return copy
+
     def make_gost(self, node, counters, services, more, is_lossy, load):
         self.nodes.add(node)
         if counters == "cumulative":
