@@ -373,8 +373,8 @@ static void show_findings(const struct ctl *ctl, const cJSON *node)
 		(void)fputc('\n', stdout);
 	findings_print(findings, LEVEL_PROBLEM, stdout);
 	findings_print(findings, LEVEL_WARNING, stdout);
-	if (symptoms_has_suspicion(findings))
-		(void)puts(SYMPTOMS_SUSPICION_LASTS);
+	if (symptoms_has_wrong_numbers(findings))
+		(void)puts(SYMPTOMS_WRONG_NUMBERS_LAST);
 	cJSON_Delete(status);
 	cJSON_Delete(refusals);
 	cJSON_Delete(nodes);

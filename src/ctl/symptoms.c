@@ -21,24 +21,24 @@
 
 /* Suspicions */
 
+/* Those that tell of wrong numbers, by what several reports have shown; what is missing
+ * is over once it comes. */
+static const char *const wrong_numbers[] = {
+	"looks-cumulative", "looks-delta", "two-senders"};
+#define N_WRONG_NUMBERS (sizeof(wrong_numbers) / sizeof(wrong_numbers[0]))
+
 static enum level level_of_suspicion(const char *code)
 {
-	static const char *const wrong_numbers[] = {
-		"looks-cumulative", "looks-delta", "two-senders"};
-
-	for (size_t i = 0; i < sizeof(wrong_numbers) / sizeof(wrong_numbers[0]); i++)
+	for (size_t i = 0; i < N_WRONG_NUMBERS; i++)
 		if (strcmp(code, wrong_numbers[i]) == 0)
 			return LEVEL_PROBLEM;
 	return LEVEL_WARNING;
 }
 
-bool symptoms_has_suspicion(const cJSON *findings)
+bool symptoms_has_wrong_numbers(const cJSON *findings)
 {
-	static const char *const codes[] = {"looks-cumulative", "looks-delta",
-		"two-senders", "no-states", "service-only", "no-client"};
-
-	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
-		if (findings_has(findings, codes[i]))
+	for (size_t i = 0; i < N_WRONG_NUMBERS; i++)
+		if (findings_has(findings, wrong_numbers[i]))
 			return true;
 	return false;
 }
@@ -243,7 +243,7 @@ static void add_group(cJSON *findings, const struct group *group)
 			"are disabled: their reports wait in their GOSTs",
 			"tallyctl node set NODE --enable"},
 		[NEVER] = {"node-never", "have never reported",
-			"tallyctl node delete NODE   # if none is to"},
+			"tallyctl node rm NODE   # if it is not to"},
 		[SILENT] = {"node-silent", "have been silent for 10 minutes or longer",
 			"systemctl status gost   # on their machines"},
 	};

@@ -159,6 +159,7 @@ TEST(a_suspicion_is_said_in_the_daemons_words_and_wrong_numbers_are_problems)
 		{"no-states", "warning"},
 		{"service-only", "warning"},
 		{"no-client", "warning"},
+		{"states-only", "warning"},
 		{"of-the-future", "warning"},
 	};
 
@@ -177,6 +178,9 @@ TEST(a_suspicion_is_said_in_the_daemons_words_and_wrong_numbers_are_problems)
 		AT_ROW(i, is(nth(findings, 0), "sentence", "So it is with hk1."));
 		AT_ROW(i, has_line(nth(findings, 0), "a: b"));
 		AT_ROW(i, has_line(nth(findings, 0), "c"));
+		AT_ROW(i,
+			symptoms_has_wrong_numbers(findings) ==
+				(strcmp(rows[i].level, "problem") == 0));
 		free(text);
 		cJSON_Delete(list);
 		cJSON_Delete(findings);
