@@ -330,6 +330,14 @@ def test_files_of_another_user_are_found(healthy):
     os.chown(segment, 0, 0)
 
 
+@needs_root
+def test_files_of_another_user_that_tallyd_does_not_use_are_none_of_its_business(healthy):
+    for folder in (healthy.daemon.data_dir, healthy.daemon.data_dir / "journal"):
+        (folder / "lost+found").mkdir()  # of a disk of its own
+        os.chown(folder / "lost+found", 65534, 65534)
+    assert healthy.findings() == {}
+
+
 def test_a_journal_that_was_moved_away_before_the_start_is_warned_of(healthy):
     healthy.daemon.stop()
     (healthy.daemon.data_dir / "journal").rename(healthy.daemon.directory / "moved")
