@@ -436,8 +436,22 @@ def test_a_data_dir_that_is_gone_is_no_reason_to_end_the_very_daemon(healthy, is
         assert "only this process holds what was accepted" in flush["sentence"]
         daemon.kill()
     else:
-        assert found[0]["change"] == [f"mv {moved} {daemon.data_dir}"]
+        assert found[0]["change"][0].startswith(f"mv {moved} {daemon.data_dir}   #")
         moved.rename(daemon.data_dir)
+
+
+def test_a_second_tallyd_on_the_address_of_the_first_is_not_told_to_take_its_data_dir(
+        healthy, office):
+    first = healthy.daemon
+    second = office(listen=f"127.0.0.1:{first.port}")
+    second.write_config()
+    done = tallyctl("doctor", "--json", "--config", second.daemon.config_path, "--socket",
+                    healthy.socket)
+    found = json.loads(done.stdout)["findings"][0:]
+    gone = next(one for one in found if one["level"] == "problem")
+    assert "another tallyd" in gone["sentence"] and f"pid {first.process.pid}" in gone["sentence"]
+    assert f"mv {first.data_dir} {second.daemon.data_dir}   # if it was moved" in gone["change"]
+    assert any(line.startswith("listen = ") for line in gone["change"])
 
 
 def write_unit(place, user):
