@@ -173,11 +173,7 @@ void setup_check_daemon(struct setup *setup)
 	const char *dir = setup->config->data_dir;
 
 	if (data_dir_holder(dir, &setup->running_pid) != 0) {
-		setup_find(setup, SETUP_WARNING, "no-right",
-			"you have no right to look into %s, so not all could be looked "
-			"at: run it with sudo",
-			dir);
-		setup_change(setup, "sudo tallyctl doctor");
+		setup_find_no_right(setup, dir);
 		return;
 	}
 	if (setup->running_pid == 0)

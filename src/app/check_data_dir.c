@@ -22,15 +22,6 @@
 
 #define OWNER_BYTES SETUP_NAME_BYTES
 
-static void no_right(struct setup *setup, const char *what)
-{
-	setup_find(setup, SETUP_WARNING, "no-right",
-		"you have no right to look into %s, so not all could be looked at: run "
-		"it with sudo",
-		what);
-	setup_change(setup, "sudo tallyctl doctor");
-}
-
 static void note_time(struct setup *setup, const struct timespec *at)
 {
 	uint64_t ms = at->tv_sec > 0 ? (uint64_t)at->tv_sec * 1000 : 0;
@@ -225,7 +216,7 @@ static bool open_dir(struct setup *setup, struct stat *st)
 		setup_find(setup, SETUP_OK, "data-dir",
 			"%s is not there yet: the first start makes it", dir);
 	} else if (errno == EACCES) {
-		no_right(setup, dir);
+		setup_find_no_right(setup, dir);
 	} else {
 		setup_find(setup, SETUP_PROBLEM, "data-dir",
 			"data_dir %s cannot be used: %s", dir, strerror(errno));
@@ -308,7 +299,7 @@ void setup_check_database(struct setup *setup)
 	note_time(setup, &st.st_mtim);
 	(void)snprintf(path, sizeof(path), "%s/tally.db", setup->config->data_dir);
 	if (access(path, R_OK) != 0) {
-		no_right(setup, path);
+		setup_find_no_right(setup, path);
 		return;
 	}
 	code = store_look(path, setup->running_pid != 0, &look, &msg);

@@ -173,7 +173,8 @@ def test_a_daemon_that_runs_but_is_asked_at_the_wrong_place_is_told_apart(health
 def test_who_has_no_right_is_told_to_use_sudo(healthy):
     done = tallyctl("doctor", "--json", "--config", healthy.daemon.config_path,
                     "--url", f"http://127.0.0.1:{healthy.daemon.port}")
-    assert the_only(not_ok(done), "no-right", "warning")["change"] == ["sudo tallyctl doctor"]
+    assert the_only(not_ok(done), "no-right", "warning")["change"] == [
+        f"sudo tallyctl doctor --config {healthy.daemon.config_path}"]
 
 
 @needs_root
@@ -198,12 +199,12 @@ def test_a_machine_that_may_not_be_looked_at_says_run_it_with_sudo(healthy):
             return [one for one in json.loads(done.stdout)["findings"] if one["level"] != "ok"]
 
         for one in run():
-            assert one["change"] == ["sudo tallyctl doctor"], one
+            assert one["change"] == [f"sudo tallyctl doctor --config {config}"], one
         assert any(str(data) in one["sentence"] and "sudo" in one["sentence"] for one in run())
         config.chmod(0o600)
         found = run()
         assert found[0]["code"] == "configuration" and str(config) in found[0]["sentence"]
-        assert found[0]["change"] == ["sudo tallyctl doctor"]
+        assert found[0]["change"] == [f"sudo tallyctl doctor --config {config}"]
 
 
 def test_another_machine_is_asked_and_its_files_are_left_out_with_a_sentence(tmp_path):
@@ -222,9 +223,13 @@ def test_a_tallyd_that_knows_no_such_command_is_told(healthy, tmp_path):
     (old / "tallyd").write_text("#!/bin/sh\nexit 64\n")
     (old / "tallyd").chmod(0o755)
     shutil.copy(CTL, old)
-    done = subprocess.run([old / "tallyctl", "doctor", "--json", "--socket", healthy.socket],
+    config = healthy.daemon.config_path
+    done = subprocess.run([old / "tallyctl", "doctor", "--json", "--socket", healthy.socket,
+                           "--config", config],
                           env=environment(), capture_output=True, text=True, check=False)
-    assert "code 64" in the_only(not_ok(done), "setup-skipped", "warning")["sentence"]
+    skipped = the_only(not_ok(done), "setup-skipped", "warning")
+    assert "code 64" in skipped["sentence"]
+    assert skipped["change"] == [f"tallyd --config {config} --check-setup"]
     (old / "tallyd").unlink()
     done = subprocess.run([old / "tallyctl", "doctor", "--json", "--socket", healthy.socket],
                           env=environment({"PATH": str(tmp_path)}), capture_output=True,
@@ -237,10 +242,11 @@ def test_a_tallyd_that_knows_no_such_command_is_told(healthy, tmp_path):
 def test_each_mistake_of_the_configuration_is_a_finding(healthy):
     healthy.daemon.config_path.write_text("listten = 1\nsync_interval = soon\n")
     done = healthy.run("--json")
-    sentences = [one["sentence"] for one in json.loads(done.stdout)["findings"]
-                 if one["code"] == "configuration"]
-    assert done.returncode == 1 and len(sentences) == 2
-    assert f"{healthy.daemon.config_path}:1: listten" in sentences[0]
+    path = healthy.daemon.config_path
+    found = [one for one in json.loads(done.stdout)["findings"] if one["code"] == "configuration"]
+    assert done.returncode == 1 and len(found) == 2
+    assert f"{path}:1: listten" in found[0]["sentence"]
+    assert found[0]["change"] == [f"tallyd --config {path} --check-config"]
 
 
 @pytest.mark.parametrize("option, value", [
@@ -554,7 +560,8 @@ def test_a_corrupt_journal_of_a_stopped_tallyd_is_found_and_nothing_is_written(h
     found = healthy.findings()
     assert set(found) == {"journal-corrupt", "daemon-down"}
     assert segment.name in found["journal-corrupt"]["sentence"]
-    assert any("--salvage" in line for line in found["journal-corrupt"]["change"])
+    line = f"tallyd --config {daemon.config_path} --salvage "  # of no other data_dir
+    assert any(line in change for change in found["journal-corrupt"]["change"])
     assert snapshot(daemon.data_dir) == before
 
 
