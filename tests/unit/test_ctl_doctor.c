@@ -353,16 +353,23 @@ TEST(equal_refusals_are_one_finding_and_others_are_others)
 
 TEST(a_refusal_whose_node_has_reported_since_is_over)
 {
+#define SINCE "{\"name\":\"hk1\",\"lastReportAt\":1699999990000"
 	static const struct {
 		const char *nodes;
 		bool is_over;
+		uint64_t ago_ms; /* 0: 15 s */
 	} rows[] = {
-		{"[]", false},
-		{"[{\"name\":\"hk1\",\"lastReportAt\":1699999990000}]", true},
-		{"[{\"name\":\"hk1\",\"lastReportAt\":1699999980000}]", false},
-		{"[{\"name\":\"hk1\"}]", false},
-		{"[{\"name\":\"hk2\",\"lastReportAt\":1699999990000}]", false},
-		{"[5,{\"name\":6}]", false},
+		{"[]", false, 0},
+		{"[" SINCE "}]", true, 0},
+		{"[{\"name\":\"hk1\",\"lastReportAt\":1699999980000}]", false, 0},
+		{"[{\"name\":\"hk1\"}]", false, 0},
+		{"[{\"name\":\"hk2\",\"lastReportAt\":1699999990000}]", false, 0},
+		{"[5,{\"name\":6}]", false, 0},
+		/* A second GOST of that name does not hide it, while it goes on. */
+		{"[" SINCE ",\"peers\":[\"5.6.7.8\"]}]", false, 0},
+		{"[" SINCE ",\"peers\":[\"5.6.7.8\"]}]", true, 11 * MIN_MS},
+		{"[" SINCE ",\"peers\":[\"5.6.7.8\",\"1.2.3.4\"]}]", true, 0},
+		{"[" SINCE ",\"peers\":[]}]", true, 0},
 	};
 
 	clock_freeze_for_test(NOW_MS);
@@ -370,7 +377,7 @@ TEST(a_refusal_whose_node_has_reported_since_is_over)
 		cJSON *findings = cJSON_CreateArray(), *nodes = parse(rows[i].nodes);
 		cJSON *object =
 			refusals("{" POSTED "\"code\":\"unauthorized\",\"node\":\"hk1\"}",
-				15000, 1);
+				rows[i].ago_ms != 0 ? rows[i].ago_ms : 15000, 1);
 
 		symptoms_of_refusals(findings, object, nodes, NULL);
 		AT_ROW(i, (cJSON_GetArraySize(findings) == 0) == rows[i].is_over);
