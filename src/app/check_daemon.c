@@ -99,8 +99,8 @@ static void tell_deleted(struct setup *setup, long pid)
 		"which alone still holds what was counted: see \"A deleted database\" "
 		"in the README",
 		setup->config->data_dir, pid);
-	setup_change(setup, "ls -l /proc/%ld/fd | grep tally.db   # it is still there",
-		pid);
+	setup_change(
+		setup, "ls -l /proc/%ld/fd | grep tally.db   # it is still there", pid);
 }
 
 /* Which of the two it is shows nowhere. */
@@ -117,8 +117,8 @@ static void tell_elsewhere(struct setup *setup, long pid, const char *there)
 	if (there[0] != '\0')
 		setup_change(setup, "mv %s %s   # if it was moved", there, dir);
 	else
-		setup_change(setup, "ls -l /proc/%ld/fd | grep tally.db   # where it is",
-			pid);
+		setup_change(
+			setup, "ls -l /proc/%ld/fd | grep tally.db   # where it is", pid);
 	setup_change(setup, "listen = 127.0.0.1:3001   # if that is another tallyd");
 }
 

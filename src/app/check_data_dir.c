@@ -134,8 +134,8 @@ static bool is_alien(
 	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
 		st.st_uid == setup->owner)
 		return false;
-	(void)snprintf(path, sizeof(path), "%s/%s%s", setup->config->data_dir, folder,
-		name);
+	(void)snprintf(
+		path, sizeof(path), "%s/%s%s", setup->config->data_dir, folder, name);
 	tell_alien(setup, path, st.st_uid);
 	return true;
 }

@@ -16,9 +16,11 @@ static void tell_mistakes(struct setup *setup, const char *mistakes)
 		setup_find(setup, SETUP_PROBLEM, "configuration", "%.*s", (int)len,
 			mistakes);
 		if (is_about_rights && geteuid() != 0)
-			setup_change(setup, "sudo tallyctl doctor%s", setup->config_option);
+			setup_change(
+				setup, "sudo tallyctl doctor%s", setup->config_option);
 		else
-			setup_change(setup, "tallyd%s --check-config", setup->config_option);
+			setup_change(
+				setup, "tallyd%s --check-config", setup->config_option);
 	}
 	setup_end(setup);
 }

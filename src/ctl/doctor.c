@@ -352,6 +352,8 @@ static void look_at_memory(const struct doctor *doctor, const struct symptom *sy
 	(void)symptom;
 	symptoms_of_memory(
 		doctor->findings, member_object(doctor->status, "memory"), NULL);
+	symptoms_of_names(doctor->findings, doctor->nodes,
+		member_u64_or_0(doctor->status, "users"));
 }
 
 static void look_at_warnings(const struct doctor *doctor, const struct symptom *symptom)
@@ -437,7 +439,7 @@ static const struct symptom symptoms[] = {
 	{"no-right", LEVEL_WARNING, look_at_right},
 	{"journal-error", LEVEL_PROBLEM, look_at_journal},
 	{"sync-failed", LEVEL_PROBLEM, look_at_flush},
-	{"memory-full", LEVEL_PROBLEM, look_at_memory},
+	{NULL, LEVEL_PROBLEM, look_at_memory},
 	{"no-reports", LEVEL_PROBLEM, look_at_arrival},
 	{NULL, LEVEL_PROBLEM, look_at_refusals},
 	{NULL, LEVEL_PROBLEM, look_at_suspicions},

@@ -208,8 +208,8 @@ static void add_refusal(
 	if (n_times > 1)
 		(void)snprintf(times, sizeof(times), "%s%zu times, the last time ",
 			is_least ? "at least " : "", n_times);
-	add_lines(finding_add(findings,
-			  is_fresh(refusal) ? remedy->level : LEVEL_WARNING, kind,
+	add_lines(finding_add(findings, is_fresh(refusal) ? remedy->level : LEVEL_WARNING,
+			  kind,
 			  mem_format("%s was refused %s%s%s: %s", whom, times,
 				  show_ago(at, ago), place,
 				  reason != NULL ? reason : code)),

@@ -822,6 +822,19 @@ def test_memory_that_is_used_up_is_a_problem_with_the_line_that_gives_more(offic
     assert "problem: node hk1 has used up what it may take of max_memory" in shown
 
 
+def test_max_users_that_is_reached_is_a_problem_said_once_with_the_line_that_gives_more(office):
+    place = office(max_users=2).open()
+    place.report(stats("bob", 1, 1))
+    secret = place.admin.create("jp1")["secret"]
+    place.report(stats("carol", 1, 1), node="jp1", secret=secret)
+    full = the_only({code: one for code, one in place.findings().items()
+                     if code != "rejected-events"}, "users-full")
+    assert full["sentence"].startswith("max_users is reached: events of new names are rejected")
+    assert full["change"] == ["max_users = 4   # in tallyd.conf", "systemctl restart tallyd"]
+    shown = tallyctl("node", "show", "jp1", "--socket", place.socket).stdout
+    assert f"problem: {full['sentence']}\n" in shown
+
+
 def test_lines_name_the_data_dir_of_this_configuration(office):
     place = office().open()
     place.report({"kind": "nonsense"}, stats("alice", -1, 1))

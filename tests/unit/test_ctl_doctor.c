@@ -216,6 +216,7 @@ TEST(a_node_is_named_when_it_is_silent_disabled_or_has_never_come)
 		{"\"hasSecret\":false", 29 * DAY_MS, "node-silent"},
 		{"\"hasSecret\":false", 31 * DAY_MS, NULL},
 		{"\"hasSecret\":true", 0, "node-never"},
+		{"\"hasSecret\":true,\"rejectedEvents\":1", 0, NULL},
 		{"\"enabled\":false", MIN_MS, "node-disabled"},
 		{"\"enabled\":true", MIN_MS, NULL},
 		{"\"deletedAt\":5", 0, NULL},
@@ -424,6 +425,7 @@ TEST(what_is_used_up_of_max_memory_is_a_problem_of_its_node)
 	} rows[] = {
 		{"{\"bytes\":67000000,\"maxBytes\":67108864}", NULL,
 			"max_memory = 128MiB"},
+		{"{\"bytes\":65536,\"maxBytes\":65536}", NULL, "max_memory = 1MiB"},
 		{"{\"bytes\":67000000,\"maxBytes\":67108864}", "hk1", NULL},
 		{"{\"bytes\":60000000,\"maxBytes\":67108864}", NULL, NULL},
 		{"{\"nodes\":[{\"node\":\"hk1\",\"bytes\":99,\"maxBytes\":100}]}", NULL,
@@ -447,6 +449,54 @@ TEST(what_is_used_up_of_max_memory_is_a_problem_of_its_node)
 				(is(nth(findings, 0), "level", "problem") &&
 					has_line(nth(findings, 0), rows[i].line)));
 		cJSON_Delete(memory);
+		cJSON_Delete(findings);
+	}
+}
+
+TEST(names_that_have_no_room_are_a_problem_said_once_for_all_or_of_their_node)
+{
+	static const char node[] = "[{\"name\":\"hk1\",\"memory\":{\"full\":\"%s\"}},"
+				   "{\"name\":\"hk2\",\"memory\":{\"full\":\"%s\"}},"
+				   "{\"name\":\"hk3\",\"memory\":{}},{\"name\":5}]";
+	static const struct {
+		const char *full, *code, *begin, *line;
+		int n;
+	} rows[] = {
+		{"max_users is reached", "users-full",
+			"max_users is reached: ", "max_users = 14 ", 1},
+		{"this node has used its share of max_users", "users-full",
+			"node hk1 has used its share of max_users: ", "max_users = 14 ",
+			2},
+		{"there are too many services", "services-full",
+			"there are too many services: ", "tallyctl node list ", 1},
+		{"this node has too many services", "services-full",
+			"node hk1 has too many services: ", "tallyctl node list ", 2},
+		{"max_memory is reached", NULL, NULL, NULL, 0},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		cJSON *findings = cJSON_CreateArray(), *nodes, *warnings;
+		char *text = mem_format(node, rows[i].full, rows[i].full);
+
+		nodes = parse(text);
+		warnings = parse("[\"four fifths of max_users are used\"]");
+		symptoms_of_names(findings, nodes, 7);
+		AT_ROW(i, cJSON_GetArraySize(findings) == rows[i].n);
+		AT_ROW(i,
+			rows[i].n == 0 ||
+				(is(nth(findings, 0), "level", "problem") &&
+					is(nth(findings, 0), "code", rows[i].code) &&
+					strncmp(member_text(nth(findings, 0), "sentence"),
+						rows[i].begin,
+						strlen(rows[i].begin)) == 0 &&
+					has_line(nth(findings, 0), rows[i].line)));
+		symptoms_of_warnings(findings, warnings);
+		AT_ROW(i,
+			findings_has(findings, "rights") !=
+				findings_has(findings, "users-full"));
+		free(text);
+		cJSON_Delete(warnings);
+		cJSON_Delete(nodes);
 		cJSON_Delete(findings);
 	}
 }
@@ -494,6 +544,8 @@ int main(void)
 		cmocka_unit_test(
 			a_count_of_refusals_says_at_least_where_the_list_is_too_short),
 		cmocka_unit_test(what_is_used_up_of_max_memory_is_a_problem_of_its_node),
+		cmocka_unit_test(
+			names_that_have_no_room_are_a_problem_said_once_for_all_or_of_their_node),
 		cmocka_unit_test(a_program_is_run_to_its_end_and_what_it_wrote_is_read),
 	};
 
