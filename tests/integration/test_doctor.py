@@ -294,6 +294,10 @@ def test_a_link_in_the_place_of_a_file_is_found(healthy):
     assert set(healthy.findings()) == {"symbolic-link", "daemon-down"}
     key.unlink()
     (healthy.daemon.directory / "key").rename(key)
+    (healthy.daemon.data_dir / "lock").unlink()
+    (healthy.daemon.data_dir / "lock").symlink_to(key)
+    assert set(healthy.findings()) == {"symbolic-link", "daemon-down"}
+    (healthy.daemon.data_dir / "lock").unlink()
     healthy.daemon.start()
 
 
