@@ -34,7 +34,8 @@ static const struct remedy {
 		"api-token",
 		false},
 	{"forbidden", ANY, LEVEL_WARNING, NULL,
-		"hostnames = NAME   # if it was asked by a name of this machine's",
+		"hostnames = NAME   # if it is about the Host; else a token is needed: "
+		"tallyd-setup --tokens",
 		false},
 	{"not_found", REPORT, LEVEL_PROBLEM, NULL, NULL, true},
 	{"method_not_allowed", REPORT, LEVEL_PROBLEM, NULL, NULL, true},
@@ -56,7 +57,20 @@ static const struct remedy {
 	{NULL, ANY, LEVEL_WARNING, NULL, "journalctl -u tallyd -n 20", false},
 };
 
-/* Who only looks at a wrong place, as a browser or a scanner does, is no GOST. */
+/* Only a place that there is answers so: a GOST that has a wrong one is not found. */
+static bool is_of_known_place(const cJSON *refusal)
+{
+	static const char *const codes[] = {"unauthorized", "bad_request", "unavailable"};
+	const char *code = member_text(refusal, "code");
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (code != NULL && strcmp(code, codes[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Who only looks at a wrong place, as a browser or a scanner does, is no GOST; nor is a
+ * panel or a person that commands. */
 static bool is_report(const cJSON *refusal)
 {
 	const char *path = member_text(refusal, "path");
@@ -64,7 +78,9 @@ static bool is_report(const cJSON *refusal)
 
 	if (path != NULL && strstr(path, "/observer") != NULL)
 		return true;
-	return method == NULL || strcmp(method, "POST") == 0;
+	if (method == NULL)
+		return true;
+	return strcmp(method, "POST") == 0 && !is_of_known_place(refusal);
 }
 
 /* NULL: that code is told of reports only, and this is none. */

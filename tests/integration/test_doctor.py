@@ -756,6 +756,15 @@ def test_what_arrives_at_the_door_and_is_no_report_is_found_with_its_remedy(
     assert any(one.startswith(line) for one in the_only(found, code)["change"])
 
 
+def test_a_panel_without_the_right_token_is_not_taken_for_a_gost(healthy):
+    bad = healthy.admin.ask("POST", "/nodes", {"nam": "hk1"})  # who asks was told
+    wrong = healthy.daemon.post("/force-sync", b"", **credential("x", "no-such-secret"))
+    assert (bad.status, wrong.status) == (400, 401)
+    found = the_only(healthy.findings(), "refused-unauthorized", "warning")
+    assert "POST /force-sync" in found["sentence"]
+    assert [line.split(" ")[0] for line in found["change"]] == ["Authorization:"]
+
+
 def test_who_only_looks_around_is_no_finding(healthy):
     for path in ("/", "/favicon.ico", "/wp-login.php"):
         assert healthy.daemon.get(path).status == 404

@@ -262,6 +262,7 @@ static cJSON *refusals(const char *members, uint64_t ago_ms, int n)
 
 #define POSTED "\"method\":\"POST\",\"path\":\"/observer\",\"peer\":\"1.2.3.4\","
 #define GOT "\"method\":\"GET\",\"path\":\"/x\",\"peer\":\"1.2.3.4\","
+#define COMMANDED "\"method\":\"POST\",\"path\":\"/force-sync\",\"peer\":\"1.2.3.4\","
 #define ADDR "addr: http://"
 
 TEST(each_refusal_has_its_level_and_its_remedy)
@@ -281,6 +282,10 @@ TEST(each_refusal_has_its_level_and_its_remedy)
 			"addr: http://hk1:SECRET@HOST"},
 		{"{" GOT "\"code\":\"unauthorized\"}", 0, "warning",
 			"Authorization: Bearer"},
+		{"{" COMMANDED "\"code\":\"unauthorized\"}", 0, "warning",
+			"Authorization: Bearer"},
+		{"{" COMMANDED "\"code\":\"bad_request\"}", 0, NULL, NULL},
+		{"{" COMMANDED "\"code\":\"unavailable\"}", 0, NULL, NULL},
 		{"{" GOT "\"code\":\"forbidden\"}", 0, "warning", "hostnames = "},
 		{"{\"code\":\"http2\",\"peer\":\"::1\"}", 0, "problem", "type: http"},
 		{"{\"code\":\"tls\",\"peer\":\"::1\"}", 0, "problem", ADDR},
