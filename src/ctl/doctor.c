@@ -331,13 +331,16 @@ static void look_at_refused_users(
 		"writes it anew");
 }
 
+/* The daemon knows it as it was when it connected: --check-setup has just asked, if it
+ * came so far. */
 static void look_at_policy(const struct doctor *doctor, const struct symptom *symptom)
 {
 	const cJSON *redis = member_object(doctor->status, "redis");
 	const char *policy = member_text(redis, "maxmemoryPolicy");
 
 	if (policy == NULL || strcmp(policy, "noeviction") == 0 ||
-		findings_has(doctor->findings, symptom->code))
+		findings_has(doctor->findings, symptom->code) ||
+		findings_has(doctor->findings, "redis"))
 		return;
 	finding_change(add(doctor, symptom,
 			       mem_format("Redis may throw totals away when its memory "

@@ -6,7 +6,6 @@
 #include "ctl/path.h"
 #include "ctl/show.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

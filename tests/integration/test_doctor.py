@@ -600,6 +600,9 @@ def test_a_redis_that_wants_a_password_or_asks_for_none_or_evicts_is_found(offic
     assert set(found) == {"rights", "redis-evicts"}
     assert found["redis-evicts"]["change"] == ["maxmemory-policy noeviction"]
     assert found["rights"]["change"][0] == "requirepass PASSWORD"
+    redis.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    assert set(place.findings()) == {"rights"}, "the daemon connected before"
+    redis.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     redis.ask("CONFIG", "SET", "requirepass", "pass")
     place.daemon.stop()
     found = place.findings()
