@@ -18,6 +18,7 @@
 #include <sys/types.h>
 
 #define SETUP_NAME_BYTES 40
+#define SETUP_OPTION_BYTES 512
 
 enum setup_level { SETUP_OK, SETUP_WARNING, SETUP_PROBLEM };
 
@@ -33,6 +34,8 @@ struct setup_user {
 struct setup {
 	const struct config *config;
 	FILE *out; /* people get text, programs (is_json of config) a line for each */
+	/* " --config FILE", for the lines to type; "" where the usual one is meant. */
+	char config_option[SETUP_OPTION_BYTES];
 	unsigned n_problems;
 	bool is_in_finding; /* whose lines may follow */
 	unsigned n_changes; /* so many of them have */
@@ -62,6 +65,9 @@ void setup_find(struct setup *setup, enum setup_level level, const char *code,
 /* A line to change, of the finding that was begun last. */
 void setup_change(struct setup *setup, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+
+/* Who asks has no right to look into `what`. */
+void setup_find_no_right(struct setup *setup, const char *what);
 
 /* For programs, a line {"dataDir":"..."} before the first: what is theirs to look at. */
 void setup_begin(struct setup *setup);

@@ -9,6 +9,7 @@
 
 #include <cjson/cJSON.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 /* A list `suspicions`: sentences and lines are the daemon's own. */
 void symptoms_of_suspicions(cJSON *findings, const cJSON *suspicions);
@@ -31,9 +32,14 @@ void symptoms_of_nodes(cJSON *findings, const cJSON *nodes, const cJSON *refusal
  * NULL. */
 void symptoms_of_memory(cJSON *findings, const cJSON *memory, const char *only);
 
-/* Whether one of the findings is a suspicion, which lasts for a while when mended. */
-bool symptoms_has_suspicion(const cJSON *findings);
-#define SYMPTOMS_SUSPICION_LASTS                                                         \
+/* Of each node, by its `memory.full`: that there can be no more users, of which `users`
+ * are there, or services. */
+void symptoms_of_names(cJSON *findings, const cJSON *nodes, uint64_t users);
+
+/* Whether one of the findings is a suspicion of wrong numbers, which lasts for a while
+ * when it is mended. */
+bool symptoms_has_wrong_numbers(const cJSON *findings);
+#define SYMPTOMS_WRONG_NUMBERS_LAST                                                      \
 	"What looks wrong in numbers is shown for up to 40 reports with traffic after "  \
 	"it was mended."
 

@@ -85,7 +85,7 @@ static const struct oddity {
 	{takes_small_bodies,
 		"max_body_bytes is below 1 MiB: a report of some 5,000 users is refused, "
 		"for ever",
-		"max_body_bytes = 16MiB"},
+		"max_body_bytes = 32MiB"},
 	{has_idle_emergency,
 		"emergency_flush_size is above max_pending_users, which counts instead",
 		"emergency_flush_size = auto"},

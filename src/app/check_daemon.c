@@ -92,10 +92,39 @@ static void find_listener(void *arg, const struct http_place *place)
 		*ret = process;
 }
 
+static void tell_deleted(struct setup *setup, long pid)
+{
+	setup_find(setup, SETUP_PROBLEM, "data-dir-gone",
+		"%s is deleted while tallyd runs, with pid %ld; do not stop tallyd, "
+		"which alone still holds what was counted: see \"A deleted database\" "
+		"in the README",
+		setup->config->data_dir, pid);
+	setup_change(
+		setup, "ls -l /proc/%ld/fd | grep tally.db   # it is still there", pid);
+}
+
+/* Which of the two it is shows nowhere. */
+static void tell_elsewhere(struct setup *setup, long pid, const char *there)
+{
+	const char *dir = setup->config->data_dir;
+
+	setup_find(setup, SETUP_PROBLEM, "data-dir-gone",
+		"%s is not there, and the tallyd with pid %ld, which listens on the "
+		"address of this configuration, has its data_dir elsewhere: if it was "
+		"moved, do not stop tallyd before it is back; if that is another tallyd, "
+		"this one needs an address of its own",
+		dir, pid);
+	if (there[0] != '\0')
+		setup_change(setup, "mv %s %s   # if it was moved", there, dir);
+	else
+		setup_change(
+			setup, "ls -l /proc/%ld/fd | grep tally.db   # where it is", pid);
+	setup_change(setup, "listen = 127.0.0.1:3001   # if that is another tallyd");
+}
+
 /* The lock was found free, or no folder: is it gone under a daemon's feet? */
 static void find_homeless(struct setup *setup)
 {
-	const char *dir = setup->config->data_dir;
 	struct process process = {0};
 	struct held held = {0};
 	struct errmsg unsaid; /* the addresses are checked later */
@@ -107,17 +136,10 @@ static void find_homeless(struct setup *setup)
 		return;
 	setup->running_pid = process.pid;
 	setup->is_endangered = setup->is_instance_unknown = true;
-	setup_find(setup, SETUP_PROBLEM, "data-dir-gone",
-		"%s is %s while tallyd runs, with pid %ld; do not stop tallyd, which "
-		"alone still holds what was counted%s",
-		dir, held.is_dir_deleted ? "deleted" : "moved", process.pid,
-		held.is_dir_deleted ? ": see \"A deleted database\" in the README" : "");
-	if (held.is_dir_deleted || held.dir[0] == '\0')
-		setup_change(setup,
-			"ls -l /proc/%ld/fd | grep tally.db   # it is still there",
-			process.pid);
+	if (held.is_dir_deleted)
+		tell_deleted(setup, process.pid);
 	else
-		setup_change(setup, "mv %s %s", held.dir, dir);
+		tell_elsewhere(setup, process.pid, held.dir);
 }
 
 static void tell_running(struct setup *setup)
@@ -151,11 +173,7 @@ void setup_check_daemon(struct setup *setup)
 	const char *dir = setup->config->data_dir;
 
 	if (data_dir_holder(dir, &setup->running_pid) != 0) {
-		setup_find(setup, SETUP_WARNING, "no-right",
-			"you have no right to look into %s, so not all could be looked "
-			"at: run it with sudo",
-			dir);
-		setup_change(setup, "sudo tallyctl doctor");
+		setup_find_no_right(setup, dir);
 		return;
 	}
 	if (setup->running_pid == 0)

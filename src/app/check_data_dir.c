@@ -11,7 +11,6 @@
 #include "journal/segment.h"
 #include "store/look.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -22,15 +21,6 @@
 #include <unistd.h>
 
 #define OWNER_BYTES SETUP_NAME_BYTES
-
-static void no_right(struct setup *setup, const char *what)
-{
-	setup_find(setup, SETUP_WARNING, "no-right",
-		"you have no right to look into %s, so not all could be looked at: run "
-		"it with sudo",
-		what);
-	setup_change(setup, "sudo tallyctl doctor");
-}
 
 static void note_time(struct setup *setup, const struct timespec *at)
 {
@@ -134,50 +124,52 @@ static void tell_alien(struct setup *setup, const char *path, uid_t uid)
 	setup_change(setup, "chown -R %s %s", user, setup->config->data_dir);
 }
 
-/* Tells of the first that is another's; true if there is one. Takes the descriptor. */
-static bool has_alien(struct setup *setup, int dir_fd, const char *folder)
+/* Tells of it if it is another's. */
+static bool is_alien(
+	struct setup *setup, int dir_fd, const char *folder, const char *name)
 {
-	DIR *dir = dir_fd >= 0 ? fdopendir(dir_fd) : NULL;
-	const struct dirent *entry;
-	bool is_alien = false;
+	struct stat st;
 	char path[512];
 
-	if (dir == NULL) {
-		if (dir_fd >= 0)
-			(void)close(dir_fd); /* a directory */
+	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+		st.st_uid == setup->owner)
 		return false;
-	}
-	while (!is_alien && (entry = readdir(dir)) != NULL) {
-		struct stat st;
-
-		if (strcmp(entry->d_name, "..") == 0 ||
-			fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) !=
-				0 ||
-			st.st_uid == setup->owner)
-			continue;
-		is_alien = true;
-		(void)snprintf(path, sizeof(path), "%s/%s%s", setup->config->data_dir,
-			folder, entry->d_name);
-		tell_alien(setup, path, st.st_uid);
-	}
-	(void)closedir(dir);
-	return is_alien;
+	(void)snprintf(
+		path, sizeof(path), "%s/%s%s", setup->config->data_dir, folder, name);
+	tell_alien(setup, path, st.st_uid);
+	return true;
 }
 
+static void check_segments(struct setup *setup)
+{
+	int dir_fd = openat(setup->dir_fd, "journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	uint64_t *numbers = NULL;
+	char name[SEGMENT_NAME_BYTES];
+	size_t n = 0, i = 0;
+
+	if (dir_fd < 0)
+		return;
+	if (segment_list(dir_fd, &numbers, &n, NULL) == 0)
+		while (i < n &&
+			!is_alien(setup, dir_fd, "journal/",
+				segment_name(numbers[i], name)))
+			i++;
+	free(numbers);
+	(void)close(dir_fd); /* a directory */
+}
+
+/* Of the first that is another's. What else lies in the folder is none of tallyd's, as
+ * the lost+found of a disk of its own. */
 static void check_owners(struct setup *setup, uid_t top_owner)
 {
-	int top, journal;
-
 	if (top_owner != setup->owner) {
 		tell_alien(setup, setup->config->data_dir, top_owner);
 		return;
 	}
-	top = openat(setup->dir_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	journal = openat(setup->dir_fd, "journal", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (!has_alien(setup, top, ""))
-		(void)has_alien(setup, journal, "journal/");
-	else if (journal >= 0)
-		(void)close(journal); /* a directory */
+	for (size_t i = 0; i < sizeof(watched_files) / sizeof(watched_files[0]); i++)
+		if (is_alien(setup, setup->dir_fd, "", watched_files[i].name))
+			return;
+	check_segments(setup);
 }
 
 static void check_folder(struct setup *setup)
@@ -224,7 +216,7 @@ static bool open_dir(struct setup *setup, struct stat *st)
 		setup_find(setup, SETUP_OK, "data-dir",
 			"%s is not there yet: the first start makes it", dir);
 	} else if (errno == EACCES) {
-		no_right(setup, dir);
+		setup_find_no_right(setup, dir);
 	} else {
 		setup_find(setup, SETUP_PROBLEM, "data-dir",
 			"data_dir %s cannot be used: %s", dir, strerror(errno));
@@ -307,7 +299,7 @@ void setup_check_database(struct setup *setup)
 	note_time(setup, &st.st_mtim);
 	(void)snprintf(path, sizeof(path), "%s/tally.db", setup->config->data_dir);
 	if (access(path, R_OK) != 0) {
-		no_right(setup, path);
+		setup_find_no_right(setup, path);
 		return;
 	}
 	code = store_look(path, setup->running_pid != 0, &look, &msg);

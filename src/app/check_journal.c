@@ -20,6 +20,7 @@ void setup_check_journal(struct setup *setup)
 	struct fold_options options = {.after_seq = setup->applied_seq};
 	struct fold_result result = {0};
 	struct errmsg msg = {""};
+	char user[SETUP_NAME_BYTES];
 	int fd, code;
 
 	if (!setup->is_dir_open || setup->running_pid != 0 || !setup->is_database_whole)
@@ -41,6 +42,7 @@ void setup_check_journal(struct setup *setup)
 	setup_change(setup, "cp -a %s %s.copy   # before anything else",
 		setup->config->data_dir, setup->config->data_dir);
 	setup_change(setup,
-		"tallyd --salvage   # as the user of data_dir; loses what cannot be "
-		"read, then look with tallyctl node list");
+		"sudo -u %s tallyd%s --salvage   # loses what cannot be read, then look "
+		"with tallyctl node list",
+		setup_user_name(setup->owner, user), setup->config_option);
 }

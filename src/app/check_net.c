@@ -42,8 +42,6 @@ static void tell_unreachable(struct setup *setup, const char *where,
 static void tell_owner(struct setup *setup, const char *where,
 	const struct redis_address *address, const struct probe *probe)
 {
-	const char *file = setup->config->file;
-	bool is_usual = file == NULL || strcmp(file, CONFIG_DEFAULT_FILE) == 0;
 	static const struct {
 		const char *word, *what;
 	} ways[] = {{"adopt", "adds what it shows"}, {"overwrite", "forgets it"}};
@@ -68,10 +66,9 @@ static void tell_owner(struct setup *setup, const char *where,
 			address->password != NULL ? "default:PASSWORD@" : "");
 		for (size_t i = 0; i < 2; i++)
 			setup_change(setup,
-				"sudo -u tallyd tallyd %s%s%s--take-over-redis=%s   # "
-				"%s; until it logs `Redis shows the ledger`, then Ctrl-C",
-				is_usual ? "" : "--config ", is_usual ? "" : file,
-				is_usual ? "" : " ", ways[i].word, ways[i].what);
+				"sudo -u tallyd tallyd%s --take-over-redis=%s   # %s; "
+				"until it logs `Redis shows the ledger`, then Ctrl-C",
+				setup->config_option, ways[i].word, ways[i].what);
 	}
 }
 
@@ -129,7 +126,7 @@ static void tell_taken(struct setup *setup, const struct http_place *place)
 			"port", "somebody listens on %s%s; who it is shows with sudo",
 			place->address,
 			setup->running_pid != 0 ? ", as the running tallyd should" : "");
-		setup_change(setup, "sudo tallyctl doctor");
+		setup_change(setup, "sudo tallyctl doctor%s", setup->config_option);
 	} else if (process.pid == setup->running_pid) {
 		setup_find(
 			setup, SETUP_OK, "port", "tallyd listens on %s", place->address);

@@ -16,9 +16,11 @@ static void tell_mistakes(struct setup *setup, const char *mistakes)
 		setup_find(setup, SETUP_PROBLEM, "configuration", "%.*s", (int)len,
 			mistakes);
 		if (is_about_rights && geteuid() != 0)
-			setup_change(setup, "sudo tallyctl doctor");
+			setup_change(
+				setup, "sudo tallyctl doctor%s", setup->config_option);
 		else
-			setup_change(setup, "tallyd --check-config");
+			setup_change(
+				setup, "tallyd%s --check-config", setup->config_option);
 	}
 	setup_end(setup);
 }
@@ -42,6 +44,9 @@ int app_check_setup(const struct config *config, const char *mistakes)
 {
 	struct setup setup = {.config = config, .out = stdout};
 
+	if (strcmp(config->file, CONFIG_DEFAULT_FILE) != 0)
+		(void)snprintf(setup.config_option, sizeof(setup.config_option),
+			" --config %s", config->file);
 	log_set_level(LOG_ERROR); /* what parts would warn of is a finding here */
 	if (mistakes != NULL)
 		tell_mistakes(&setup, mistakes);

@@ -155,12 +155,14 @@ static int try_as(const struct setup_user *user, const char *path, int mode)
 static void check_file(struct setup *setup)
 {
 	const char *file = setup->config->file;
+	const struct group *group = getgrgid(setup->user.gid);
 
 	if (try_as(&setup->user, file, R_OK) != EACCES)
 		return;
 	setup_find(setup, SETUP_PROBLEM, "configuration",
 		"user %s, as whom tallyd runs, cannot read %s", setup->user.name, file);
-	setup_change(setup, "chgrp tallyd %s && chmod 640 %s", file, file);
+	setup_change(setup, "chgrp %s %s && chmod 640 %s",
+		group != NULL ? group->gr_name : "tallyd", file, file);
 }
 
 void setup_check_user(struct setup *setup)

@@ -293,7 +293,9 @@ int data_dir_holder(const char *path, long *ret_pid)
 	int fd = dir_fd >= 0
 		? openat(dir_fd, "lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
 		: -1;
-	int code = fd >= 0 || errno == ENOENT ? 0 : ERR_DATA_DIR;
+	/* Something strange in the place of the file leaves the folder's lock to ask. */
+	bool is_askable = fd >= 0 || errno == ENOENT || (dir_fd >= 0 && errno != EACCES);
+	int code = is_askable ? 0 : ERR_DATA_DIR;
 	long pid = 0;
 
 	if (code == 0 &&

@@ -83,6 +83,15 @@ void setup_change(struct setup *setup, const char *format, ...)
 	print_json_text(setup, text);
 }
 
+void setup_find_no_right(struct setup *setup, const char *what)
+{
+	setup_find(setup, SETUP_WARNING, "no-right",
+		"you have no right to look into %s, so not all could be looked at: run "
+		"it with sudo",
+		what);
+	setup_change(setup, "sudo tallyctl doctor%s", setup->config_option);
+}
+
 void setup_begin(struct setup *setup)
 {
 	if (!setup->config->is_json || setup->config->data_dir == NULL)

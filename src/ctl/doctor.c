@@ -38,6 +38,26 @@ const struct verb_option *doctor_options(void)
 	return rows;
 }
 
+/* The same again, as root. */
+static void change_to_sudo(const struct doctor *doctor, cJSON *finding)
+{
+	static const char *const options[] = {"config", "socket"};
+	char *line = mem_copy("sudo tallyctl doctor");
+
+	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
+		const char *value = args_value(doctor->ctl->args, options[i]);
+		char *longer;
+
+		if (value == NULL)
+			continue;
+		longer = mem_format("%s --%s %s", line, options[i], value);
+		free(line);
+		line = longer;
+	}
+	finding_change(finding, "%s", line);
+	free(line);
+}
+
 /* Asking */
 
 static void add_no_answer(struct doctor *doctor, int code, const struct errmsg *msg)
@@ -46,9 +66,9 @@ static void add_no_answer(struct doctor *doctor, int code, const struct errmsg *
 	cJSON *finding;
 
 	if (code == EXIT_NO_RIGHT) {
-		finding_change(finding_add(doctor->findings, LEVEL_PROBLEM, "no-right",
-				       mem_copy(msg->text)),
-			"sudo tallyctl doctor");
+		change_to_sudo(doctor,
+			finding_add(doctor->findings, LEVEL_PROBLEM, "no-right",
+				mem_copy(msg->text)));
 		return;
 	}
 	finding = finding_add(doctor->findings, LEVEL_PROBLEM, "daemon-down",
@@ -136,12 +156,12 @@ static const char *data_dir_of(const struct doctor *doctor)
 static void look_at_right(const struct doctor *doctor, const struct symptom *symptom)
 {
 	if (member_text(doctor->status, "version") == NULL)
-		finding_change(add(doctor, symptom,
-				       mem_copy("the daemon shows no more than its "
-						"configuration to who has no right to "
-						"read it: nodes, refusals and the rest "
-						"were not looked at")),
-			"sudo tallyctl doctor");
+		change_to_sudo(doctor,
+			add(doctor, symptom,
+				mem_copy("the daemon shows no more than its "
+					 "configuration to who has no right to read it: "
+					 "nodes, refusals and the rest were not looked "
+					 "at")));
 }
 
 static bool is_error(const char *error, int code)
@@ -311,13 +331,16 @@ static void look_at_refused_users(
 		"writes it anew");
 }
 
+/* The daemon knows it as it was when it connected: --check-setup has just asked, if it
+ * came so far. */
 static void look_at_policy(const struct doctor *doctor, const struct symptom *symptom)
 {
 	const cJSON *redis = member_object(doctor->status, "redis");
 	const char *policy = member_text(redis, "maxmemoryPolicy");
 
 	if (policy == NULL || strcmp(policy, "noeviction") == 0 ||
-		findings_has(doctor->findings, symptom->code))
+		findings_has(doctor->findings, symptom->code) ||
+		findings_has(doctor->findings, "redis"))
 		return;
 	finding_change(add(doctor, symptom,
 			       mem_format("Redis may throw totals away when its memory "
@@ -332,6 +355,8 @@ static void look_at_memory(const struct doctor *doctor, const struct symptom *sy
 	(void)symptom;
 	symptoms_of_memory(
 		doctor->findings, member_object(doctor->status, "memory"), NULL);
+	symptoms_of_names(doctor->findings, doctor->nodes,
+		member_u64_or_0(doctor->status, "users"));
 }
 
 static void look_at_warnings(const struct doctor *doctor, const struct symptom *symptom)
@@ -417,7 +442,7 @@ static const struct symptom symptoms[] = {
 	{"no-right", LEVEL_WARNING, look_at_right},
 	{"journal-error", LEVEL_PROBLEM, look_at_journal},
 	{"sync-failed", LEVEL_PROBLEM, look_at_flush},
-	{"memory-full", LEVEL_PROBLEM, look_at_memory},
+	{NULL, LEVEL_PROBLEM, look_at_memory},
 	{"no-reports", LEVEL_PROBLEM, look_at_arrival},
 	{NULL, LEVEL_PROBLEM, look_at_refusals},
 	{NULL, LEVEL_PROBLEM, look_at_suspicions},

@@ -111,8 +111,8 @@ void doctor_show(const struct doctor *doctor)
 	findings_print(doctor->findings, LEVEL_PROBLEM, stdout);
 	findings_print(doctor->findings, LEVEL_WARNING, stdout);
 	show_sum(doctor, n_problems, n_warnings);
-	if (symptoms_has_suspicion(doctor->findings))
-		(void)puts(SYMPTOMS_SUSPICION_LASTS);
+	if (symptoms_has_wrong_numbers(doctor->findings))
+		(void)puts(SYMPTOMS_WRONG_NUMBERS_LAST);
 	show_notes(doctor);
 	if (doctor_has_reports(doctor))
 		(void)fputc('\n', stdout);

@@ -40,8 +40,9 @@ static void take_lines(cJSON *findings, const char *text, char **ret_data_dir)
 	}
 }
 
-/* `text` NULL: there is no such program. */
-static void add_failure(cJSON *findings, const char *text, int exit_code)
+/* `text` NULL: there is no such program; `config`: NULL, or the file. */
+static void add_failure(
+	cJSON *findings, const char *text, int exit_code, const char *config)
 {
 	char *sentence = text == NULL
 		? mem_copy("the program tallyd is neither beside tallyctl nor in PATH: "
@@ -53,7 +54,8 @@ static void add_failure(cJSON *findings, const char *text, int exit_code)
 
 	finding_change(
 		finding_add(findings, LEVEL_WARNING, FINDING_SETUP_SKIPPED, sentence),
-		"tallyd --check-setup");
+		"tallyd%s%s --check-setup", config != NULL ? " --config " : "",
+		config != NULL ? config : "");
 }
 
 static void run_check(const char *config, cJSON *findings, char **ret_data_dir)
@@ -68,7 +70,7 @@ static void run_check(const char *config, cJSON *findings, char **ret_data_dir)
 	if (text != NULL)
 		take_lines(findings, text, ret_data_dir);
 	if (text == NULL || (exit_code != 0 && exit_code != 1))
-		add_failure(findings, text, exit_code);
+		add_failure(findings, text, exit_code, config);
 	free(text);
 	free(option);
 	free(program);

@@ -363,9 +363,12 @@ static void show_findings(const struct ctl *ctl, const cJSON *node)
 	(void)cJSON_AddItemToArray(nodes, cJSON_Duplicate(node, true));
 	if (ctl_try(ctl, "/refusals", &refusals, &unsaid) == 0)
 		symptoms_of_refusals(findings, refusals, nodes, name);
-	if (ctl_try(ctl, "/throttle-sync-status", &status, &unsaid) == 0)
-		symptoms_of_memory(findings,
-			member_object(member_object(status, "data"), "memory"), name);
+	if (ctl_try(ctl, "/throttle-sync-status", &status, &unsaid) == 0) {
+		const cJSON *data = member_object(status, "data");
+
+		symptoms_of_memory(findings, member_object(data, "memory"), name);
+		symptoms_of_names(findings, nodes, member_u64_or_0(data, "users"));
+	}
 	symptoms_of_suspicions(
 		findings, cJSON_GetObjectItemCaseSensitive(node, "suspicions"));
 	symptoms_of_nodes(findings, nodes, refusals);
@@ -373,8 +376,8 @@ static void show_findings(const struct ctl *ctl, const cJSON *node)
 		(void)fputc('\n', stdout);
 	findings_print(findings, LEVEL_PROBLEM, stdout);
 	findings_print(findings, LEVEL_WARNING, stdout);
-	if (symptoms_has_suspicion(findings))
-		(void)puts(SYMPTOMS_SUSPICION_LASTS);
+	if (symptoms_has_wrong_numbers(findings))
+		(void)puts(SYMPTOMS_WRONG_NUMBERS_LAST);
 	cJSON_Delete(status);
 	cJSON_Delete(refusals);
 	cJSON_Delete(nodes);

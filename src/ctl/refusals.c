@@ -34,7 +34,8 @@ static const struct remedy {
 		"api-token",
 		false},
 	{"forbidden", ANY, LEVEL_WARNING, NULL,
-		"hostnames = NAME   # if it was asked by a name of this machine's",
+		"hostnames = NAME   # if it is about the Host; else a token is needed: "
+		"tallyd-setup --tokens",
 		false},
 	{"not_found", REPORT, LEVEL_PROBLEM, NULL, NULL, true},
 	{"method_not_allowed", REPORT, LEVEL_PROBLEM, NULL, NULL, true},
@@ -56,7 +57,20 @@ static const struct remedy {
 	{NULL, ANY, LEVEL_WARNING, NULL, "journalctl -u tallyd -n 20", false},
 };
 
-/* Who only looks at a wrong place, as a browser or a scanner does, is no GOST. */
+/* Only a place that there is answers so: a GOST that has a wrong one is not found. */
+static bool is_of_known_place(const cJSON *refusal)
+{
+	static const char *const codes[] = {"unauthorized", "bad_request", "unavailable"};
+	const char *code = member_text(refusal, "code");
+
+	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+		if (code != NULL && strcmp(code, codes[i]) == 0)
+			return true;
+	return false;
+}
+
+/* Who only looks at a wrong place, as a browser or a scanner does, is no GOST; nor is a
+ * panel or a person that commands. */
 static bool is_report(const cJSON *refusal)
 {
 	const char *path = member_text(refusal, "path");
@@ -64,7 +78,9 @@ static bool is_report(const cJSON *refusal)
 
 	if (path != NULL && strstr(path, "/observer") != NULL)
 		return true;
-	return method == NULL || strcmp(method, "POST") == 0;
+	if (method == NULL)
+		return true;
+	return strcmp(method, "POST") == 0 && !is_of_known_place(refusal);
 }
 
 /* NULL: that code is told of reports only, and this is none. */
@@ -111,14 +127,36 @@ static const cJSON *find_node(const cJSON *nodes, const char *name)
 	return NULL;
 }
 
-/* Its node has reported since. */
+static bool is_fresh(const cJSON *refusal)
+{
+	return member_u64_or_0(refusal, "at") + FRESH_REFUSAL_MS >= clock_wall_ms();
+}
+
+/* Whether none of the reports that the node is known to have sent came from there. */
+static bool is_from_elsewhere(const cJSON *refusal, const cJSON *node)
+{
+	const cJSON *peers = cJSON_GetObjectItemCaseSensitive(node, "peers"), *peer;
+	const char *from = member_text(refusal, "peer");
+
+	cJSON_ArrayForEach (peer, peers) {
+		if (from != NULL && cJSON_IsString(peer) &&
+			strcmp(peer->valuestring, from) == 0)
+			return false;
+	}
+	return from != NULL && cJSON_GetArraySize(peers) > 0;
+}
+
+/* Its node has reported since: it itself, and not a second GOST under the same name,
+ * which would hide for ever that this one is refused. Who has a new address now is
+ * refused no more, so its refusals grow old. */
 static bool is_mended(const cJSON *refusal, const cJSON *nodes)
 {
 	const char *name = member_text(refusal, "node");
 	const cJSON *node = name != NULL ? find_node(nodes, name) : NULL;
 
 	return node != NULL &&
-		member_u64_or_0(node, "lastReportAt") > member_u64_or_0(refusal, "at");
+		member_u64_or_0(node, "lastReportAt") > member_u64_or_0(refusal, "at") &&
+		!(is_fresh(refusal) && is_from_elsewhere(refusal, node));
 }
 
 static void add_lines(cJSON *finding, const struct remedy *remedy, const char *node)
@@ -179,7 +217,6 @@ static void add_refusal(
 	const char *reason = member_text(refusal, "reason");
 	uint64_t at = member_u64_or_0(refusal, "at");
 	const struct remedy *remedy = find_remedy(code, is_report(refusal));
-	bool is_fresh = at + FRESH_REFUSAL_MS >= clock_wall_ms();
 	char *whom = who(refusal), *place = where(refusal);
 	char *kind = mem_format("refused-%s", code);
 	char ago[SHOW_BYTES], times[64] = "";
@@ -187,7 +224,8 @@ static void add_refusal(
 	if (n_times > 1)
 		(void)snprintf(times, sizeof(times), "%s%zu times, the last time ",
 			is_least ? "at least " : "", n_times);
-	add_lines(finding_add(findings, is_fresh ? remedy->level : LEVEL_WARNING, kind,
+	add_lines(finding_add(findings, is_fresh(refusal) ? remedy->level : LEVEL_WARNING,
+			  kind,
 			  mem_format("%s was refused %s%s%s: %s", whom, times,
 				  show_ago(at, ago), place,
 				  reason != NULL ? reason : code)),
@@ -250,8 +288,7 @@ bool symptoms_is_refused(const cJSON *refusals, const cJSON *nodes, const char *
 
 	cJSON_ArrayForEach (refusal, cJSON_GetObjectItemCaseSensitive(refusals, "last")) {
 		if (is_report(refusal) && is_of_interest(refusal, nodes, only) &&
-			member_u64_or_0(refusal, "at") + FRESH_REFUSAL_MS >=
-				clock_wall_ms())
+			is_fresh(refusal))
 			return true;
 	}
 	return false;

@@ -6,7 +6,6 @@
 #include "ctl/path.h"
 #include "ctl/show.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,24 +20,24 @@
 
 /* Suspicions */
 
+/* Those that tell of wrong numbers, by what several reports have shown; what is missing
+ * is over once it comes. */
+static const char *const wrong_numbers[] = {
+	"looks-cumulative", "looks-delta", "two-senders"};
+#define N_WRONG_NUMBERS (sizeof(wrong_numbers) / sizeof(wrong_numbers[0]))
+
 static enum level level_of_suspicion(const char *code)
 {
-	static const char *const wrong_numbers[] = {
-		"looks-cumulative", "looks-delta", "two-senders"};
-
-	for (size_t i = 0; i < sizeof(wrong_numbers) / sizeof(wrong_numbers[0]); i++)
+	for (size_t i = 0; i < N_WRONG_NUMBERS; i++)
 		if (strcmp(code, wrong_numbers[i]) == 0)
 			return LEVEL_PROBLEM;
 	return LEVEL_WARNING;
 }
 
-bool symptoms_has_suspicion(const cJSON *findings)
+bool symptoms_has_wrong_numbers(const cJSON *findings)
 {
-	static const char *const codes[] = {"looks-cumulative", "looks-delta",
-		"two-senders", "no-states", "service-only", "no-client"};
-
-	for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
-		if (findings_has(findings, codes[i]))
+	for (size_t i = 0; i < N_WRONG_NUMBERS; i++)
+		if (findings_has(findings, wrong_numbers[i]))
 			return true;
 	return false;
 }
@@ -103,10 +102,16 @@ static void add_commands(cJSON *finding, const char *sentence)
 /* That it is nearly used up: when it is, that was said. */
 static bool is_told(const cJSON *findings, const char *warning)
 {
-	static const char near[] = "four fifths of max_memory";
+	static const struct {
+		const char *near, *code;
+	} rows[] = {{"four fifths of max_memory", "memory-full"},
+		{"four fifths of max_users", "users-full"},
+		{"four fifths of the services", "services-full"}};
 
-	return strncmp(warning, near, sizeof(near) - 1) == 0 &&
-		findings_has(findings, "memory-full");
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (strncmp(warning, rows[i].near, strlen(rows[i].near)) == 0)
+			return findings_has(findings, rows[i].code);
+	return false;
 }
 
 void symptoms_of_warnings(cJSON *findings, const cJSON *warnings)
@@ -192,8 +197,9 @@ static enum condition condition_of(const cJSON *node, uint64_t *ret_at)
 	(void)member_bool(node, "enabled", &is_enabled); /* absent: it is */
 	if (!is_enabled)
 		return DISABLED;
+	/* Whose events are all rejected does report: that is told elsewhere. */
 	if (!member_u64(node, "lastReportAt", &at))
-		return NEVER;
+		return member_u64_or_0(node, "rejectedEvents") > 0 ? FINE : NEVER;
 	*ret_at = at;
 	if (at + SILENT_MS < now &&
 		(member_is_true(node, "hasSecret") || now - at < GONE_MS))
@@ -243,7 +249,7 @@ static void add_group(cJSON *findings, const struct group *group)
 			"are disabled: their reports wait in their GOSTs",
 			"tallyctl node set NODE --enable"},
 		[NEVER] = {"node-never", "have never reported",
-			"tallyctl node delete NODE   # if none is to"},
+			"tallyctl node rm NODE   # if it is not to"},
 		[SILENT] = {"node-silent", "have been silent for 10 minutes or longer",
 			"systemctl status gost   # on their machines"},
 	};
@@ -289,48 +295,5 @@ void symptoms_of_nodes(cJSON *findings, const cJSON *nodes, const cJSON *refusal
 		else
 			look_at_condition(findings, nodes, refusals, condition, NULL);
 		free(group.names);
-	}
-}
-
-/* Memory */
-
-/* What does not fit any more is larger than what is left. */
-static bool is_used_up(const cJSON *object)
-{
-	uint64_t bytes = member_u64_or_0(object, "bytes");
-	uint64_t max = member_u64_or_0(object, "maxBytes");
-
-	return max > 0 && bytes >= max - max / 50;
-}
-
-static void add_used_up(cJSON *findings, const cJSON *memory, const char *node)
-{
-	uint64_t max = member_u64_or_0(memory, "maxBytes");
-	cJSON *finding = finding_add(findings, LEVEL_PROBLEM, "memory-full",
-		mem_format("%s%s%s used up%s: events of new users, services and series "
-			   "are rejected, and their bytes are lost; in tallyd.conf, and "
-			   "restart tallyd:",
-			node != NULL ? "node " : "max_memory is",
-			node != NULL ? node : "", node != NULL ? " has" : "",
-			node != NULL ? " what it may take of max_memory" : ""));
-
-	finding_change(
-		finding, "max_memory = %" PRIu64 "MiB", max > 0 ? max / (1 << 19) : 256);
-	finding_change(finding, "systemctl restart tallyd");
-}
-
-void symptoms_of_memory(cJSON *findings, const cJSON *memory, const char *only)
-{
-	const cJSON *node;
-
-	if (only == NULL && is_used_up(memory))
-		add_used_up(findings, memory, NULL);
-	cJSON_ArrayForEach (node, cJSON_GetObjectItemCaseSensitive(memory, "nodes")) {
-		const char *name = member_text(node, "node");
-
-		if (name != NULL && (only == NULL || strcmp(name, only) == 0) &&
-			is_used_up(node))
-			add_used_up(findings, memory,
-				name[0] != '\0' ? name : "without a name");
 	}
 }

@@ -173,7 +173,8 @@ def test_a_daemon_that_runs_but_is_asked_at_the_wrong_place_is_told_apart(health
 def test_who_has_no_right_is_told_to_use_sudo(healthy):
     done = tallyctl("doctor", "--json", "--config", healthy.daemon.config_path,
                     "--url", f"http://127.0.0.1:{healthy.daemon.port}")
-    assert the_only(not_ok(done), "no-right", "warning")["change"] == ["sudo tallyctl doctor"]
+    assert the_only(not_ok(done), "no-right", "warning")["change"] == [
+        f"sudo tallyctl doctor --config {healthy.daemon.config_path}"]
 
 
 @needs_root
@@ -198,12 +199,12 @@ def test_a_machine_that_may_not_be_looked_at_says_run_it_with_sudo(healthy):
             return [one for one in json.loads(done.stdout)["findings"] if one["level"] != "ok"]
 
         for one in run():
-            assert one["change"] == ["sudo tallyctl doctor"], one
+            assert one["change"] == [f"sudo tallyctl doctor --config {config}"], one
         assert any(str(data) in one["sentence"] and "sudo" in one["sentence"] for one in run())
         config.chmod(0o600)
         found = run()
         assert found[0]["code"] == "configuration" and str(config) in found[0]["sentence"]
-        assert found[0]["change"] == ["sudo tallyctl doctor"]
+        assert found[0]["change"] == [f"sudo tallyctl doctor --config {config}"]
 
 
 def test_another_machine_is_asked_and_its_files_are_left_out_with_a_sentence(tmp_path):
@@ -222,9 +223,13 @@ def test_a_tallyd_that_knows_no_such_command_is_told(healthy, tmp_path):
     (old / "tallyd").write_text("#!/bin/sh\nexit 64\n")
     (old / "tallyd").chmod(0o755)
     shutil.copy(CTL, old)
-    done = subprocess.run([old / "tallyctl", "doctor", "--json", "--socket", healthy.socket],
+    config = healthy.daemon.config_path
+    done = subprocess.run([old / "tallyctl", "doctor", "--json", "--socket", healthy.socket,
+                           "--config", config],
                           env=environment(), capture_output=True, text=True, check=False)
-    assert "code 64" in the_only(not_ok(done), "setup-skipped", "warning")["sentence"]
+    skipped = the_only(not_ok(done), "setup-skipped", "warning")
+    assert "code 64" in skipped["sentence"]
+    assert skipped["change"] == [f"tallyd --config {config} --check-setup"]
     (old / "tallyd").unlink()
     done = subprocess.run([old / "tallyctl", "doctor", "--json", "--socket", healthy.socket],
                           env=environment({"PATH": str(tmp_path)}), capture_output=True,
@@ -237,10 +242,11 @@ def test_a_tallyd_that_knows_no_such_command_is_told(healthy, tmp_path):
 def test_each_mistake_of_the_configuration_is_a_finding(healthy):
     healthy.daemon.config_path.write_text("listten = 1\nsync_interval = soon\n")
     done = healthy.run("--json")
-    sentences = [one["sentence"] for one in json.loads(done.stdout)["findings"]
-                 if one["code"] == "configuration"]
-    assert done.returncode == 1 and len(sentences) == 2
-    assert f"{healthy.daemon.config_path}:1: listten" in sentences[0]
+    path = healthy.daemon.config_path
+    found = [one for one in json.loads(done.stdout)["findings"] if one["code"] == "configuration"]
+    assert done.returncode == 1 and len(found) == 2
+    assert f"{path}:1: listten" in found[0]["sentence"]
+    assert found[0]["change"] == [f"tallyd --config {path} --check-config"]
 
 
 @pytest.mark.parametrize("option, value", [
@@ -288,6 +294,10 @@ def test_a_link_in_the_place_of_a_file_is_found(healthy):
     assert set(healthy.findings()) == {"symbolic-link", "daemon-down"}
     key.unlink()
     (healthy.daemon.directory / "key").rename(key)
+    (healthy.daemon.data_dir / "lock").unlink()
+    (healthy.daemon.data_dir / "lock").symlink_to(key)
+    assert set(healthy.findings()) == {"symbolic-link", "daemon-down"}
+    (healthy.daemon.data_dir / "lock").unlink()
     healthy.daemon.start()
 
 
@@ -328,6 +338,14 @@ def test_files_of_another_user_are_found(healthy):
     found = the_only(healthy.findings(), "owner")
     assert str(segment) in found["sentence"] and found["change"][0].startswith("chown -R root ")
     os.chown(segment, 0, 0)
+
+
+@needs_root
+def test_files_of_another_user_that_tallyd_does_not_use_are_none_of_its_business(healthy):
+    for folder in (healthy.daemon.data_dir, healthy.daemon.data_dir / "journal"):
+        (folder / "lost+found").mkdir()  # of a disk of its own
+        os.chown(folder / "lost+found", 65534, 65534)
+    assert healthy.findings() == {}
 
 
 def test_a_journal_that_was_moved_away_before_the_start_is_warned_of(healthy):
@@ -428,8 +446,22 @@ def test_a_data_dir_that_is_gone_is_no_reason_to_end_the_very_daemon(healthy, is
         assert "only this process holds what was accepted" in flush["sentence"]
         daemon.kill()
     else:
-        assert found[0]["change"] == [f"mv {moved} {daemon.data_dir}"]
+        assert found[0]["change"][0].startswith(f"mv {moved} {daemon.data_dir}   #")
         moved.rename(daemon.data_dir)
+
+
+def test_a_second_tallyd_on_the_address_of_the_first_is_not_told_to_take_its_data_dir(
+        healthy, office):
+    first = healthy.daemon
+    second = office(listen=f"127.0.0.1:{first.port}")
+    second.write_config()
+    done = tallyctl("doctor", "--json", "--config", second.daemon.config_path, "--socket",
+                    healthy.socket)
+    found = json.loads(done.stdout)["findings"][0:]
+    gone = next(one for one in found if one["level"] == "problem")
+    assert "another tallyd" in gone["sentence"] and f"pid {first.process.pid}" in gone["sentence"]
+    assert f"mv {first.data_dir} {second.daemon.data_dir}   # if it was moved" in gone["change"]
+    assert any(line.startswith("listen = ") for line in gone["change"])
 
 
 def write_unit(place, user):
@@ -484,12 +516,13 @@ def test_what_the_user_of_the_unit_may_not_do_is_found_before_the_start(office, 
     with place_of("nobody", office) as place:
         path = place.daemon.data_dir / name
         path.chmod(mode)
-        found = place.findings(env=write_unit(place, "nobody"))
+        env = write_unit(place, "nobody")
+        found = place.findings(env=env)
         code = "configuration" if "conf" in name else "rights-missing"
         assert set(found) == {code, "daemon-down"}
         assert "user nobody" in found[code]["sentence"] and path.name in found[code]["sentence"]
-        assert found[code]["change"][0].startswith(
-            "chgrp tallyd" if "conf" in name else "chmod u+rw")
+        subprocess.run(found[code]["change"][0], shell=True, check=True)
+        the_only(place.findings(env=env), "daemon-down")
 
 
 @needs_root
@@ -532,7 +565,8 @@ def test_a_corrupt_journal_of_a_stopped_tallyd_is_found_and_nothing_is_written(h
     found = healthy.findings()
     assert set(found) == {"journal-corrupt", "daemon-down"}
     assert segment.name in found["journal-corrupt"]["sentence"]
-    assert any("--salvage" in line for line in found["journal-corrupt"]["change"])
+    line = f"tallyd --config {daemon.config_path} --salvage "  # of no other data_dir
+    assert any(line in change for change in found["journal-corrupt"]["change"])
     assert snapshot(daemon.data_dir) == before
 
 
@@ -566,6 +600,9 @@ def test_a_redis_that_wants_a_password_or_asks_for_none_or_evicts_is_found(offic
     assert set(found) == {"rights", "redis-evicts"}
     assert found["redis-evicts"]["change"] == ["maxmemory-policy noeviction"]
     assert found["rights"]["change"][0] == "requirepass PASSWORD"
+    redis.ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+    assert set(place.findings()) == {"rights"}, "the daemon connected before"
+    redis.ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     redis.ask("CONFIG", "SET", "requirepass", "pass")
     place.daemon.stop()
     found = place.findings()
@@ -722,6 +759,15 @@ def test_what_arrives_at_the_door_and_is_no_report_is_found_with_its_remedy(
     assert any(one.startswith(line) for one in the_only(found, code)["change"])
 
 
+def test_a_panel_without_the_right_token_is_not_taken_for_a_gost(healthy):
+    bad = healthy.admin.ask("POST", "/nodes", {"nam": "hk1"})  # who asks was told
+    wrong = healthy.daemon.post("/force-sync", b"", **credential("x", "no-such-secret"))
+    assert (bad.status, wrong.status) == (400, 401)
+    found = the_only(healthy.findings(), "refused-unauthorized", "warning")
+    assert "POST /force-sync" in found["sentence"]
+    assert [line.split(" ")[0] for line in found["change"]] == ["Authorization:"]
+
+
 def test_who_only_looks_around_is_no_finding(healthy):
     for path in ("/", "/favicon.ico", "/wp-login.php"):
         assert healthy.daemon.get(path).status == 404
@@ -791,6 +837,19 @@ def test_memory_that_is_used_up_is_a_problem_with_the_line_that_gives_more(offic
     assert not any("four fifths of max_memory" in one["sentence"] for one in found.values())
     shown = tallyctl("node", "show", "hk1", "--socket", place.socket).stdout
     assert "problem: node hk1 has used up what it may take of max_memory" in shown
+
+
+def test_max_users_that_is_reached_is_a_problem_said_once_with_the_line_that_gives_more(office):
+    place = office(max_users=2).open()
+    place.report(stats("bob", 1, 1))
+    secret = place.admin.create("jp1")["secret"]
+    place.report(stats("carol", 1, 1), node="jp1", secret=secret)
+    full = the_only({code: one for code, one in place.findings().items()
+                     if code != "rejected-events"}, "users-full")
+    assert full["sentence"].startswith("max_users is reached: events of new names are rejected")
+    assert full["change"] == ["max_users = 4   # in tallyd.conf", "systemctl restart tallyd"]
+    shown = tallyctl("node", "show", "jp1", "--socket", place.socket).stdout
+    assert f"problem: {full['sentence']}\n" in shown
 
 
 def test_lines_name_the_data_dir_of_this_configuration(office):

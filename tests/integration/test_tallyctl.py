@@ -86,6 +86,15 @@ def test_help_lists_the_verbs_and_each_has_its_own():
         assert "--socket" in done.stdout
 
 
+def test_a_command_that_a_line_names_is_one_that_there_is():
+    known = verbs()
+    for path in [ROOT / "README.md", *ROOT.glob("config/*"), *ROOT.glob("scripts/*"),
+                 *ROOT.glob("src/**/*.[ch]"), *ROOT.glob("include/**/*.h")]:
+        text = re.sub(r'"\s*"', "", path.read_text())  # a literal goes on in the next line
+        for word in re.findall(r"tallyctl node ([a-z]+)", text):
+            assert ["node", word] in known, (path, word)
+
+
 def test_a_family_of_verbs_has_a_help_too():
     done = tallyctl("node", "--help")
     assert done.returncode == 0 and "node add" in done.stdout and "status" not in done.stdout

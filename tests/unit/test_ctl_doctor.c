@@ -159,6 +159,7 @@ TEST(a_suspicion_is_said_in_the_daemons_words_and_wrong_numbers_are_problems)
 		{"no-states", "warning"},
 		{"service-only", "warning"},
 		{"no-client", "warning"},
+		{"states-only", "warning"},
 		{"of-the-future", "warning"},
 	};
 
@@ -177,6 +178,9 @@ TEST(a_suspicion_is_said_in_the_daemons_words_and_wrong_numbers_are_problems)
 		AT_ROW(i, is(nth(findings, 0), "sentence", "So it is with hk1."));
 		AT_ROW(i, has_line(nth(findings, 0), "a: b"));
 		AT_ROW(i, has_line(nth(findings, 0), "c"));
+		AT_ROW(i,
+			symptoms_has_wrong_numbers(findings) ==
+				(strcmp(rows[i].level, "problem") == 0));
 		free(text);
 		cJSON_Delete(list);
 		cJSON_Delete(findings);
@@ -212,6 +216,7 @@ TEST(a_node_is_named_when_it_is_silent_disabled_or_has_never_come)
 		{"\"hasSecret\":false", 29 * DAY_MS, "node-silent"},
 		{"\"hasSecret\":false", 31 * DAY_MS, NULL},
 		{"\"hasSecret\":true", 0, "node-never"},
+		{"\"hasSecret\":true,\"rejectedEvents\":1", 0, NULL},
 		{"\"enabled\":false", MIN_MS, "node-disabled"},
 		{"\"enabled\":true", MIN_MS, NULL},
 		{"\"deletedAt\":5", 0, NULL},
@@ -257,6 +262,7 @@ static cJSON *refusals(const char *members, uint64_t ago_ms, int n)
 
 #define POSTED "\"method\":\"POST\",\"path\":\"/observer\",\"peer\":\"1.2.3.4\","
 #define GOT "\"method\":\"GET\",\"path\":\"/x\",\"peer\":\"1.2.3.4\","
+#define COMMANDED "\"method\":\"POST\",\"path\":\"/force-sync\",\"peer\":\"1.2.3.4\","
 #define ADDR "addr: http://"
 
 TEST(each_refusal_has_its_level_and_its_remedy)
@@ -276,6 +282,10 @@ TEST(each_refusal_has_its_level_and_its_remedy)
 			"addr: http://hk1:SECRET@HOST"},
 		{"{" GOT "\"code\":\"unauthorized\"}", 0, "warning",
 			"Authorization: Bearer"},
+		{"{" COMMANDED "\"code\":\"unauthorized\"}", 0, "warning",
+			"Authorization: Bearer"},
+		{"{" COMMANDED "\"code\":\"bad_request\"}", 0, NULL, NULL},
+		{"{" COMMANDED "\"code\":\"unavailable\"}", 0, NULL, NULL},
 		{"{" GOT "\"code\":\"forbidden\"}", 0, "warning", "hostnames = "},
 		{"{\"code\":\"http2\",\"peer\":\"::1\"}", 0, "problem", "type: http"},
 		{"{\"code\":\"tls\",\"peer\":\"::1\"}", 0, "problem", ADDR},
@@ -349,16 +359,23 @@ TEST(equal_refusals_are_one_finding_and_others_are_others)
 
 TEST(a_refusal_whose_node_has_reported_since_is_over)
 {
+#define SINCE "{\"name\":\"hk1\",\"lastReportAt\":1699999990000"
 	static const struct {
 		const char *nodes;
 		bool is_over;
+		uint64_t ago_ms; /* 0: 15 s */
 	} rows[] = {
-		{"[]", false},
-		{"[{\"name\":\"hk1\",\"lastReportAt\":1699999990000}]", true},
-		{"[{\"name\":\"hk1\",\"lastReportAt\":1699999980000}]", false},
-		{"[{\"name\":\"hk1\"}]", false},
-		{"[{\"name\":\"hk2\",\"lastReportAt\":1699999990000}]", false},
-		{"[5,{\"name\":6}]", false},
+		{"[]", false, 0},
+		{"[" SINCE "}]", true, 0},
+		{"[{\"name\":\"hk1\",\"lastReportAt\":1699999980000}]", false, 0},
+		{"[{\"name\":\"hk1\"}]", false, 0},
+		{"[{\"name\":\"hk2\",\"lastReportAt\":1699999990000}]", false, 0},
+		{"[5,{\"name\":6}]", false, 0},
+		/* A second GOST of that name does not hide it, while it goes on. */
+		{"[" SINCE ",\"peers\":[\"5.6.7.8\"]}]", false, 0},
+		{"[" SINCE ",\"peers\":[\"5.6.7.8\"]}]", true, 11 * MIN_MS},
+		{"[" SINCE ",\"peers\":[\"5.6.7.8\",\"1.2.3.4\"]}]", true, 0},
+		{"[" SINCE ",\"peers\":[]}]", true, 0},
 	};
 
 	clock_freeze_for_test(NOW_MS);
@@ -366,7 +383,7 @@ TEST(a_refusal_whose_node_has_reported_since_is_over)
 		cJSON *findings = cJSON_CreateArray(), *nodes = parse(rows[i].nodes);
 		cJSON *object =
 			refusals("{" POSTED "\"code\":\"unauthorized\",\"node\":\"hk1\"}",
-				15000, 1);
+				rows[i].ago_ms != 0 ? rows[i].ago_ms : 15000, 1);
 
 		symptoms_of_refusals(findings, object, nodes, NULL);
 		AT_ROW(i, (cJSON_GetArraySize(findings) == 0) == rows[i].is_over);
@@ -413,6 +430,7 @@ TEST(what_is_used_up_of_max_memory_is_a_problem_of_its_node)
 	} rows[] = {
 		{"{\"bytes\":67000000,\"maxBytes\":67108864}", NULL,
 			"max_memory = 128MiB"},
+		{"{\"bytes\":65536,\"maxBytes\":65536}", NULL, "max_memory = 1MiB"},
 		{"{\"bytes\":67000000,\"maxBytes\":67108864}", "hk1", NULL},
 		{"{\"bytes\":60000000,\"maxBytes\":67108864}", NULL, NULL},
 		{"{\"nodes\":[{\"node\":\"hk1\",\"bytes\":99,\"maxBytes\":100}]}", NULL,
@@ -436,6 +454,54 @@ TEST(what_is_used_up_of_max_memory_is_a_problem_of_its_node)
 				(is(nth(findings, 0), "level", "problem") &&
 					has_line(nth(findings, 0), rows[i].line)));
 		cJSON_Delete(memory);
+		cJSON_Delete(findings);
+	}
+}
+
+TEST(names_that_have_no_room_are_a_problem_said_once_for_all_or_of_their_node)
+{
+	static const char node[] = "[{\"name\":\"hk1\",\"memory\":{\"full\":\"%s\"}},"
+				   "{\"name\":\"hk2\",\"memory\":{\"full\":\"%s\"}},"
+				   "{\"name\":\"hk3\",\"memory\":{}},{\"name\":5}]";
+	static const struct {
+		const char *full, *code, *begin, *line;
+		int n;
+	} rows[] = {
+		{"max_users is reached", "users-full",
+			"max_users is reached: ", "max_users = 14 ", 1},
+		{"this node has used its share of max_users", "users-full",
+			"node hk1 has used its share of max_users: ", "max_users = 14 ",
+			2},
+		{"there are too many services", "services-full",
+			"there are too many services: ", "tallyctl node list ", 1},
+		{"this node has too many services", "services-full",
+			"node hk1 has too many services: ", "tallyctl node list ", 2},
+		{"max_memory is reached", NULL, NULL, NULL, 0},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		cJSON *findings = cJSON_CreateArray(), *nodes, *warnings;
+		char *text = mem_format(node, rows[i].full, rows[i].full);
+
+		nodes = parse(text);
+		warnings = parse("[\"four fifths of max_users are used\"]");
+		symptoms_of_names(findings, nodes, 7);
+		AT_ROW(i, cJSON_GetArraySize(findings) == rows[i].n);
+		AT_ROW(i,
+			rows[i].n == 0 ||
+				(is(nth(findings, 0), "level", "problem") &&
+					is(nth(findings, 0), "code", rows[i].code) &&
+					strncmp(member_text(nth(findings, 0), "sentence"),
+						rows[i].begin,
+						strlen(rows[i].begin)) == 0 &&
+					has_line(nth(findings, 0), rows[i].line)));
+		symptoms_of_warnings(findings, warnings);
+		AT_ROW(i,
+			findings_has(findings, "rights") !=
+				findings_has(findings, "users-full"));
+		free(text);
+		cJSON_Delete(warnings);
+		cJSON_Delete(nodes);
 		cJSON_Delete(findings);
 	}
 }
@@ -483,6 +549,8 @@ int main(void)
 		cmocka_unit_test(
 			a_count_of_refusals_says_at_least_where_the_list_is_too_short),
 		cmocka_unit_test(what_is_used_up_of_max_memory_is_a_problem_of_its_node),
+		cmocka_unit_test(
+			names_that_have_no_room_are_a_problem_said_once_for_all_or_of_their_node),
 		cmocka_unit_test(a_program_is_run_to_its_end_and_what_it_wrote_is_read),
 	};
 

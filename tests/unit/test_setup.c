@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -169,7 +170,14 @@ TEST(who_holds_a_data_dir_is_told_and_nothing_is_held_or_made)
 	data_dir_close(&mine);
 	assert_int_equal(unlink(tempdir_path(&dir, "data/lock")), 0);
 	assert_int_equal(symlink("key", tempdir_path(&dir, "data/lock")), 0);
-	assert_int_equal(data_dir_holder(path, &pid), ERR_DATA_DIR);
+	assert_int_equal(data_dir_holder(path, &pid), 0);
+	assert_int_equal(pid, 0);
+	fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0); /* as a daemon has it */
+	assert_int_equal(data_dir_holder(path, &pid), 0);
+	assert_int_equal(pid, -1);
+	(void)close(fd);
+	assert_int_equal(data_dir_holder("/dev/null", &pid), ERR_DATA_DIR);
 	tempdir_remove(&dir);
 }
 
