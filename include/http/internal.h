@@ -259,6 +259,7 @@ void answer_proved_by_request(struct connection *connection);
 void delivery_on_close(struct connection *connection);
 void delivery_look_at_watched(struct http_server *server); /* before MHD_run() */
 void delivery_look_at_leaving(struct http_server *server, bool looks_at_all);
+bool delivery_make_room(struct http_server *server); /* gives up a descriptor */
 bool delivery_has_settled(struct http_server *server); /* no new answer is asked for */
 void delivery_done(struct http_server *server);
 bool peer_has_gone(int fd); /* it has closed or reset the connection */

@@ -460,6 +460,15 @@ def test_newcomers_at_a_full_door_do_not_push_each_other_out(tallyd):
         raw.close()
 
 
+def test_without_descriptors_left_the_silent_give_way_though_there_are_places(tallyd):
+    daemon = tallyd(wrapper=("prlimit", "--nofile=48:48"), idle_timeout="1h").start()
+    silent = [RawClient(daemon.address) for _ in range(60)]
+    sender = accepted(daemon)
+    assert "connection cannot be accepted" in daemon.log()
+    for raw in [sender, *silent]:
+        raw.close()
+
+
 def leave_unread(daemon, n):
     """Reports on the unix socket whose answers nobody reads."""
     deaf = []
