@@ -29,6 +29,8 @@ static void close_after(struct MHD_Response *response)
 
 void answer_close_after(struct http_request *request)
 {
+	/* What still comes is the rest of its body, and no request that is malformed. */
+	request->connection->is_told = true;
 	close_after(request->answer);
 }
 

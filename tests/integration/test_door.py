@@ -152,6 +152,18 @@ def test_a_later_request_of_a_connection_is_noted_as_the_first_is(data, code, ta
     assert daemon.status()["reports"]["accepted"] == 1
 
 
+def test_the_body_that_goes_on_behind_a_refusal_is_no_refusal_of_its_own(tallyd):
+    """What comes between the answer and the end looks like a request; hence so many."""
+    daemon, n = tallyd().start(), 300
+    for _ in range(n):
+        raw = RawClient(daemon.address)
+        if raw.send_whatever_it_takes(head_of("Transfer-Encoding: gzip")):
+            while raw.send_whatever_it_takes(b"x" * 65536):
+                pass
+        raw.close()
+    assert refusals(daemon)["counts"] == {"transfer_encoding": n}
+
+
 def test_who_connects_and_goes_or_is_only_idle_is_no_refusal(both):
     daemon = both(idle_timeout="2s", request_timeout="1h")
     idle = []
