@@ -238,7 +238,7 @@ void answer_raw(int fd, int code, const char *sentence)
 	(void)shutdown(fd, SHUT_WR);
 }
 
-void request_abandon(struct http_request *request)
+void answer_abandon(struct http_request *request)
 {
 	if (request->answer == NULL)
 		http_answer_empty(request, MHD_HTTP_SERVICE_UNAVAILABLE);

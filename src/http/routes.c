@@ -1,4 +1,4 @@
-#include "http/internal.h"
+#include "http/route.h"
 #include "http/path.h"
 
 #include <stdlib.h>

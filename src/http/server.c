@@ -150,8 +150,8 @@ static void add(
 		lobby_receive(server, fd, peer, len);
 }
 
-/* Out of descriptors, though there may be places: the listener would be ready for ever, so
- * somebody gives way, or it rests until the next tick. */
+/* Out of descriptors, though there may be places: the listener would be ready for ever,
+ * so somebody gives way, or it rests until the next tick. */
 static void rest(struct listener *listener)
 {
 	log_limited(LOG_WARN, "connection cannot be accepted", "error=%s",
@@ -460,7 +460,7 @@ void http_close(struct http_server *server, void (*on_closed)(void *arg), void *
 	/* libmicrohttpd aborts if it is stopped while a connection sleeps. */
 	TAILQ_FOREACH (connection, &server->busy, link)
 		if (connection->request != NULL && connection->request->is_suspended)
-			request_abandon(connection->request);
+			answer_abandon(connection->request);
 	for (int i = 0; i < 3; i++)
 		server_run(server); /* wake, queue, send */
 	uv_close((uv_handle_t *)&server->poll, finish_close);

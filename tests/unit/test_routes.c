@@ -1,6 +1,6 @@
 #include "lib/test.h"
 #include "api/api.h"
-#include "http/internal.h"
+#include "http/route.h"
 #include "http/path.h"
 
 #include <stdlib.h>
