@@ -65,7 +65,7 @@ void request_on_completed(void *server, struct MHD_Connection *mhd, void **conte
 /* answer.c */
 
 /* A whole answer past libmicrohttpd, as far as the socket takes it, which then ends. */
-void answer_raw(int fd, int code, const char *sentence);
+void answer_raw(int fd, int code);
 
 /* Notes it with what is known of the request. NULL: err_text(); no node. */
 void request_note_refusal(const struct http_request *request, int code,

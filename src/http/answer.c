@@ -220,13 +220,13 @@ static void read_away(int fd)
 		;
 }
 
-void answer_raw(int fd, int code, const char *sentence)
+void answer_raw(int fd, int code)
 {
 	unsigned status = (unsigned)err_http_status(code);
 	char body[ERROR_BYTES], text[ERROR_BYTES + 256];
 	int len;
 
-	put_error(body, code, sentence);
+	put_error(body, code, NULL);
 	len = snprintf(text, sizeof(text),
 		"HTTP/1.1 %u %s\r\nConnection: close\r\nContent-Type: "
 		"application/json\r\n"
