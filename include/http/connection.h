@@ -69,6 +69,7 @@ struct connection {
 TAILQ_HEAD(connections, connection);
 
 /* connection.c */
+/* The address alone; "" for a family that is none of ours. True if it is loopback. */
 bool peer_to_text(const struct sockaddr *address, char ret_text[INET6_ADDRSTRLEN]);
 void connection_set_proven(struct connection *connection, bool is_proven);
 void connection_enter(struct connection *connection, enum connection_state state);

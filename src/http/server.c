@@ -394,8 +394,8 @@ int http_open(uv_loop_t *loop, const struct http_config *config,
 		(void)err_set(ret_msg, code, "libmicrohttpd cannot be started");
 	else
 		code = listen_open(server, ret_msg);
-	if (code == 0)
-		code = open_handles(server);
+	if (code == 0 && open_handles(server) != 0)
+		code = err_set(ret_msg, ERR_NOMEM, "the loop takes no more descriptors");
 	if (code != 0) {
 		listen_close(server);
 		http_free(server);
