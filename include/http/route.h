@@ -28,4 +28,9 @@ struct http_route {
 	const void *data;
 };
 
+/* The route of a path, or NULL; *ret_allow: a comma list of methods if only the method is
+ * wrong. *ret_value, owned, is what `{}` stands for; NULL if memory is short. */
+const struct http_route *route_find(const struct http_route *routes, const char *method,
+	const char *path, char **ret_value, char ret_allow[64]);
+
 #endif

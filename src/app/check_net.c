@@ -3,6 +3,7 @@
 #include "api/rights.h"
 #include "app/process.h"
 #include "app/setup.h"
+#include "base/redis_error.h"
 #include "http/places.h"
 #include "live/probe.h"
 
@@ -10,12 +11,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void tell_way_in(
+	struct setup *setup, const struct redis_address *address, const char *error)
+{
+	char url[REDIS_URL_BYTES];
+
+	redis_address_url(address, url);
+	switch (redis_error_password(error)) {
+	case REDIS_PASSWORD_WANTED:
+		setup_change(setup, "redis_url = %s", url);
+		break;
+	case REDIS_PASSWORD_UNKNOWN:
+		setup_change(setup,
+			"requirepass PASSWORD   # in redis.conf: the one in redis_url");
+		setup_change(setup, "systemctl restart redis-server");
+		break;
+	case REDIS_PASSWORD_NO_MATTER:
+		setup_change(setup, "systemctl status redis-server");
+		setup_change(setup, "redis_url = none   # if there is to be no Redis");
+	}
+}
+
 static void tell_unreachable(struct setup *setup, const char *where,
 	const struct redis_address *address, const struct probe *probe)
 {
-	bool is_about_password = strncmp(probe->error, "NOAUTH", 6) == 0 ||
-		strncmp(probe->error, "WRONGPASS", 9) == 0 ||
-		strstr(probe->error, "AUTH") != NULL;
+	bool is_about_password =
+		redis_error_password(probe->error) != REDIS_PASSWORD_NO_MATTER;
 	size_t len = strlen(probe->error);
 
 	while (len > 0 && probe->error[len - 1] == '.')
@@ -27,15 +48,7 @@ static void tell_unreachable(struct setup *setup, const char *where,
 		"still",
 		where, is_about_password ? "does not let tallyd in" : "cannot be reached",
 		(int)len, probe->error);
-	if (is_about_password && address->path == NULL)
-		setup_change(setup, "redis_url = redis://default:PASSWORD@%s", where);
-	else if (is_about_password)
-		setup_change(setup, "redis_url = unix://default:PASSWORD@%s?db=%d",
-			address->path, address->db);
-	else
-		setup_change(setup, "systemctl status redis-server");
-	if (!is_about_password)
-		setup_change(setup, "redis_url = none   # if there is to be no Redis");
+	tell_way_in(setup, address, probe->error);
 }
 
 /* Who has no database yet is another than whoever has that Redis. */
@@ -76,6 +89,7 @@ static void tell_connected(struct setup *setup, const char *where,
 	const struct redis_address *address, const struct probe *probe)
 {
 	const char *policy = probe->survey.maxmemory_policy;
+	char url[REDIS_URL_BYTES];
 
 	tell_owner(setup, where, address, probe);
 	if (policy[0] != '\0' && strcmp(policy, "noeviction") != 0) {
@@ -88,7 +102,8 @@ static void tell_connected(struct setup *setup, const char *where,
 	if (address->path == NULL && address->password == NULL) {
 		setup_find(setup, SETUP_WARNING, "rights", RIGHTS_REDIS_IS_BARE);
 		setup_change(setup, "requirepass PASSWORD");
-		setup_change(setup, "redis_url = redis://default:PASSWORD@%s", where);
+		redis_address_url(address, url);
+		setup_change(setup, "redis_url = %s", url);
 	}
 }
 

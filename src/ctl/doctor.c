@@ -6,6 +6,7 @@
  */
 #include "ctl/doctor.h"
 #include "base/err.h"
+#include "base/redis_error.h"
 #include "ctl/args.h"
 #include "ctl/ctl.h"
 #include "ctl/findings.h"
@@ -262,18 +263,12 @@ static int without_stop(const char *error)
 	return (int)len;
 }
 
-static bool is_about_password(const char *error)
-{
-	return strstr(error, "NOAUTH") != NULL || strstr(error, "WRONGPASS") != NULL ||
-		strstr(error, "AUTH failed") != NULL;
-}
-
 /* --check-setup has reached it by the same configuration: the daemon's is an older one.
  */
 static bool is_config_newer(const struct doctor *doctor)
 {
 	return findings_has(doctor->findings, "redis") &&
-		is_about_password(redis_error(doctor));
+		redis_error_password(redis_error(doctor)) != REDIS_PASSWORD_NO_MATTER;
 }
 
 static void look_at_redis(const struct doctor *doctor, const struct symptom *symptom)

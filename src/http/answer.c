@@ -29,6 +29,8 @@ static void close_after(struct MHD_Response *response)
 
 void answer_close_after(struct http_request *request)
 {
+	/* What still comes is the rest of its body, and no request that is malformed. */
+	request->connection->is_told = true;
 	close_after(request->answer);
 }
 
@@ -218,13 +220,13 @@ static void read_away(int fd)
 		;
 }
 
-void answer_raw(int fd, int code, const char *sentence)
+void answer_raw(int fd, int code)
 {
 	unsigned status = (unsigned)err_http_status(code);
 	char body[ERROR_BYTES], text[ERROR_BYTES + 256];
 	int len;
 
-	put_error(body, code, sentence);
+	put_error(body, code, NULL);
 	len = snprintf(text, sizeof(text),
 		"HTTP/1.1 %u %s\r\nConnection: close\r\nContent-Type: "
 		"application/json\r\n"
@@ -236,7 +238,7 @@ void answer_raw(int fd, int code, const char *sentence)
 	(void)shutdown(fd, SHUT_WR);
 }
 
-void request_abandon(struct http_request *request)
+void answer_abandon(struct http_request *request)
 {
 	if (request->answer == NULL)
 		http_answer_empty(request, MHD_HTTP_SERVICE_UNAVAILABLE);

@@ -17,7 +17,6 @@
 /* What lies behind a request is read by then, though its client has closed its side. */
 #define GONE_IDLE_MS 250
 
-/* The address alone, as text; "" for another family. False: it is not loopback. */
 bool peer_to_text(const struct sockaddr *address, char ret_text[INET6_ADDRSTRLEN])
 {
 	const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)address;

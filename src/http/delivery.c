@@ -289,6 +289,14 @@ void delivery_look_at_leaving(struct http_server *server, bool looks_at_all)
 	}
 }
 
+bool delivery_make_room(struct http_server *server)
+{
+	if (TAILQ_EMPTY(&server->leaving))
+		return false;
+	judge_leaving(server, TAILQ_FIRST(&server->leaving));
+	return true;
+}
+
 bool delivery_has_settled(struct http_server *server)
 {
 	const struct leaving *last = TAILQ_LAST(&server->leaving, leaving_list);

@@ -35,7 +35,7 @@ static void turn_away(
 
 	(void)peer_to_text(peer, text);
 	refusals_note(&server->refusals, &refused);
-	answer_raw(fd, code, NULL);
+	answer_raw(fd, code);
 	(void)close(fd); /* nothing is written on it any more */
 }
 

@@ -63,7 +63,7 @@ void overheard_note(struct connection *connection, int code)
 void overheard_answer(struct connection *connection, int code)
 {
 	overheard_note(connection, code);
-	answer_raw(connection->fd, code, NULL);
+	answer_raw(connection->fd, code);
 	connection_cut(connection);
 }
 

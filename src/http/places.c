@@ -4,7 +4,7 @@
  * /proc/net: the inode of the socket, by which its process can be found.
  */
 #include "http/places.h"
-#include "http/internal.h"
+#include "http/listen.h"
 
 #include <errno.h>
 #include <inttypes.h>

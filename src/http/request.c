@@ -83,7 +83,9 @@ static bool find_route(struct http_request *request, const struct headers *heade
 	if (request->route == NULL)
 		refuse(request, request->allow[0] != '\0' ? ERR_METHOD : ERR_NOT_FOUND,
 			find_sender(request, headers));
-	return request->route != NULL;
+	else if (request->path_value == NULL)
+		refuse(request, ERR_NOMEM, find_sender(request, headers));
+	return request->refusal == 0;
 }
 
 /* A refusal from the headers. A small body that is on its way is thrown away first: a

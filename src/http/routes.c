@@ -1,4 +1,4 @@
-#include "http/internal.h"
+#include "http/route.h"
 #include "http/path.h"
 
 #include <stdlib.h>
@@ -101,9 +101,8 @@ const struct http_route *route_find(const struct http_route *routes, const char 
 			continue;
 		if (allows(route, method)) {
 			*ret_value = strndup(value, len);
-			if (*ret_value == NULL)
-				return NULL;
-			path_restore(*ret_value);
+			if (*ret_value != NULL)
+				path_restore(*ret_value);
 			return route;
 		}
 		add_allowed(ret_allow, route->method);

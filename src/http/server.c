@@ -109,17 +109,12 @@ static bool are_strangers_many(const struct http_server *server)
  * longest idle one of those that have shown what they are: that is GOST between two
  * reports. False if all are busy.
  */
-static bool make_room(struct http_server *server)
+static bool make_one_give_way(struct http_server *server)
 {
 	struct connections *idle = &server->idle, *strangers = &server->strangers;
-	bool are_many;
-	uint64_t fair_ms;
+	bool are_many = are_strangers_many(server);
+	uint64_t fair_ms = are_many ? 0 : FAIR_MS;
 
-	server_run(server); /* who has brought a request along is served first */
-	if (!is_full(server))
-		return true;
-	are_many = are_strangers_many(server);
-	fair_ms = are_many ? 0 : FAIR_MS;
 	return lobby_make_room(server, fair_ms) ||
 		longest_gives_way(strangers, CONN_IDLE, true, fair_ms) ||
 		longest_gives_way(&server->busy, CONN_READING, false, FAIR_MS) ||
@@ -127,6 +122,12 @@ static bool make_room(struct http_server *server)
 		longest_gives_way(idle, CONN_IDLE, false, 0) ||
 		lobby_make_room(server, 0) ||
 		longest_gives_way(strangers, CONN_IDLE, true, 0);
+}
+
+static bool make_room(struct http_server *server)
+{
+	server_run(server); /* who has brought a request along is served first */
+	return !is_full(server) || make_one_give_way(server);
 }
 
 static void refuse(struct http_server *server, int fd, const struct sockaddr *peer)
@@ -149,13 +150,15 @@ static void add(
 		lobby_receive(server, fd, peer, len);
 }
 
-/* Out of descriptors: the listener would be ready for ever, so it rests until the next
- * tick. */
+/* Out of descriptors, though there may be places: the listener would be ready for ever,
+ * so somebody gives way, or it rests until the next tick. */
 static void rest(struct listener *listener)
 {
 	log_limited(LOG_WARN, "connection cannot be accepted", "error=%s",
 		LOG_QUOTE(strerror(errno)));
-	if (!make_room(listener->server)) {
+	server_run(listener->server);
+	if (!delivery_make_room(listener->server) &&
+		!make_one_give_way(listener->server)) {
 		(void)uv_poll_stop(&listener->poll); /* always 0 */
 		listener->is_paused = true;
 	}
@@ -391,8 +394,8 @@ int http_open(uv_loop_t *loop, const struct http_config *config,
 		(void)err_set(ret_msg, code, "libmicrohttpd cannot be started");
 	else
 		code = listen_open(server, ret_msg);
-	if (code == 0)
-		code = open_handles(server);
+	if (code == 0 && open_handles(server) != 0)
+		code = err_set(ret_msg, ERR_NOMEM, "the loop takes no more descriptors");
 	if (code != 0) {
 		listen_close(server);
 		http_free(server);
@@ -457,7 +460,7 @@ void http_close(struct http_server *server, void (*on_closed)(void *arg), void *
 	/* libmicrohttpd aborts if it is stopped while a connection sleeps. */
 	TAILQ_FOREACH (connection, &server->busy, link)
 		if (connection->request != NULL && connection->request->is_suspended)
-			request_abandon(connection->request);
+			answer_abandon(connection->request);
 	for (int i = 0; i < 3; i++)
 		server_run(server); /* wake, queue, send */
 	uv_close((uv_handle_t *)&server->poll, finish_close);

@@ -156,6 +156,21 @@ void redis_address_text(
 			address->port, address->db);
 }
 
+void redis_address_url(
+	const struct redis_address *address, char text[static REDIS_URL_BYTES])
+{
+	const char *user = address->user != NULL ? address->user : "default";
+	bool is_v6 = address->host != NULL && strchr(address->host, ':') != NULL;
+
+	if (address->path != NULL)
+		(void)snprintf(text, REDIS_URL_BYTES, "unix://%s:PASSWORD@%s?db=%d", user,
+			address->path, address->db);
+	else
+		(void)snprintf(text, REDIS_URL_BYTES, "redis://%s:PASSWORD@%s%s%s:%d/%d",
+			user, is_v6 ? "[" : "", address->host, is_v6 ? "]" : "",
+			address->port, address->db);
+}
+
 void redis_address_done(struct redis_address *address)
 {
 	free(address->host);

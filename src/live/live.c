@@ -9,6 +9,7 @@
 #include "live/live.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/redis_error.h"
 #include "base/text.h"
 #include "base/timer.h"
 #include "live/adopt.h"
@@ -434,38 +435,31 @@ static void on_reconnect(uv_timer_t *timer)
 	redis_connect(((struct live *)timer->data)->redis);
 }
 
-/* It wants a password, or another one: no waiting heals that. Before version 6 Redis had
- * other words for it. */
-static bool is_about_password(const char *error)
-{
-	static const char *const beginnings[] = {
-		"NOAUTH", "WRONGPASS", "ERR invalid password", "ERR Client sent AUTH"};
-
-	for (size_t i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]); i++)
-		if (strncmp(error, beginnings[i], strlen(beginnings[i])) == 0)
-			return true;
-	return false;
-}
-
+/* Accounting goes on whatever it is; what no waiting heals comes with what to do. */
 static void tell_down(const struct live *live, const char *error)
 {
-	const struct redis_address *address = live->address;
-	const char *host = address->host != NULL ? address->host : "127.0.0.1";
-	bool is_v6 = strchr(host, ':') != NULL;
+	char url[REDIS_URL_BYTES];
 
-	if (is_about_password(error))
+	redis_address_url(live->address, url);
+	switch (redis_error_password(error)) {
+	case REDIS_PASSWORD_WANTED:
 		log_limited(LOG_WARN, "Redis is down: accounting goes on",
-			"redis=%s error=%s what_to_do=\"set redis_url = "
-			"redis://%s:PASSWORD@%s%s%s:%d/%d in tallyd.conf, with the "
-			"password "
-			"that Redis has, then: systemctl restart tallyd\"",
-			LOG_QUOTE(live->name), LOG_QUOTE(error),
-			address->user != NULL ? address->user : "default",
-			is_v6 ? "[" : "", host, is_v6 ? "]" : "",
-			address->host != NULL ? address->port : 6379, address->db);
-	else
+			"redis=%s error=%s what_to_do=\"set redis_url = %s in "
+			"tallyd.conf, with the password that Redis has, then: systemctl "
+			"restart tallyd\"",
+			LOG_QUOTE(live->name), LOG_QUOTE(error), url);
+		break;
+	case REDIS_PASSWORD_UNKNOWN:
+		log_limited(LOG_WARN, "Redis is down: accounting goes on",
+			"redis=%s error=%s what_to_do=\"set requirepass in redis.conf to "
+			"the password that redis_url has, then: systemctl restart "
+			"redis-server\"",
+			LOG_QUOTE(live->name), LOG_QUOTE(error));
+		break;
+	case REDIS_PASSWORD_NO_MATTER:
 		log_limited(LOG_WARN, "Redis is down: accounting goes on",
 			"redis=%s error=%s", LOG_QUOTE(live->name), LOG_QUOTE(error));
+	}
 }
 
 static void down(struct live *live, const char *error)

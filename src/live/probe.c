@@ -5,6 +5,7 @@
  */
 #include "live/probe.h"
 #include "base/clock.h"
+#include "base/text.h"
 #include "live/link.h"
 
 #include <string.h>
@@ -21,10 +22,7 @@ struct probing {
 
 static void copy_text(char to[PROBE_TEXT_BYTES], const char *text)
 {
-	(void)snprintf(to, PROBE_TEXT_BYTES, "%s", text);
-	for (; *to != '\0'; to++)
-		if (*to < ' ' || *to > '~')
-			*to = '?';
+	text_copy_clean(to, PROBE_TEXT_BYTES, text, strlen(text));
 }
 
 static void on_closed(void *arg)

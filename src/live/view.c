@@ -11,6 +11,7 @@
 #include "live/view.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "base/timer.h"
 #include "live/holder.h"
 #include "live/link.h"
@@ -190,8 +191,12 @@ static bool is_of_one_key(const char *error)
 static void refuse(
 	struct view *view, struct user *user, bool was_refused, const char *error)
 {
-	(void)snprintf(view->stats.error, sizeof(view->stats.error), "user %s: %s",
-		user->id, error);
+	char id[sizeof(view->stats.error) / 2], text[2 * sizeof(view->stats.error)];
+
+	text_copy_clean(id, sizeof(id), user->id,
+		strlen(user->id)); /* its reason is to fit behind it */
+	(void)snprintf(text, sizeof(text), "user %s: %s", id, error);
+	text_copy_clean(view->stats.error, sizeof(view->stats.error), text, strlen(text));
 	place(view, user, view->number + 1);
 	if (!was_refused)
 		log_limited(LOG_WARN,

@@ -615,6 +615,14 @@ def test_a_redis_that_wants_a_password_or_asks_for_none_or_evicts_is_found(offic
     place.daemon.start()
 
 
+def test_a_password_that_redis_does_not_have_is_found_with_the_line_that_sets_it(office, redis):
+    place = office(redis_url=f"redis://:pass@127.0.0.1:{redis.port}/0", redis_timeout="5s")
+    found = place.findings()["redis-password"]
+    assert "without any password" in found["sentence"]
+    assert found["change"] == ["requirepass PASSWORD   # in redis.conf: the one in redis_url",
+                               "systemctl restart redis-server"]
+
+
 def test_a_redis_that_never_answers_holds_nobody_up(office):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         place = office(redis_url=f"redis://127.0.0.1:{silent.getsockname()[1]}/0",

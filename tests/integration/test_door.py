@@ -152,6 +152,18 @@ def test_a_later_request_of_a_connection_is_noted_as_the_first_is(data, code, ta
     assert daemon.status()["reports"]["accepted"] == 1
 
 
+def test_the_body_that_goes_on_behind_a_refusal_is_no_refusal_of_its_own(tallyd):
+    """What comes between the answer and the end looks like a request; hence so many."""
+    daemon, n = tallyd().start(), 300
+    for _ in range(n):
+        raw = RawClient(daemon.address)
+        if raw.send_whatever_it_takes(head_of("Transfer-Encoding: gzip")):
+            while raw.send_whatever_it_takes(b"x" * 65536):
+                pass
+        raw.close()
+    assert refusals(daemon)["counts"] == {"transfer_encoding": n}
+
+
 def test_who_connects_and_goes_or_is_only_idle_is_no_refusal(both):
     daemon = both(idle_timeout="2s", request_timeout="1h")
     idle = []
@@ -457,6 +469,15 @@ def test_newcomers_at_a_full_door_do_not_push_each_other_out(tallyd):
     for raw in whole:
         assert raw.read_answer().body == OK
     for raw in senders + whole:
+        raw.close()
+
+
+def test_without_descriptors_left_the_silent_give_way_though_there_are_places(tallyd):
+    daemon = tallyd(wrapper=("prlimit", "--nofile=48:48"), idle_timeout="1h").start()
+    silent = [RawClient(daemon.address) for _ in range(60)]
+    sender = accepted(daemon)
+    assert "connection cannot be accepted" in daemon.log()
+    for raw in [sender, *silent]:
         raw.close()
 
 

@@ -85,6 +85,16 @@ def test_a_password_that_redis_wants_is_logged_with_the_line_that_mends_it_and_t
     assert "wrong-one" not in daemon.all_logs()
 
 
+def test_a_password_that_redis_does_not_have_is_logged_with_the_line_that_sets_it(
+        make_redis, tallyd):
+    redis = make_redis().start()
+    daemon = tallyd(redis_url=f"redis://:secret-word@127.0.0.1:{redis.port}/0").start()
+    wait_for(lambda: "without any password" in daemon.log(), "the reason is said")
+    line = next(line for line in daemon.log().splitlines() if "without any password" in line)
+    assert "set requirepass in redis.conf" in line, line
+    assert "secret-word" not in daemon.all_logs()
+
+
 # A peer that is no Redis.
 
 @pytest.mark.parametrize("reply", [

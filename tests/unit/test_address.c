@@ -258,6 +258,34 @@ TEST(an_address_can_be_freed_twice_and_is_empty_then)
 	redis_address_done(&address);
 }
 
+TEST(the_url_to_set_is_one_that_leads_there_and_holds_no_secret)
+{
+	static const char *const urls[][2] = {
+		{"redis://127.0.0.1:6379/0", "redis://default:PASSWORD@127.0.0.1:6379/0"},
+		{"redis://tally:secret@h/3", "redis://tally:PASSWORD@h:6379/3"},
+		{"redis://:secret@[::1]:7/2", "redis://default:PASSWORD@[::1]:7/2"},
+		{"unix:///run/redis.sock",
+			"unix://default:PASSWORD@/run/redis.sock?db=0"},
+		{"unix://u:secret@/s?db=4", "unix://u:PASSWORD@/s?db=4"},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(urls); i++) {
+		struct redis_address before, after;
+		char url[REDIS_URL_BYTES];
+		struct errmsg msg;
+
+		AT_ROW(i, redis_address_parse(urls[i][0], &before, &msg) == 0);
+		redis_address_url(&before, url);
+		AT_ROW(i, strcmp(url, urls[i][1]) == 0);
+		AT_ROW(i, redis_address_parse(url, &after, &msg) == 0);
+		AT_ROW(i, is_same(after.host, before.host));
+		AT_ROW(i, is_same(after.path, before.path));
+		AT_ROW(i, after.port == before.port && after.db == before.db);
+		redis_address_done(&before);
+		redis_address_done(&after);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -267,6 +295,8 @@ int main(void)
 		cmocka_unit_test(a_bad_url_is_refused_with_a_reason_that_never_shows_it),
 		cmocka_unit_test(a_number_in_a_url_is_digits_only),
 		cmocka_unit_test(short_memory_is_said_and_leaks_nothing),
+		cmocka_unit_test(
+			the_url_to_set_is_one_that_leads_there_and_holds_no_secret),
 		cmocka_unit_test(an_address_can_be_freed_twice_and_is_empty_then),
 	};
 

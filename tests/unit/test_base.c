@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "base/log.h"
+#include "base/redis_error.h"
 #include "base/text.h"
 #include "lib/faults.h"
 
@@ -816,6 +817,30 @@ TEST(what_does_not_fit_a_json_string_is_left_out_whole)
 	assert_string_equal(buf, "ab");
 }
 
+TEST(errors_of_redis_about_a_password_are_told_from_all_others)
+{
+	static const struct {
+		const char *error;
+		enum redis_password password;
+	} rows[] = {
+		{"NOAUTH Authentication required.", REDIS_PASSWORD_WANTED},
+		{"WRONGPASS invalid username-password pair or user is disabled.",
+			REDIS_PASSWORD_WANTED},
+		{"ERR invalid password", REDIS_PASSWORD_WANTED},
+		{"ERR AUTH <password> called without any password configured for the "
+		 "default user. Are you sure your configuration is correct?",
+			REDIS_PASSWORD_UNKNOWN},
+		{"ERR Client sent AUTH, but no password is set", REDIS_PASSWORD_UNKNOWN},
+		{"ERR unknown command `AUTH`", REDIS_PASSWORD_NO_MATTER},
+		{"Connection refused", REDIS_PASSWORD_NO_MATTER},
+		{"NOPERM no permission: NOAUTH", REDIS_PASSWORD_NO_MATTER},
+		{"", REDIS_PASSWORD_NO_MATTER},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++)
+		AT_ROW(i, redis_error_password(rows[i].error) == rows[i].password);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -857,6 +882,8 @@ int main(void)
 		cmocka_unit_test(
 			a_body_of_tiny_values_takes_no_memory_that_a_report_of_its_length_does_not),
 		cmocka_unit_test(what_does_not_fit_a_json_string_is_left_out_whole),
+		cmocka_unit_test(
+			errors_of_redis_about_a_password_are_told_from_all_others),
 		cmocka_unit_test(names_that_were_chosen_to_collide_do_not),
 	};
 

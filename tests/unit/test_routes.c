@@ -1,8 +1,10 @@
 #include "lib/test.h"
 #include "api/api.h"
-#include "http/internal.h"
 #include "http/path.h"
+#include "http/route.h"
+#include "lib/faults.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -259,6 +261,19 @@ TEST(of_two_that_match_the_first_is_found)
 	free(value);
 }
 
+TEST(a_path_that_memory_is_too_short_for_is_not_one_that_is_missing)
+{
+	static const struct http_route one[] = {
+		{"POST", "/observer", handler, RIGHT_REPORT, 0, NULL, NULL}, {0}};
+	char allow[64], left[] = "left from before", *value = left;
+
+	faults_fail_nth(FAULT_MEMORY, 1, ENOMEM);
+	assert_ptr_equal(route_find(one, "POST", "/observer", &value, allow), &one[0]);
+	faults_reset();
+	assert_null(value);
+	assert_string_equal(allow, "");
+}
+
 TEST(more_methods_than_fit_are_left_out_and_never_cut)
 {
 	static const struct http_route many[] = {
@@ -396,6 +411,8 @@ int main(void)
 		cmocka_unit_test(a_wrong_method_is_told_which_ones_are_right),
 		cmocka_unit_test(head_is_found_where_get_is),
 		cmocka_unit_test(of_two_that_match_the_first_is_found),
+		cmocka_unit_test(
+			a_path_that_memory_is_too_short_for_is_not_one_that_is_missing),
 		cmocka_unit_test(more_methods_than_fit_are_left_out_and_never_cut),
 		cmocka_unit_test(a_table_may_be_empty),
 		cmocka_unit_test(

@@ -3,6 +3,7 @@
  */
 #include "lib/test.h"
 #include "base/clock.h"
+#include "base/text.h"
 #include "lib/faults.h"
 #include "lib/live_rig.h"
 #include "lib/loop.h"
@@ -279,6 +280,24 @@ TEST(a_key_that_is_no_hash_concerns_that_user_alone)
 	assert_int_equal(peer_count(rig.peer, "HINCRBY user:cid"), 0);
 	assert_string_equal(peer_get(rig.peer, "user:cid"), "mine");
 	assert_int_equal(peer_count(rig.peer, "(connection)"), 0);
+	rig_end(&rig);
+}
+
+TEST(the_error_of_a_user_with_a_long_name_is_whole_text_and_tells_the_reason)
+{
+	char id[NAME_MAX_BYTES + 1] = "a", key[sizeof(id) + 8];
+	struct live_stats stats;
+
+	while (strlen(id) + 2 <= NAME_MAX_BYTES)
+		(void)strcat(id, "é");
+	(void)snprintf(key, sizeof(key), "user:%s", id);
+	rig_begin_quiet(&rig);
+	peer_set(rig.peer, key, "mine");
+	rig_book(&rig, id, 5, 0);
+	rig_until(&rig, is_refused);
+	stats = rig_stats(&rig);
+	assert_true(text_is_clean(stats.error, strlen(stats.error)));
+	assert_non_null(strstr(stats.error, "WRONGTYPE"));
 	rig_end(&rig);
 }
 
@@ -631,6 +650,8 @@ int main(void)
 		cmocka_unit_test(
 			what_was_sent_before_a_difference_says_nothing_about_what_was_written_after_it),
 		cmocka_unit_test(a_key_that_is_no_hash_concerns_that_user_alone),
+		cmocka_unit_test(
+			the_error_of_a_user_with_a_long_name_is_whole_text_and_tells_the_reason),
 		cmocka_unit_test(
 			a_refused_user_is_tried_again_and_then_shows_all_that_was_counted),
 		cmocka_unit_test(
