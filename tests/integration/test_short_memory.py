@@ -6,6 +6,7 @@ import pytest
 import admin
 from client import Client
 from conftest import build_preload
+from deadline import wait_for
 from tallyd import report, stats
 
 NOT_JSON = '{"events":['
@@ -104,3 +105,19 @@ def test_nodes_are_listed_again_once_there_is_memory_and_no_daemon_ends(tableles
     assert client.get("/nodes").status == 503
     short.unlink()
     assert shape(client.get("/nodes").json()) == shape(whole.json())
+
+
+def test_a_connection_that_memory_is_too_short_for_ends_no_daemon(tableless):
+    daemon, short = tableless
+    short.touch()
+
+    def is_turned_away():  # at the latest when no other one is left that keeps the table
+        try:
+            Client(daemon.address).get("/livez")
+        except OSError:
+            return True
+        return False
+
+    wait_for(is_turned_away, "it is closed without an answer")
+    short.unlink()
+    assert daemon.get("/livez").status == 200
