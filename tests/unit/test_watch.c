@@ -864,6 +864,7 @@ TEST(a_full_list_of_suspicions_takes_a_new_one_when_an_old_one_is_silent)
 	see_node(&scene, "late", "A4");
 	assert_int_equal(all->n, SUSPICIONS_MAX);
 	assert_int_equal(scene.n_told, SUSPICIONS_MAX + 1);
+	assert_int_equal(scene.n_over, 0); /* of that, nobody knows that it is right */
 	assert_string_equal(
 		TAILQ_LAST(&all->listed, suspicion_list)->service->node, "late");
 	assert_string_equal(TAILQ_FIRST(&all->listed)->service->node, "n1");
