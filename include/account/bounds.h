@@ -31,7 +31,8 @@ struct usage {
 /* One name that reports, or is a node. */
 struct tenant {
 	struct usage used;
-	size_t n_refs; /* its services, and its node */
+	size_t n_refs;           /* its services, and its node */
+	uint64_t last_report_ms; /* since 1970; 1: not known when; 0: never */
 	bool is_node;
 	uint64_t rejected_events; /* since the start */
 	bool has_told[BOUNDS];    /* that its share is nearly used */

@@ -23,7 +23,6 @@
 #include <sys/queue.h>
 
 #define TOTAL_MAX ((uint64_t)INT64_MAX)
-#define LEDGER_MAX_SERVICES BOUNDS_MAX_SERVICES
 #define LEDGER_MAX_REJECTS 1000 /* waiting for a flush; also the bound of the table */
 
 /* Independent sums: an adopted panel total has only `used`. */

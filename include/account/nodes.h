@@ -44,6 +44,9 @@ struct node {
 const char *node_counters_name(enum node_counters counters);
 enum node_counters node_counters_of(const char *name);
 
+/* What reports of such a node are taken for: `otherwise` if it does not say. */
+enum counter_mode node_mode(enum node_counters counters, enum counter_mode otherwise);
+
 /* The hash of a node's secret: BLAKE2b of name, NUL, secret, so that equal secrets of two
  * nodes do not look alike. The secret itself is kept nowhere. */
 void node_hash_secret(const char *name, const char *secret, size_t len,

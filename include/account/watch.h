@@ -43,6 +43,7 @@ struct service_watch {
 	uint16_t came_back, mixed, steady;    /* windows, see by_turns() in watch.c */
 	uint16_t unconfirmed[N_SERIES_CODES]; /* reports since a series looked so */
 	uint32_t n_suspect[N_SERIES_CODES];   /* series that look so */
+	uint8_t n_cleared[N_SERIES_CODES];    /* how often all of them were let off */
 	uint8_t raised; /* bits by suspicion_code: these are listed */
 	uint8_t mode;   /* 1 + enum counter_mode; 0: nothing was seen */
 	bool has_client, has_announced;

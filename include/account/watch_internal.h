@@ -21,10 +21,13 @@ struct verdict {
 	uint32_t other_peer; /* TWO_SENDERS: the other one's address */
 };
 
-/* NULL: there is no room. Of an unknown one, or one of another generation, all but that
- * is zero. */
-struct watch_series *watch_series_get(struct watch_table *table,
-	const struct booking *booking, uint16_t generation, uint64_t now_ms);
+/* Windows of bits, one per report. */
+#define WATCH_WINDOW ((1u << WATCH_REPORTS) - 1)
+
+/* NULL: there is no room. Of an unknown one, or one of another generation of its service,
+ * all but that is zero. */
+struct watch_series *watch_series_get(
+	struct watch_table *table, const struct booking *booking, uint64_t now_ms);
 void watch_table_done(struct watch_table *table);
 
 /* Takes a value in. `service`: what is known of the others. */
@@ -34,9 +37,13 @@ struct verdict watch_series_cumulative(struct watch_series *series,
 	const struct booking *booking, const struct sender *sender,
 	struct service_watch *service);
 
-/* What it is held for, or N_SUSPICION_CODES. */
+/* What it is held for, or N_SUSPICION_CODES; and whether its service counts it so: not if
+ * all of them were let off since. */
 enum suspicion_code watch_series_suspect(const struct watch_series *series);
-void watch_series_set_suspect(struct watch_series *series, enum suspicion_code code);
+bool watch_series_is_counted(
+	const struct watch_series *series, const struct service_watch *service);
+void watch_series_set_suspect(struct watch_series *series, enum suspicion_code code,
+	const struct service_watch *service);
 
 /* One in the table, of which half as much again is there while it grows. */
 #define WATCH_SERIES_BYTES 104

@@ -10,8 +10,8 @@
  * whoever builds it need not look at each step. */
 void json_answer(struct http_request *request, int status, cJSON *body);
 
-/* {"counts":{...},"last":[...]}, see README; NULL: short of memory. */
-cJSON *refusals_to_json(const struct refusals *refusals);
+/* refusals.c: `counts` and `last`, see README. */
+void refusals_add(cJSON *object, const struct refusals *refusals);
 
 /* A text, or null where there is none. */
 void json_add_text(cJSON *object, const char *name, const char *text);

@@ -21,6 +21,14 @@ enum node_counters node_counters_of(const char *name)
 		: NODE_COUNTERS_UNSET;
 }
 
+enum counter_mode node_mode(enum node_counters counters, enum counter_mode otherwise)
+{
+	if (counters == NODE_COUNTERS_UNSET)
+		return otherwise;
+	return counters == NODE_COUNTERS_CUMULATIVE ? COUNTERS_CUMULATIVE
+						    : COUNTERS_DELTA;
+}
+
 void nodes_init(struct nodes *nodes, struct bounds *bounds)
 {
 	nodes->bounds = bounds;

@@ -210,9 +210,13 @@ void services_forget_series(
 void services_make_real(
 	struct services *services, struct service *service, uint64_t now_ms)
 {
+	struct tenant *tenant = service->tenant;
+
 	services->n += service->updated_ms == 0;
 	if (now_ms > service->updated_ms)
 		service->updated_ms = now_ms;
+	if (now_ms > tenant->last_report_ms)
+		tenant->last_report_ms = now_ms;
 }
 
 void series_set_mark(
@@ -385,11 +389,9 @@ const struct service *ledger_next_service(
 
 bool ledger_has_node_reported(const struct ledger *ledger, const char *name)
 {
-	const struct service *service = ledger_next_service(ledger, NULL);
+	const struct tenant *tenant = bounds_find(&ledger->bounds, name);
 
-	while (service != NULL && strcmp(service->node, name) != 0)
-		service = ledger_next_service(ledger, service);
-	return service != NULL;
+	return tenant != NULL && tenant->last_report_ms != 0;
 }
 
 bool ledger_has_series(const struct ledger *ledger, const char *node,

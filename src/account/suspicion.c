@@ -34,15 +34,21 @@ void suspicions_done(struct suspicions *suspicions)
 	free_list(&suspicions->over);
 }
 
+/* Off the list; it is the caller's. */
+static void unlist(struct suspicions *suspicions, struct suspicion *suspicion)
+{
+	suspicion->service->watch.raised &= (uint8_t) ~(1u << suspicion->code);
+	TAILQ_REMOVE(&suspicions->listed, suspicion, link);
+	suspicions->n--;
+	suspicions->n_untold -= !suspicion->is_told;
+}
+
 /* It is over, but whoever was told of it is to hear that, too. */
 static void retire(struct suspicions *suspicions, struct suspicion *suspicion)
 {
 	struct suspicion *oldest;
 
-	suspicion->service->watch.raised &= (uint8_t) ~(1u << suspicion->code);
-	TAILQ_REMOVE(&suspicions->listed, suspicion, link);
-	suspicions->n--;
-	suspicions->n_untold -= !suspicion->is_told;
+	unlist(suspicions, suspicion);
 	if (!suspicion->is_told) {
 		free(suspicion);
 		return;
@@ -56,7 +62,8 @@ static void retire(struct suspicions *suspicions, struct suspicion *suspicion)
 	suspicions->n_over++;
 }
 
-/* Whose service has been silent for longest. False: all of them report. */
+/* Whose service has been silent for longest gives way; nobody knows that it is right
+ * again. False: all of them report. */
 static bool make_room(struct suspicions *suspicions, uint64_t now_ms)
 {
 	uint64_t heard_ms = now_ms - SUSPICION_IDLE_MS;
@@ -68,9 +75,11 @@ static bool make_room(struct suspicions *suspicions, uint64_t now_ms)
 			silent = suspicion;
 		}
 	}
-	if (silent != NULL)
-		retire(suspicions, silent);
-	return silent != NULL;
+	if (silent == NULL)
+		return false;
+	unlist(suspicions, silent);
+	free(silent);
+	return true;
 }
 
 bool suspicions_raise(struct suspicions *suspicions, const struct suspicion *as,

@@ -21,8 +21,6 @@
 #define FADES_AFTER 720
 #define FADES_AFTER_RESTART (3 * WATCH_REPORTS)
 
-#define WINDOW ((1u << WATCH_REPORTS) - 1)
-
 /* One report under way. */
 struct look {
 	struct watch *watch;
@@ -61,6 +59,7 @@ static void clear_series(
 {
 	watch->n_suspect_series -= service->watch.n_suspect[code];
 	service->watch.n_suspect[code] = 0;
+	service->watch.n_cleared[code]++;
 	service->watch.unconfirmed[code] = 0;
 	suspicions_clear(&watch->suspicions, service, code);
 }
@@ -132,12 +131,12 @@ static void change_suspect(const struct look *look, struct service *service,
 	struct service_watch *seen = &service->watch;
 	enum suspicion_code from = watch_series_suspect(series);
 
-	if (from != N_SUSPICION_CODES && seen->n_suspect[from] > 0) {
+	if (from != N_SUSPICION_CODES && watch_series_is_counted(series, seen)) {
 		look->watch->n_suspect_series--;
 		if (--seen->n_suspect[from] == 0)
 			clear_series(look->watch, service, from);
 	}
-	watch_series_set_suspect(series, to);
+	watch_series_set_suspect(series, to, seen);
 	if (to != N_SUSPICION_CODES) {
 		look->watch->n_suspect_series++;
 		seen->n_suspect[to]++;
@@ -147,8 +146,8 @@ static void change_suspect(const struct look *look, struct service *service,
 static void look_at_series(const struct look *look, const struct booking *booking)
 {
 	struct service *service = booking->in_service;
-	struct watch_series *series = watch_series_get(&look->watch->table, booking,
-		service->watch.generation, look->report->now_ms);
+	struct watch_series *series =
+		watch_series_get(&look->watch->table, booking, look->report->now_ms);
 	struct verdict verdict;
 
 	if (series == NULL)
@@ -163,7 +162,8 @@ static void look_at_series(const struct look *look, const struct booking *bookin
 	/* What could not be listed is not suspected: it will be tried again. */
 	if (verdict.looks != N_SUSPICION_CODES && !is_raised(service, verdict.looks))
 		return;
-	if (verdict.looks != watch_series_suspect(series))
+	if (verdict.looks != watch_series_suspect(series) ||
+		!watch_series_is_counted(series, &service->watch))
 		change_suspect(look, service, series, verdict.looks);
 }
 
@@ -193,9 +193,9 @@ static void shift_windows(struct service_watch *seen, uint32_t peer)
 {
 	bool came_back = peer != seen->peer && peer == seen->prev_peer;
 
-	seen->came_back = (uint16_t)((seen->came_back << 1 | came_back) & WINDOW);
-	seen->mixed = (uint16_t)(seen->mixed << 1 & WINDOW);
-	seen->steady = (uint16_t)(seen->steady << 1 & WINDOW);
+	seen->came_back = (uint16_t)((seen->came_back << 1 | came_back) & WATCH_WINDOW);
+	seen->mixed = (uint16_t)(seen->mixed << 1 & WATCH_WINDOW);
+	seen->steady = (uint16_t)(seen->steady << 1 & WATCH_WINDOW);
 	if (peer == seen->peer)
 		return;
 	seen->prev_peer = seen->peer;

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WINDOW ((1u << WATCH_REPORTS) - 1)
 #define NONE N_SUSPICION_CODES
 
 struct line {
@@ -35,6 +34,7 @@ struct watch_series {
 	uint8_t rises;       /* since it fell, counted up to a few */
 	uint8_t equal;       /* in a row: the same bytes of more connections */
 	uint8_t suspect;     /* 1 + suspicion_code, or 0 */
+	uint8_t n_cleared;   /* its service's, when it was suspected */
 };
 
 /* The table: a series stands in one of the WAYS places of a set. */
@@ -172,17 +172,21 @@ static struct watch_series *find(struct watch_table *table, uint64_t key, uint32
 	return NULL;
 }
 
-struct watch_series *watch_series_get(struct watch_table *table,
-	const struct booking *booking, uint16_t generation, uint64_t now_ms)
+struct watch_series *watch_series_get(
+	struct watch_table *table, const struct booking *booking, uint64_t now_ms)
 {
+	const struct service_watch *service = &booking->in_service->watch;
 	uint64_t key = key_of(booking);
 	uint32_t now_s = (uint32_t)(now_ms / 1000);
 	struct watch_series *series = find(table, key, now_s);
 
 	if (series == NULL)
 		series = take_place(table, key, now_s);
-	if (series != NULL && series->generation != generation)
-		*series = (struct watch_series){.key = key, .generation = generation};
+	if (series == NULL)
+		return NULL;
+	if (series->generation != service->generation)
+		*series = (struct watch_series){
+			.key = key, .generation = service->generation};
 	return series;
 }
 
@@ -191,8 +195,17 @@ enum suspicion_code watch_series_suspect(const struct watch_series *series)
 	return series->suspect != 0 ? (enum suspicion_code)(series->suspect - 1) : NONE;
 }
 
-void watch_series_set_suspect(struct watch_series *series, enum suspicion_code code)
+bool watch_series_is_counted(
+	const struct watch_series *series, const struct service_watch *service)
 {
+	return series->suspect == 0 ||
+		series->n_cleared == service->n_cleared[series->suspect - 1];
+}
+
+void watch_series_set_suspect(struct watch_series *series, enum suspicion_code code,
+	const struct service_watch *service)
+{
+	series->n_cleared = code != NONE ? service->n_cleared[code] : 0;
 	series->suspect = code != NONE ? (uint8_t)(1 + code) : 0;
 	series->fell = 0;
 }
@@ -209,7 +222,7 @@ static struct line line_of(const struct counters *value, const struct sender *se
 
 static void shift(uint16_t *window, bool bit)
 {
-	*window = (uint16_t)((*window << 1 | bit) & WINDOW);
+	*window = (uint16_t)((*window << 1 | bit) & WATCH_WINDOW);
 }
 
 static int count(uint16_t window)

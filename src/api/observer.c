@@ -29,17 +29,13 @@ static bool read_counters(const char *word, enum counter_mode *ret_mode)
 static void prefer_own_counters(
 	struct node *node, bool does_query_say, enum counter_mode *mode)
 {
-	enum counter_mode own = node->kept.counters == NODE_COUNTERS_CUMULATIVE
-		? COUNTERS_CUMULATIVE
-		: COUNTERS_DELTA;
+	enum counter_mode own = node_mode(node->kept.counters, *mode);
 
-	if (node->kept.counters == NODE_COUNTERS_UNSET)
-		return;
 	if (does_query_say && own != *mode && !node->has_told_counters) {
 		node->has_told_counters = true;
 		log_warn("the node's own counters win over its address",
 			"node=%s counters=%s", LOG_QUOTE(node->name),
-			own == COUNTERS_CUMULATIVE ? "cumulative" : "delta");
+			node_counters_name(node->kept.counters));
 	}
 	*mode = own;
 }

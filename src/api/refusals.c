@@ -29,20 +29,22 @@ static cJSON *show(const struct refusal *refusal)
 	return object;
 }
 
-cJSON *refusals_to_json(const struct refusals *refusals)
+void refusals_add(cJSON *object, const struct refusals *refusals)
 {
-	cJSON *object = cJSON_CreateObject(), *last;
 	const struct refusal *refusal;
+	cJSON *last;
 
 	add_counts(object, refusals);
 	last = cJSON_AddArrayToObject(object, "last");
 	for (unsigned i = 0; (refusal = refusals_last(refusals, i)) != NULL; i++)
 		json_add_to_array(last, show(refusal));
-	return object;
 }
 
 void api_refusals(void *arg, struct http_request *request)
 {
+	cJSON *object = cJSON_CreateObject();
+
 	(void)arg;
-	json_answer(request, 200, refusals_to_json(http_refusals(request)));
+	refusals_add(object, http_refusals(request));
+	json_answer(request, 200, object);
 }

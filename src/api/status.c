@@ -180,8 +180,8 @@ void api_status(void *arg, struct http_request *request)
 	add_stats(data, &flush, &ledger);
 	if (http_identity(request)->right >= RIGHT_READ) {
 		add_ours(data, api, &flush, &ledger);
-		(void)cJSON_AddItemToObject(
-			data, "refusals", refusals_to_json(http_refusals(request)));
+		refusals_add(cJSON_AddObjectToObject(data, "refusals"),
+			http_refusals(request));
 	}
 	json_answer(request, 200, root);
 }

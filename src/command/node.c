@@ -124,14 +124,6 @@ static const char *const gost_services[] = {
 		"  handler:\n"
 		"    observer: tally                  # its users' bytes\n"};
 
-static enum counter_mode mode_of(const struct act *act, enum node_counters counters)
-{
-	if (counters == NODE_COUNTERS_UNSET)
-		return act->counters;
-	return counters == NODE_COUNTERS_CUMULATIVE ? COUNTERS_CUMULATIVE
-						    : COUNTERS_DELTA;
-}
-
 /* The lines of GOST's configuration; `secret` NULL: a place for it. Whether GOST resets
  * its counters has to be what the node's are taken for. */
 static bool add_gost(cJSON *answer, const struct act *act, const char *name,
@@ -155,7 +147,8 @@ static bool add_gost(cJSON *answer, const struct act *act, const char *name,
 		"    type: http\n"
 		"    addr: http://%s@%s/observer\n"
 		"    timeout: 2s\n",
-		gost_services[mode_of(act, counters)], user, act->observer_host);
+		gost_services[node_mode(counters, act->counters)], user,
+		act->observer_host);
 	return cJSON_AddStringToObject(answer, "gost", text) != NULL;
 }
 

@@ -2,6 +2,7 @@
  * A connection and its deadlines. libmicrohttpd's own timeout does not see a client that
  * sends a byte now and then, and never sees a suspended one; so each state is timed here.
  */
+#define HASH_NONFATAL_OOM 1
 #include "base/clock.h"
 #include "http/internal.h"
 #include "http/tcp.h"
@@ -151,12 +152,18 @@ static void started(
 	struct connection *connection = calloc(1, sizeof(*connection));
 	const struct sockaddr *peer;
 
-	*context = connection;
+	*context = NULL;
 	if (connection == NULL)
 		return;
+	connection->id = server->next_id++;
+	HASH_ADD(hh, server->by_id, id, sizeof(connection->id), connection);
+	if (!HASH_IS_ADDED(connection)) {
+		free(connection);
+		return;
+	}
+	*context = connection;
 	connection->server = server;
 	connection->mhd = mhd;
-	connection->id = server->next_id++;
 	connection->fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)
 				 ->connect_fd;
 	peer = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)
@@ -165,7 +172,6 @@ static void started(
 	connection->since_ms = clock_ms();
 	connection->partial_since_ms = connection->since_ms; /* see lobby.c */
 	enter_list(connection);
-	HASH_ADD(hh, server->by_id, id, sizeof(connection->id), connection);
 	server->stats.connections++;
 }
 

@@ -4,7 +4,9 @@ import json
 import pytest
 
 import admin
+from client import Client
 from conftest import build_preload
+from deadline import wait_for
 from tallyd import report, stats
 
 NOT_JSON = '{"events":['
@@ -84,3 +86,38 @@ def test_a_command_that_memory_is_too_short_for_is_503_and_not_done(short):
         assert answer.status == 503 and json.loads(answer.body)["error"] == "out of memory", answer
     assert [node["name"] for node in short.admin.do("GET", "/nodes")["nodes"]] == [
         f"hk{len(answers) + 1}"]
+
+
+@pytest.fixture
+def tableless(tallyd, tmp_path):
+    """A daemon, and the file beside which its hash tables get no memory."""
+    library, short = build_preload("short_tables", tmp_path), tmp_path / "short"
+    daemon = tallyd(env={"LD_PRELOAD": str(library), "SHORT_TABLES": str(short)}).start()
+    daemon.report(stats("alice", 1, 2), query="?node=hk1")
+    return daemon, short
+
+
+def test_nodes_are_listed_again_once_there_is_memory_and_no_daemon_ends(tableless):
+    daemon, short = tableless
+    client = Client(daemon.address)
+    whole = client.get("/nodes")
+    short.touch()
+    assert client.get("/nodes").status == 503
+    short.unlink()
+    assert shape(client.get("/nodes").json()) == shape(whole.json())
+
+
+def test_a_connection_that_memory_is_too_short_for_ends_no_daemon(tableless):
+    daemon, short = tableless
+    short.touch()
+
+    def is_turned_away():  # at the latest when no other one is left that keeps the table
+        try:
+            Client(daemon.address).get("/livez")
+        except OSError:
+            return True
+        return False
+
+    wait_for(is_turned_away, "it is closed without an answer")
+    short.unlink()
+    assert daemon.get("/livez").status == 200

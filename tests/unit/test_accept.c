@@ -87,13 +87,13 @@ static struct store *open_store(const struct tempdir *dir)
 	return store;
 }
 
-/* What a flush at this many users, and a journal of that size, would be like. */
 static void describe_rest(void *arg, struct errmsg *ret_rest)
 {
 	(void)arg;
 	(void)err_set(ret_rest, 0, "in the journal");
 }
 
+/* What a flush at this many users, and a journal of that size, would be like. */
 struct shape {
 	enum journal_fsync fsync;
 	uint64_t max_bytes;

@@ -159,7 +159,7 @@ TEST(services_are_bounded_too_and_known_ones_go_on)
 	struct report report;
 	struct bookings bookings;
 
-	for (unsigned i = 0; i + 1 < LEDGER_MAX_SERVICES; i++) {
+	for (unsigned i = 0; i + 1 < BOUNDS_MAX_SERVICES; i++) {
 		char name[16];
 
 		(void)snprintf(name, sizeof(name), "s%u", i);
@@ -168,7 +168,7 @@ TEST(services_are_bounded_too_and_known_ones_go_on)
 			0);
 	}
 	assert_int_equal(
-		ledger_bounds(ledger)->used.of[BOUND_SERVICES], LEDGER_MAX_SERVICES - 1);
+		ledger_bounds(ledger)->used.of[BOUND_SERVICES], BOUNDS_MAX_SERVICES - 1);
 	book(ledger, events, COUNT_OF(events), &report, &bookings);
 	assert_int_equal(bookings.n, 3);
 	assert_int_equal(report.n_rejected, 2);
@@ -178,7 +178,7 @@ TEST(services_are_bounded_too_and_known_ones_go_on)
 		&(struct origin){.seq = 1, .conn = 1, .time_ms = 1000});
 	assert_null(ledger_find_user(ledger, "b"));
 	assert_int_equal(
-		ledger_bounds(ledger)->used.of[BOUND_SERVICES], LEDGER_MAX_SERVICES);
+		ledger_bounds(ledger)->used.of[BOUND_SERVICES], BOUNDS_MAX_SERVICES);
 	done(&report, &bookings);
 	ledger_free(ledger);
 }

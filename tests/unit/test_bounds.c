@@ -345,6 +345,32 @@ TEST(a_name_that_becomes_a_node_takes_what_it_has_with_it_and_back)
 	ledger_free(ledger);
 }
 
+TEST(a_name_tells_how_many_services_it_has_and_when_one_of_them_came_last)
+{
+	struct ledger *ledger = bounded(1000, UINT64_MAX);
+	const struct tenant *tenant;
+	struct counters none = {0};
+
+	make_node(ledger, "n", false);
+	assert_false(ledger_has_node_reported(ledger, "n"));
+	assert_false(ledger_has_node_reported(ledger, "nobody"));
+	tenant = bounds_find(bounds_of(ledger), "n");
+	assert_int_equal(tenant->last_report_ms, 0);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(
+			ledger_load_service(ledger, "n", KIND_SERVICE, sample_name(i),
+				&none, "", &(struct epoch){0}, i == 1 ? 500 : 0),
+			0);
+	assert_true(ledger_has_node_reported(ledger, "n"));
+	assert_int_equal(tenant->used.of[BOUND_SERVICES], 3);
+	assert_int_equal(tenant->last_report_ms, 500);
+	(void)take_one(ledger, "n", COUNTERS_DELTA, event_of(KIND_HANDLER, "s", "a"));
+	(void)take_one(ledger, "m", COUNTERS_DELTA, event_of(KIND_HANDLER, "s", "a"));
+	assert_int_equal(tenant->used.of[BOUND_SERVICES], 4);
+	assert_int_equal(tenant->last_report_ms, 1000);
+	ledger_free(ledger);
+}
+
 TEST(of_users_one_alone_may_have_all_and_beside_others_three_quarters)
 {
 	struct ledger *ledger = bounded(8, UINT64_MAX);
@@ -623,6 +649,8 @@ int main(void)
 			who_reports_under_many_names_has_no_more_room_than_under_one),
 		cmocka_unit_test(
 			a_name_that_becomes_a_node_takes_what_it_has_with_it_and_back),
+		cmocka_unit_test(
+			a_name_tells_how_many_services_it_has_and_when_one_of_them_came_last),
 		cmocka_unit_test(
 			of_users_one_alone_may_have_all_and_beside_others_three_quarters),
 		cmocka_unit_test(

@@ -1,7 +1,9 @@
 #include "lib/test.h"
+#include "api/json.h"
 #include "http/refusals.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static struct refusals refusals;
@@ -125,6 +127,45 @@ TEST(of_many_kinds_the_one_not_seen_for_longest_is_forgotten)
 	assert_int_equal(say(&hush, "n0", 14000, 4, &suppressed), 3);
 }
 
+/* What cJSON allocates, of which the nth fails. */
+static unsigned n_allocated, n_until_short;
+
+static void *allocate(size_t bytes)
+{
+	if (n_until_short > 0 && --n_until_short == 0)
+		return NULL;
+	n_allocated++;
+	return malloc(bytes);
+}
+
+static void release(void *memory)
+{
+	n_allocated -= memory != NULL;
+	free(memory);
+}
+
+TEST(an_answer_that_memory_is_too_short_for_leaves_nothing_behind)
+{
+	cJSON_Hooks hooks = {allocate, release};
+	bool was_short = true;
+
+	note(ERR_NOT_FOUND, "/1");
+	note(ERR_JSON, "/observer");
+	cJSON_InitHooks(&hooks);
+	for (unsigned n = 1; was_short; n++) {
+		cJSON *data;
+
+		n_until_short = n;
+		data = cJSON_CreateObject();
+		refusals_add(cJSON_AddObjectToObject(data, "refusals"), &refusals);
+		cJSON_Delete(data);
+		assert_int_equal(n_allocated, 0);
+		was_short = n_until_short == 0;
+		assert_true(!was_short || n < 200);
+	}
+	cJSON_InitHooks(NULL);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -135,6 +176,9 @@ int main(void)
 			what_is_kept_is_clean_and_cut_and_never_half_a_character, setup),
 		cmocka_unit_test(
 			who_is_refused_each_second_is_said_once_a_minute_after_the_first_lines),
+		cmocka_unit_test_setup(
+			an_answer_that_memory_is_too_short_for_leaves_nothing_behind,
+			setup),
 		cmocka_unit_test(of_many_kinds_the_one_not_seen_for_longest_is_forgotten),
 	};
 

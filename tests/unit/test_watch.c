@@ -539,6 +539,23 @@ TEST(what_nobody_confirms_is_over_after_a_while)
 	ledger_free(scene.ledger);
 }
 
+TEST(who_was_let_off_is_counted_again_when_it_comes_back_as_it_was)
+{
+	struct scene scene = scene_of(COUNTERS_DELTA);
+
+	assert_int_equal(tell(&scene, TWELVE_RISES), LOOKS_CUMULATIVE);
+	for (uint64_t i = 0; i <= 720; i++)
+		see_value(&scene, "bob", 1, "1.1.1.1", 1);
+	assert_int_equal(scene.n_over, 1);
+	assert_int_equal(tell(&scene, "A130"), LOOKS_CUMULATIVE);
+	assert_int_equal(watch_of(&scene)->n_suspect_series, 1);
+	/* Mended: at once, as if it had never been let off. */
+	assert_int_equal(tell(&scene, "A70 A30 A80 A20"), NONE);
+	assert_int_equal(watch_of(&scene)->n_suspect_series, 0);
+	assert_int_equal(scene.n_over, 2);
+	ledger_free(scene.ledger);
+}
+
 TEST(a_changed_mode_begins_anew)
 {
 	struct scene scene = scene_of(COUNTERS_DELTA);
@@ -864,6 +881,7 @@ TEST(a_full_list_of_suspicions_takes_a_new_one_when_an_old_one_is_silent)
 	see_node(&scene, "late", "A4");
 	assert_int_equal(all->n, SUSPICIONS_MAX);
 	assert_int_equal(scene.n_told, SUSPICIONS_MAX + 1);
+	assert_int_equal(scene.n_over, 0); /* of that, nobody knows that it is right */
 	assert_string_equal(
 		TAILQ_LAST(&all->listed, suspicion_list)->service->node, "late");
 	assert_string_equal(TAILQ_FIRST(&all->listed)->service->node, "n1");
@@ -1084,6 +1102,8 @@ int main(void)
 		cmocka_unit_test(a_row_by_chance_among_many_users_is_none),
 		cmocka_unit_test(series_of_one_service_are_one_suspicion_and_are_counted),
 		cmocka_unit_test(what_nobody_confirms_is_over_after_a_while),
+		cmocka_unit_test(
+			who_was_let_off_is_counted_again_when_it_comes_back_as_it_was),
 		cmocka_unit_test(a_changed_mode_begins_anew),
 		cmocka_unit_test(
 			a_command_that_makes_it_another_node_or_mode_begins_anew),
