@@ -77,10 +77,16 @@ bool holder_is_ours(const struct holder *holder)
 	return strcmp(run, holder->run) == 0;
 }
 
-/* Errors that are about this key alone. */
-static bool is_forbidden(const char *error)
+static bool is_forbidden(const redisReply *reply)
 {
-	return strncmp(error, "NOPERM", 6) == 0 || strncmp(error, "WRONGTYPE", 9) == 0;
+	return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOPERM", 6) == 0;
+}
+
+/* SET writes over it. */
+static bool is_of_other_type(const redisReply *reply)
+{
+	return reply->type == REDIS_REPLY_ERROR &&
+		strncmp(reply->str, "WRONGTYPE", 9) == 0;
 }
 
 static void forbid(struct holder *holder, const char *error)
@@ -109,14 +115,15 @@ static bool is_of_twin(const struct holder *holder)
 /* False if the connection is dropped. */
 static bool note_value(struct holder *holder, const redisReply *reply)
 {
-	holder->is_there = reply->type == REDIS_REPLY_STRING;
+	holder->is_there = reply->type == REDIS_REPLY_STRING || is_of_other_type(reply);
+	holder->is_forbidden = false;
 	holder->value[0] = '\0';
-	if (holder->is_there)
+	if (reply->type == REDIS_REPLY_STRING)
 		text_copy_clean(holder->value, sizeof(holder->value), reply->str,
 			(size_t)reply->len);
-	else if (reply->type == REDIS_REPLY_ERROR && is_forbidden(reply->str))
+	else if (is_forbidden(reply))
 		forbid(holder, reply->str);
-	else if (reply->type != REDIS_REPLY_NIL) {
+	else if (!holder->is_there && reply->type != REDIS_REPLY_NIL) {
 		redis_disconnect(holder->redis,
 			reply->type == REDIS_REPLY_ERROR
 				? reply->str
@@ -177,7 +184,7 @@ static void on_set(void *arg, void *item, const redisReply *reply)
 	(void)arg;
 	if (reply == NULL || reply->type != REDIS_REPLY_ERROR)
 		return; /* what came of it is read behind it */
-	if (is_forbidden(reply->str))
+	if (is_forbidden(reply))
 		forbid(holder, reply->str);
 	else
 		redis_disconnect(holder->redis, reply->str);

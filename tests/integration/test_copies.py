@@ -62,6 +62,23 @@ def test_of_a_data_dir_and_its_copy_one_writes_and_the_other_says_so(original, r
     assert "Redis is down" not in original.log()
 
 
+def test_a_holders_key_of_another_type_is_written_over_and_counted_on(original, redis, tallyd):
+    holder = "tallyd:holder"
+    start_linked(original)
+    redis.ask("EVAL", "redis.call('DEL', KEYS[1]); return redis.call('RPUSH', KEYS[1], 'x')",
+              "1", holder)
+    wait_for(lambda: redis.ask("TYPE", holder) == "string", "it is written over")
+    wait_for_state(original, "up")
+    redis.ask("DEL", holder)
+    wait_for(lambda: redis.ask("TYPE", holder) == "string", "it is made again")
+    original.report(stats("alice", 1, 2))
+    copy = copy_of(original, tallyd, redis)
+    copy.expects_errors = True
+    copy.start()
+    wait_for_state(copy, "foreign")
+    assert redis.view() == {"alice": (6, 2, 4)}
+
+
 def test_a_copy_does_not_step_in_by_itself_and_does_once_it_is_restarted(original, redis, tallyd):
     copy = copy_of(original, tallyd, redis)
     copy.expects_errors = True
