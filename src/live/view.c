@@ -150,7 +150,7 @@ static void maybe_repaired(struct view *view)
 	if (!view->is_repairing || view->n_batches > 0 || count_unverified(view) > 0)
 		return;
 	view->is_repairing = false;
-	log_info("Redis shows the ledger",
+	log_limited(LOG_INFO, "Redis shows the ledger",
 		"users=%zu refused_users=%zu repaired_in_ms=%" PRIu64, view->n_verified,
 		view->n_refused, clock_ms() - view->repairing_ms);
 }
