@@ -73,6 +73,9 @@ static int read_all(sqlite3 *db, struct store_look *look, struct errmsg *msg)
 	char version[16];
 	int code = read_one(db, "PRAGMA user_version", version, sizeof(version));
 
+	if (code == SQLITE_OK && atoi(version) < 0)
+		return err_set(msg, ERR_STORE_CORRUPT,
+			"its user_version is %s, which no tallyd writes", version);
 	if (code == SQLITE_OK && atoi(version) > schema_version())
 		return err_set(msg, ERR_STORE_NEWER, "%s", err_text(ERR_STORE_NEWER));
 	if (code == SQLITE_OK && atoi(version) == 0)

@@ -186,6 +186,9 @@ int schema_migrate(sqlite3 *db, struct errmsg *ret_msg)
 
 	if (code != SQLITE_OK)
 		return fail(db, code, ret_msg);
+	if (version < 0)
+		return err_set(ret_msg, ERR_STORE_CORRUPT,
+			"its user_version is %d, which no tallyd writes", version);
 	if (version > N_MIGRATIONS)
 		return err_set(ret_msg, ERR_STORE_NEWER,
 			"its user_version is %d, this tallyd knows up to %d: use a newer "

@@ -1372,6 +1372,10 @@ TEST(a_database_of_another_program_is_refused_and_left_as_it_is)
 		"INSERT INTO users VALUES('x'); PRAGMA user_version=1",
 		"CREATE TABLE users(name TEXT); CREATE TABLE meta(key TEXT, value TEXT);"
 		"INSERT INTO users VALUES('x'); PRAGMA user_version=1",
+		"CREATE TABLE users(name TEXT); INSERT INTO users VALUES('x');"
+		"PRAGMA user_version=-1",
+		"CREATE TABLE users(name TEXT); INSERT INTO users VALUES('x');"
+		"PRAGMA user_version=-2147483648",
 	};
 
 	for (size_t i = 0; i < COUNT_OF(contents); i++) {
