@@ -62,7 +62,8 @@ enum err {
 	ERR_JSON_DENSE = -45,    /* far more values than a body of its length has */
 	ERR_NO_CREDENTIAL = -46, /* a report carries none, and needs one */
 	ERR_STORE_DENIED = -47,  /* it is there, but we may not reach it */
-	ERR_LAST = ERR_STORE_DENIED,
+	ERR_STORE_CUT = -48,     /* so was SQLite's log, with what was in it alone */
+	ERR_LAST = ERR_STORE_CUT,
 };
 
 /* Exit codes of the program (sysexits.h); 0 is a clean stop. */

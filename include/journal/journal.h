@@ -88,9 +88,10 @@ bool journal_must_sync(const struct journal *journal);
  * all. */
 void journal_rotate(struct journal *journal);
 
-/* Removes the segments whose every record is at or below `seq`: they are in SQLite. If
+/* Removes the segments whose every record is at or below `seq`: they are in SQLite.
+ * Unless that `is_settled` they are kept as well as long as half of max_bytes is free. If
  * files were taken away, and this is all, the journal is begun anew. */
-void journal_drop(struct journal *journal, uint64_t seq);
+void journal_drop(struct journal *journal, uint64_t seq, bool is_settled);
 
 void journal_get_stats(const struct journal *journal, struct journal_stats *ret_stats);
 

@@ -49,9 +49,11 @@ struct flush_stats {
 
 /* What others do at a flush; both on the loop. */
 struct flush_hooks {
-	void (*on_cut)(void *arg);                     /* a cut was just taken */
-	void (*on_committed)(void *arg, uint64_t seq); /* all up to `seq` is in SQLite */
-	void (*on_fatal)(void *arg, int code); /* ERR_STORE_FOREIGN: end the process */
+	void (*on_cut)(void *arg); /* a cut was just taken */
+	/* All up to `seq` is in SQLite; `is_settled` as in struct store_result. */
+	void (*on_committed)(void *arg, uint64_t seq, bool is_settled);
+	/* ERR_STORE_FOREIGN, ERR_STORE_CUT: end the process. */
+	void (*on_fatal)(void *arg, int code);
 	/* Says where meanwhile is what a flush that keeps failing cannot write, and for
 	 * how long there is room. */
 	void (*describe_rest)(void *arg, struct errmsg *ret_rest);

@@ -11,7 +11,8 @@
 #include "store/store.h"
 
 #include <sqlite3.h>
-#include <sys/types.h>
+#include <stdbool.h>
+#include <sys/stat.h>
 
 #define TABLE_MAX_STATEMENTS 4
 
@@ -51,7 +52,7 @@ int row_check(const struct table *table, sqlite3_stmt *row, struct errmsg *msg);
 
 struct store {
 	sqlite3 *db;
-	unsigned batch_size;
+	unsigned batch_size, busy_timeout_ms;
 	sqlite3_stmt *begin, *commit, *rollback;
 	sqlite3_stmt *read_applied, *write_applied, *read_link;
 	sqlite3_stmt *users; /* batch_size rows */
@@ -62,8 +63,31 @@ struct store {
 	struct store_file {
 		dev_t device;
 		ino_t inode;
-	} file, wal;
+	} file, wal, shm;
 };
+
+/* Whether it is that file. */
+bool store_is_same(const struct stat *there, const struct store_file *file);
+
+/* wal.c: what has become of SQLite's files beside tally.db. */
+enum wal_state {
+	WAL_WHOLE,
+	WAL_TAKEN,  /* one is gone or another's; tally.db does not need it: open it again
+		     */
+	WAL_NEEDED, /* the log is gone, and what it holds is not all in tally.db */
+	WAL_CUT,    /* what was in it alone is lost; or the index cannot be read */
+};
+enum wal_state wal_look(const struct store *store);
+
+/* Notes which ones are open. False with errno. */
+bool wal_identify(struct store *store);
+
+/* Moves what the log holds into tally.db, as far as others that read allow. True: all. */
+bool wal_move(struct store *store);
+bool wal_is_there(const struct store *store);
+
+/* Another log in the place of ours. Nothing may be open. */
+void wal_set_aside(const struct store *store);
 
 /* store.c lists them; each is one of SQLite's tables, or of meta's rows. */
 const struct table *users_table(void);

@@ -63,7 +63,9 @@ void store_explain_shortage(
 
 struct store_result {
 	unsigned n_statements; /* that wrote users */
-	bool is_wal_gone;      /* or cut; costs nothing, but others who open the file */
+	bool is_settled;      /* in tally.db itself; else in its write-ahead log alone, as
+				 long as another program reads */
+	bool is_opened_again; /* SQLite's files beside it had been taken away */
 	struct errmsg error;
 };
 
@@ -73,7 +75,8 @@ struct store_result {
  * _GONE, _DENIED, _READONLY, _CORRUPT   rolled back: nothing of it is in the file;
  * ERR_STORE_UNKNOWN COMMIT failed, or is only in a WAL that is gone: hand in the same cut
  * again, before any other;
- * ERR_STORE_FOREIGN somebody else moved applied_seq: this process must not go on.
+ * ERR_STORE_FOREIGN somebody else moved applied_seq, ERR_STORE_CUT what is in the
+ * write-ahead log alone was cut off: this process must not go on.
  */
 int store_commit(struct store *store, const struct cut *cut,
 	struct store_result *ret_result) MUST_CHECK;

@@ -43,11 +43,11 @@ static void on_cut(void *arg)
 	journal_rotate(((struct app *)arg)->journal);
 }
 
-static void on_committed(void *arg, uint64_t seq)
+static void on_committed(void *arg, uint64_t seq, bool is_settled)
 {
 	struct app *app = arg;
 
-	journal_drop(app->journal, seq);
+	journal_drop(app->journal, seq, is_settled);
 	if (app->live != NULL)
 		live_link_saved(app->live);
 }

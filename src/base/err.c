@@ -97,6 +97,8 @@ static const struct entry entries[] = {
 			"all_busy", 503, EXIT_SOFTWARE},
 	[-ERR_STORE_DENIED] = {"the database file cannot be reached for want of rights",
 		"unavailable", 503, EXIT_STORAGE},
+	[-ERR_STORE_CUT] = {"what SQLite needs beside the database was cut off",
+		"internal", 500, EXIT_STORAGE},
 	[-ERR_JSON_DENSE] =
 		{"the body is made of so many tiny values that it is no report",
 			"too_dense", 413, EXIT_SOFTWARE},

@@ -341,8 +341,10 @@ static void rely_on_database(struct journal *journal)
 	journal->on_synced(journal->arg, journal->synced_seq);
 }
 
-void journal_drop(struct journal *journal, uint64_t seq)
+void journal_drop(struct journal *journal, uint64_t seq, bool is_settled)
 {
+	if (!is_settled && !journal->is_gone && !journal_wants_checkpoint(journal))
+		return;
 	journal->checkpoint_seq = seq;
 	journal->checkpoint_ms = clock_ms();
 	journal_drop_covered(journal);

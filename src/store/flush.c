@@ -53,7 +53,6 @@ struct flush {
 	size_t n_users;
 	struct store_result result;
 	int result_code;
-	bool has_told_wal;
 
 	uv_work_t look; /* whether the file is there */
 	bool is_looking;
@@ -217,7 +216,7 @@ static void commit(struct flush *flush)
 	flush->n_retries = 0;
 	flush->has_warned = false;
 	flush->state = STATE_IDLE;
-	flush->hooks.on_committed(flush->hooks.arg, seq);
+	flush->hooks.on_committed(flush->hooks.arg, seq, flush->result.is_settled);
 }
 
 /* Quick retries first, each after twice the delay; after them the next interval's turn.
@@ -256,18 +255,6 @@ static void back_off(struct flush *flush)
 static void maybe_start_emergency(struct flush *flush);
 static void maybe_stopped(struct flush *flush);
 
-/* Logged once, here. */
-static void note_wal(struct flush *flush)
-{
-	if (flush->result.is_wal_gone && !flush->has_told_wal)
-		log_warn("tally.db-wal was moved, deleted or cut: nothing is lost, for "
-			 "each "
-			 "flush goes into tally.db at once",
-			"what_to_do=\"restart tallyd before another program writes to "
-			"tally.db\"");
-	flush->has_told_wal = flush->result.is_wal_gone;
-}
-
 static void on_job_done(uv_work_t *work, int status)
 {
 	struct flush *flush = work->data;
@@ -275,8 +262,11 @@ static void on_job_done(uv_work_t *work, int status)
 
 	(void)status; /* never cancelled */
 	note_end(flush, (double)(clock_us() - flush->started_us) / 1000);
-	note_wal(flush);
-	if (code == ERR_STORE_FOREIGN) {
+	if (flush->result.is_opened_again)
+		log_warn("tally.db-wal or tally.db-shm was moved or deleted: nothing is "
+			 "lost, the database was opened again",
+			"outcome=%s", LOG_QUOTE(err_text(code)));
+	if (code == ERR_STORE_FOREIGN || code == ERR_STORE_CUT) {
 		flush->hooks.on_fatal(flush->hooks.arg, code);
 		return;
 	}

@@ -14,7 +14,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -120,35 +119,15 @@ static int read_instance_id(struct store *store, struct errmsg *msg)
 	return code == SQLITE_ROW ? 0 : fail(store, code, "meta cannot be read", msg);
 }
 
-#define WAL_SUFFIX "-wal"
-#define WAL_PATH_BYTES (PATH_MAX + 16)
-
-static void wal_path(
-	const struct store *store, const char *more, char ret_path[WAL_PATH_BYTES])
-{
-	(void)snprintf(ret_path, WAL_PATH_BYTES, "%s" WAL_SUFFIX "%s", store->path, more);
-}
-
-static int find_wal(const struct store *store, struct stat *ret_st)
-{
-	char path[WAL_PATH_BYTES];
-
-	wal_path(store, "", path);
-	return stat(path, ret_st);
-}
-
 /* Which files are open, by their paths: SQLite's own descriptors are not ours. It has
- * read by now, so the WAL is there. */
-static int identify(struct store *store, const char *path, struct errmsg *msg)
+ * read by now, so those beside are there. */
+static int identify(struct store *store, struct errmsg *msg)
 {
-	struct stat st, wal;
+	struct stat st;
 
-	store->path = realpath(path, NULL);
-	if (store->path == NULL || stat(store->path, &st) != 0 ||
-		find_wal(store, &wal) != 0)
+	if (stat(store->path, &st) != 0 || !wal_identify(store))
 		return err_set(msg, ERR_STORE_IO, "cannot be found again: %m");
 	store->file = (struct store_file){st.st_dev, st.st_ino};
-	store->wal = (struct store_file){wal.st_dev, wal.st_ino};
 	return 0;
 }
 
@@ -165,6 +144,22 @@ static int refuse(
 	return owner_explain(msg, code, folder, denied);
 }
 
+static int open_file(struct store *store, const char *path, int flags, struct errmsg *msg)
+{
+	int code = sqlite3_open_v2(path, &store->db,
+		SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | flags, NULL);
+
+	if (code != SQLITE_OK)
+		code = fail(store, code, "cannot be opened", msg);
+	else
+		code = set_pragmas(store, store->busy_timeout_ms, msg);
+	if (code == 0)
+		code = schema_migrate(store->db, msg);
+	if (code == 0)
+		code = prepare_all(store, msg);
+	return code == 0 ? read_instance_id(store, msg) : code;
+}
+
 int store_open(const struct store_config *config, struct store **ret_store,
 	struct errmsg *ret_msg)
 {
@@ -175,22 +170,15 @@ int store_open(const struct store_config *config, struct store **ret_store,
 	if (store == NULL)
 		return err_set(ret_msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
 	store->batch_size = config->batch_size;
-	code = sqlite3_open_v2(config->path, &store->db,
-		SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX |
-			(config->must_exist ? 0 : SQLITE_OPEN_CREATE),
-		NULL);
-	if (code != SQLITE_OK)
-		code = fail(store, code, "cannot be opened", &why);
-	else
-		code = set_pragmas(store, config->busy_timeout_ms, &why);
-	if (code == 0)
-		code = schema_migrate(store->db, &why);
-	if (code == 0)
-		code = prepare_all(store, &why);
-	if (code == 0)
-		code = read_instance_id(store, &why);
-	if (code == 0)
-		code = identify(store, config->path, &why);
+	store->busy_timeout_ms = config->busy_timeout_ms;
+	code = open_file(
+		store, config->path, config->must_exist ? 0 : SQLITE_OPEN_CREATE, &why);
+	if (code == 0) {
+		store->path = realpath(config->path, NULL);
+		code = store->path != NULL
+			? identify(store, &why)
+			: err_set(&why, ERR_STORE_IO, "cannot be found again: %m");
+	}
 	if (code != 0) {
 		store_close(store);
 		return refuse(code, config->path, &why, ret_msg);
@@ -199,24 +187,67 @@ int store_open(const struct store_config *config, struct store **ret_store,
 	return 0;
 }
 
-void store_close(struct store *store)
+/* All that open_file() has made. */
+static void close_file(struct store *store)
 {
-	if (store == NULL)
-		return;
+	sqlite3_stmt **const own[] = {&store->begin, &store->commit, &store->rollback,
+		&store->read_applied, &store->write_applied, &store->read_link,
+		&store->users};
+
 	/* Finalizing repeats the last step's error, which was looked at then. */
-	(void)sqlite3_finalize(store->begin);
-	(void)sqlite3_finalize(store->commit);
-	(void)sqlite3_finalize(store->rollback);
-	(void)sqlite3_finalize(store->read_applied);
-	(void)sqlite3_finalize(store->write_applied);
-	(void)sqlite3_finalize(store->read_link);
-	(void)sqlite3_finalize(store->users);
+	for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++) {
+		(void)sqlite3_finalize(*own[i]);
+		*own[i] = NULL;
+	}
 	for (size_t i = 0; i < N_TABLES; i++)
 		for (size_t j = 0; j < TABLE_MAX_STATEMENTS; j++)
 			(void)sqlite3_finalize(store->stmts[i][j]);
+	memset(store->stmts, 0, sizeof(store->stmts));
 	(void)sqlite3_close(store->db); /* nothing is open on it */
+	store->db = NULL;
+}
+
+/* The last one to close moves what is in the log by its own index of it: not if that is
+ * another's by now, or the log is. */
+static void leave_log(struct store *store)
+{
+	(void)sqlite3_db_config(
+		store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL); /* cannot fail */
+}
+
+void store_close(struct store *store)
+{
+	enum wal_state state;
+
+	if (store == NULL)
+		return;
+	if (store->db != NULL && store->path != NULL) {
+		state = wal_look(store);
+		if (state == WAL_TAKEN || state == WAL_CUT)
+			leave_log(store);
+	}
+	close_file(store);
 	free(store->path);
 	free(store);
+}
+
+/* SQLite goes on with files of its own that others open, too. */
+static int open_again(struct store *store, struct errmsg *msg)
+{
+	struct errmsg why = {""};
+	int code;
+
+	if (store->db != NULL)
+		leave_log(store);
+	close_file(store);
+	wal_set_aside(store);
+	code = open_file(store, store->path, 0, &why);
+	if (code == 0)
+		code = identify(store, &why);
+	if (code == 0)
+		return 0;
+	close_file(store);
+	return err_set(msg, code, "cannot be opened again: %.400s", why.text);
 }
 
 const char *store_instance_id(const struct store *store)
@@ -364,7 +395,7 @@ static int deny(const struct store *store, struct errmsg *msg)
 		msg, ERR_STORE_DENIED, folder, "the database file cannot be reached");
 }
 
-static bool is_same(const struct stat *there, const struct store_file *file)
+bool store_is_same(const struct stat *there, const struct store_file *file)
 {
 	return there->st_dev == file->device && there->st_ino == file->inode;
 }
@@ -375,8 +406,10 @@ int store_find_file(const struct store *store, struct errmsg *ret_msg)
 	struct stat there;
 
 	if (stat(store->path, &there) == 0) {
-		if (is_same(&there, &store->file))
-			return 0;
+		if (store_is_same(&there, &store->file))
+			return there.st_size > 0 ? 0
+						 : err_set(ret_msg, ERR_STORE_GONE,
+							   "%s was emptied", store->path);
 		return err_set(
 			ret_msg, ERR_STORE_GONE, "%s is another file", store->path);
 	}
@@ -388,84 +421,77 @@ int store_find_file(const struct store *store, struct errmsg *ret_msg)
 		store->path);
 }
 
-/* An empty one: somebody has cut it. */
-static bool is_wal_there(const struct store *store)
+/* Before a transaction: whether what it would be written into is all there. */
+static int make_ready(struct store *store, struct store_result *result)
 {
-	struct stat there;
+	enum wal_state state = store->db != NULL ? wal_look(store) : WAL_TAKEN;
 
-	return find_wal(store, &there) == 0 && is_same(&there, &store->wal) &&
-		there.st_size > 0;
+	if (state == WAL_NEEDED && wal_move(store))
+		state = WAL_TAKEN;
+	if (state == WAL_TAKEN) {
+		result->is_opened_again = true;
+		return open_again(store, &result->error);
+	}
+	if (state == WAL_NEEDED)
+		return err_set(&result->error, ERR_STORE_BUSY,
+			"%s-wal was moved or deleted, and what is in it cannot be moved "
+			"into the database while another program reads that",
+			store->path);
+	return state == WAL_WHOLE
+		? 0
+		: err_set(&result->error, ERR_STORE_CUT, "%s-wal or %s-shm was cut",
+			  store->path, store->path);
 }
 
-/* Another one in its place would be read at the next start, over what is newer. */
-static void set_wal_aside(const struct store *store)
+static int commit_cut(
+	struct store *store, const struct cut *cut, struct store_result *result)
 {
-	char path[WAL_PATH_BYTES], aside[WAL_PATH_BYTES];
-	struct stat there;
+	bool is_done = false;
+	int sqlite_code = begin(store);
+	int code = sqlite_code == SQLITE_OK
+		? guard(store, cut, &is_done, &result->error)
+		: fail(store, sqlite_code, "BEGIN", &result->error);
 
-	if (find_wal(store, &there) != 0 || is_same(&there, &store->wal))
-		return;
-	wal_path(store, "", path);
-	wal_path(store, ".aside", aside);
-	(void)!rename(path, aside); /* else it is tried again with the next flush */
+	if (code == 0 && !is_done) {
+		sqlite_code = write_cut(store, cut);
+		result->n_statements = store->n_user_statements;
+		if (sqlite_code != SQLITE_OK)
+			code = fail(store, sqlite_code, "writing", &result->error);
+	}
+	if (code == 0 && !is_done && sql_run(store->commit) != SQLITE_OK) {
+		(void)fail(store, sqlite3_errcode(store->db), "COMMIT", &result->error);
+		code = ERR_STORE_UNKNOWN;
+	}
+	roll_back(store);
+	return code;
 }
 
 /*
- * COMMIT has written into the WAL, a file that somebody may delete or cut as he may
- * tally.db itself. So all of it goes into that at once, and then it does not matter what
- * becomes of the WAL. Another program that reads may be in the way; then the WAL has to
- * be there. The next try of the cut finds it committed, and comes here again.
+ * COMMIT has written into the log. All of it goes into tally.db at once, and then it does
+ * not matter what becomes of the log. If another program that reads is in the way, the
+ * log has to be there; the next try of the cut finds it committed, and comes here again.
  */
 static int settle(struct store *store, struct store_result *result)
 {
-	int n_frames = -1, n_moved = -1;
-
-	(void)sqlite3_wal_checkpoint_v2(store->db, "main", SQLITE_CHECKPOINT_PASSIVE,
-		&n_frames, &n_moved); /* what it has moved tells */
-	result->is_wal_gone = !is_wal_there(store);
-	if (n_frames == n_moved && n_frames >= 0) {
-		set_wal_aside(store);
+	result->is_settled = wal_move(store);
+	if (result->is_settled || wal_is_there(store))
 		return 0;
-	}
-	return !result->is_wal_gone
-		? 0
-		: err_set(&result->error, ERR_STORE_UNKNOWN,
-			  "%s" WAL_SUFFIX
-			  " was moved, deleted or cut, and its content is "
-			  "not in the database yet",
-			  store->path);
+	return err_set(&result->error, ERR_STORE_UNKNOWN,
+		"%s-wal was moved or deleted, and its content is not in the database yet",
+		store->path);
 }
 
 int store_commit(
 	struct store *store, const struct cut *cut, struct store_result *ret_result)
 {
 	struct store_result result = {0};
-	bool is_done = false;
-	int code;
+	int code = store_find_file(store, &result.error);
 
 	store->n_user_statements = 0;
-	code = store_find_file(store, &result.error);
-	if (code != 0)
-		goto out;
-	code = begin(store);
-	if (code != SQLITE_OK) {
-		code = fail(store, code, "BEGIN", &result.error);
-		goto out;
-	}
-	code = guard(store, cut, &is_done, &result.error);
-	if (code == 0 && !is_done) {
-		int sqlite_code = write_cut(store, cut);
-
-		result.n_statements = store->n_user_statements;
-		if (sqlite_code != SQLITE_OK)
-			code = fail(store, sqlite_code, "writing", &result.error);
-	}
-	if (code == 0 && !is_done && sql_run(store->commit) != SQLITE_OK) {
-		(void)fail(store, sqlite3_errcode(store->db), "COMMIT", &result.error);
-		code = ERR_STORE_UNKNOWN;
-	}
-out:
-	roll_back(store);
+	if (code == 0)
+		code = make_ready(store, &result);
+	if (code == 0)
+		code = commit_cut(store, cut, &result);
 	if (code == 0)
 		code = settle(store, &result);
 	*ret_result = result;
@@ -484,6 +510,8 @@ const char *store_advice(int code)
 	case ERR_STORE_DENIED:
 		return "give data_dir and all in it back to the user of tallyd "
 		       "(chown -R), and do not stop tallyd before that";
+	case ERR_STORE_CUT:
+		return "start tallyd again, once no other program has tally.db open";
 	case ERR_STORE_CORRUPT:
 		return "stop tallyd and put a backup in its place; README, \"Backup\"";
 	case ERR_STORE_GONE:

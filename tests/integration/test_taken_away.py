@@ -1,5 +1,6 @@
 """Files that are deleted, moved, replaced or cut under a running tallyd, and what it makes."""
 import contextlib
+import http.client
 import fcntl
 import itertools
 import os
@@ -479,19 +480,35 @@ TAKE_WAL = {
     "replaced": replace_wal_by_a_copy,
     "deleted with its index": lambda wal: (wal.unlink(),
                                            wal.with_name("tally.db-shm").unlink()),
+    "its index deleted": lambda wal: wal.with_name("tally.db-shm").unlink(),
 }
+OPENED_AGAIN = "tally.db-wal or tally.db-shm was moved or deleted: nothing is lost"
+
+
+def report_and_flush(daemon):
+    daemon.report(stats("alice", 10, 20))
+    daemon.force_sync()
+
+
+@contextlib.contextmanager
+def reading(daemon):
+    """Another program in a transaction: what is committed meanwhile stays in the log."""
+    with contextlib.closing(sqlite3.connect(daemon.database, isolation_level=None)) as other:
+        other.execute("begin")
+        other.execute("select * from users").fetchall()
+        yield other
 
 
 @pytest.mark.parametrize("how", TAKE_WAL)
 def test_a_write_ahead_log_that_is_taken_away_costs_no_byte(how, tallyd):
     daemon = tallyd(sync_interval="1h").start()
+    wal = daemon.data_dir / "tally.db-wal"
     for i in range(4):
-        daemon.report(stats("alice", 10, 20))
-        daemon.force_sync()
+        report_and_flush(daemon)
         if i == 1:
-            TAKE_WAL[how](daemon.data_dir / "tally.db-wal")
-    if how not in ("cut", "cut in half"):  # the next flush has begun it anew
-        assert "tally.db-wal was moved, deleted or cut: nothing is lost" in daemon.log()
+            TAKE_WAL[how](wal)
+    assert wal.exists()  # before it was needed: a flush that ends in the middle is made good
+    assert daemon.log().count(OPENED_AGAIN) == int("cut" not in how)
     daemon.report(stats("alice", 10, 20))
     daemon.kill()
     daemon.start()
@@ -500,19 +517,85 @@ def test_a_write_ahead_log_that_is_taken_away_costs_no_byte(how, tallyd):
 
 def test_while_another_program_reads_nothing_depends_on_a_deleted_write_ahead_log(tallyd):
     daemon = tallyd(sync_interval="1h", retry_delay=20).start()
-    daemon.expects_errors = True
-    daemon.report(stats("alice", 10, 20))
-    daemon.force_sync()
-    with contextlib.closing(sqlite3.connect(daemon.database, isolation_level=None)) as other:
-        other.execute("begin")
-        other.execute("select * from users").fetchall()
-        daemon.report(stats("alice", 10, 20))
-        daemon.force_sync()  # into the log alone, which is there
+    report_and_flush(daemon)
+    with reading(daemon):
+        report_and_flush(daemon)  # into the log alone, which is there
         (daemon.data_dir / "tally.db-wal").unlink()
         daemon.report(stats("alice", 10, 20))
-        assert daemon.post("/force-sync").status == 503
-        assert daemon.status()["journal"]["records"] > 0
+        answer = daemon.post("/force-sync")
+        assert answer.status == 503 and "another program" in answer.json()["error"], answer
     wait_for(lambda: daemon.post("/force-sync").status == 200, "the other program has ended")
+    assert daemon.log().count(OPENED_AGAIN) == 1
     daemon.kill()
     daemon.start()
     assert daemon.users() == {"alice": (90, 30, 60)}
+
+
+@pytest.mark.parametrize("how", TAKE_WAL)
+def test_what_another_program_keeps_in_the_write_ahead_log_is_in_the_journal_as_well(how, tallyd):
+    daemon = tallyd(sync_interval="1h").start()
+    report_and_flush(daemon)
+    with reading(daemon):
+        report_and_flush(daemon)
+        report_and_flush(daemon)
+        assert daemon.status()["journal"]["records"] == 2
+        TAKE_WAL[how](daemon.data_dir / "tally.db-wal")
+        daemon.kill()
+    daemon.start()
+    assert daemon.users() == {"alice": (90, 30, 60)}
+
+
+@pytest.mark.parametrize("left", [0, 32 + 24 + 4096])  # nothing, or the first page of several
+def test_a_write_ahead_log_that_is_cut_while_another_program_reads_spoils_no_database(
+        left, tallyd):
+    daemon = tallyd(sync_interval="1h", emergency_flush_size=10**6, max_pending_users=10**6).start()
+    daemon.expects_errors = True
+    users = [f"user{i}" for i in range(500)]
+    daemon.report(*(stats(user, 100, 0) for user in users))
+    daemon.force_sync()
+    with reading(daemon):
+        daemon.report(*(stats(user, 7, 0) for user in users))
+        daemon.force_sync()
+        os.truncate(daemon.data_dir / "tally.db-wal", left)
+        daemon.report(stats("user1", 1000, 0))
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            daemon.post("/force-sync")
+        assert daemon.wait_exit() == 74
+        assert "was cut off" in daemon.log()
+    daemon.start()
+    assert daemon.users() == {user: (n, n, 0) for user in users
+                              for n in (107 + 1000 * (user == "user1"),)}
+    assert daemon.sql("pragma integrity_check") == [("ok",)]
+
+
+@pytest.mark.parametrize("end", ["kill", "stop"])
+def test_a_reader_with_an_index_of_its_own_spoils_no_database(end, tallyd):
+    """It came behind the deletion, and closes last: then it moves what its index says."""
+    daemon = tallyd(sync_interval="1h").start()
+    report_and_flush(daemon)
+    report_and_flush(daemon)
+    (daemon.data_dir / "tally.db-shm").unlink()
+    with contextlib.closing(sqlite3.connect(daemon.database, isolation_level=None)) as other:
+        assert other.execute("select used_traffic from users").fetchall() == [(60,)]
+        report_and_flush(daemon)
+        report_and_flush(daemon)
+        assert other.execute("select used_traffic from users").fetchall() == [(120,)]
+        getattr(daemon, end)()
+    daemon.start()
+    assert daemon.users() == {"alice": (120, 40, 80)}
+    assert daemon.sql("pragma integrity_check") == [("ok",)]
+
+
+def test_a_database_that_was_emptied_is_told_of(tallyd):
+    daemon = tallyd(sync_interval="1h").start()
+    daemon.expects_errors = True
+    report_and_flush(daemon)
+    whole = daemon.database.read_bytes()
+    os.truncate(daemon.database, 0)
+    wait_for(lambda: "tally.db was emptied" in daemon.log(), "it is noticed")
+    daemon.report(stats("alice", 10, 20))
+    assert daemon.post("/force-sync").status == 503
+    daemon.kill()
+    daemon.database.write_bytes(whole)
+    daemon.start()
+    assert daemon.users() == {"alice": (60, 20, 40)}

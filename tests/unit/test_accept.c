@@ -65,9 +65,9 @@ static void on_cut(void *arg)
 	journal_rotate(((struct rig *)arg)->journal);
 }
 
-static void on_committed(void *arg, uint64_t seq)
+static void on_committed(void *arg, uint64_t seq, bool is_settled)
 {
-	journal_drop(((struct rig *)arg)->journal, seq);
+	journal_drop(((struct rig *)arg)->journal, seq, is_settled);
 }
 
 static void on_fatal(void *arg, int code)

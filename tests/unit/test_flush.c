@@ -108,10 +108,11 @@ static void on_cut(void *arg)
 	f->cut_at_ms[f->n_cuts++] = uv_now(&f->loop);
 }
 
-static void on_committed(void *arg, uint64_t seq)
+static void on_committed(void *arg, uint64_t seq, bool is_settled)
 {
 	struct fixture *f = arg;
 
+	(void)is_settled;
 	assert_int_equal(
 		number(f, "SELECT value FROM meta WHERE key='applied_seq'"), seq);
 	if (f->n_commits++ == 0) {

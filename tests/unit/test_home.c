@@ -62,7 +62,7 @@ static void on_gone(void *arg)
 
 	f->n_asked++;
 	if (f->does_answer)
-		journal_drop(f->journal, f->seq);
+		journal_drop(f->journal, f->seq, true);
 }
 
 static int append(struct fixture *f)
@@ -281,11 +281,11 @@ TEST(what_is_taken_away_is_noticed_and_nothing_appended_until_all_is_in_the_data
 		AT_ROW(i, f.n_asked > 0);
 		seq = f.seq;
 		AT_ROW(i, append(&f) == ERR_JOURNAL_GONE);
-		journal_drop(f.journal, seq - 1); /* not all of it */
+		journal_drop(f.journal, seq - 1, true); /* not all of it */
 		run_jobs(&f);
 		AT_ROW(i, append(&f) == ERR_JOURNAL_GONE);
 		f.around_code = 0;
-		journal_drop(f.journal, seq);
+		journal_drop(f.journal, seq, true);
 		run_until(&f, is_well);
 		AT_ROW(i, stats_of(&f).missing[0] == '\0');
 		AT_ROW(i, stats_of(&f).records == 0 && stats_of(&f).seq == seq);
@@ -310,7 +310,7 @@ TEST(nothing_is_written_into_a_file_that_was_deleted_or_cut_just_now)
 		takes[i](&f);
 		AT_ROW(i, append(&f) == ERR_JOURNAL_GONE); /* the loop has not run */
 		AT_ROW(i, f.n_asked == 1);
-		journal_drop(f.journal, f.seq);
+		journal_drop(f.journal, f.seq, true);
 		run_until(&f, is_well);
 		AT_ROW(i, append(&f) == 0);
 		expect_on_disk(&f, f.seq - 1);
@@ -343,7 +343,7 @@ TEST(who_finds_nothing_new_to_write_begins_anew_at_once)
 	struct fixture f;
 
 	begin(&f, FSYNC_EVERYSEC);
-	journal_drop(f.journal, f.seq);
+	journal_drop(f.journal, f.seq, true);
 	run_jobs(&f);
 	move_folder(&f);
 	run_until(&f, is_gone);
@@ -363,7 +363,7 @@ TEST(a_sync_into_a_file_that_is_gone_is_no_sync_and_the_checkpoint_stands_for_it
 	run_until(&f, is_gone);
 	run_jobs(&f);
 	assert_int_equal(f.synced_seq, f.seq - 1);
-	journal_drop(f.journal, f.seq);
+	journal_drop(f.journal, f.seq, true);
 	assert_int_equal(f.synced_seq, f.seq);
 	run_until(&f, is_well);
 	end(&f);
@@ -395,7 +395,7 @@ static bool begin_anew_with_fault(enum fault_kind kind, unsigned n, size_t way)
 	run_until(&f, is_gone);
 	f.around_code = 0;
 	faults_fail_nth(kind, n, kind == FAULT_MEMORY ? ENOMEM : EIO);
-	journal_drop(f.journal, f.seq);
+	journal_drop(f.journal, f.seq, true);
 	run_until(&f, is_well);
 	has_fired = faults_fired(kind);
 	faults_reset();

@@ -483,7 +483,7 @@ TEST(a_full_journal_refuses_until_a_drop_gives_room)
 		assert_int_equal(stats_of(&f).records, 3);
 	}
 	assert_int_equal(expect_on_disk(&f, 0).n_records, 3);
-	journal_drop(f.journal, 3);
+	journal_drop(f.journal, 3, true);
 	assert_int_equal(stats_of(&f).refusal, 0);
 	assert_int_equal(stats_of(&f).records, 0);
 	assert_int_equal(stats_of(&f).bytes, SEGMENT_HEAD_BYTES);
@@ -508,7 +508,7 @@ TEST(a_drop_that_finds_no_segment_prepared_is_done_as_soon_as_one_is)
 	begin(&f, &config);
 	append_n(&f, 3);
 	assert_int_equal(append(&f, 99), ERR_JOURNAL_FULL);
-	journal_drop(f.journal, 3); /* the loop has not run: nothing is prepared */
+	journal_drop(f.journal, 3, true); /* the loop has not run: nothing is prepared */
 	assert_int_equal(append(&f, 99), ERR_JOURNAL_FULL);
 	assert_true(loop_run_until(&f.loop, has_room, &f, DEADLINE_MS));
 	append_n(&f, 1);
@@ -531,7 +531,7 @@ TEST(a_checkpoint_is_wanted_above_half_of_max_bytes)
 	append_n(&f, 1);
 	assert_true(journal_wants_checkpoint(f.journal));
 	run_jobs(&f);
-	journal_drop(f.journal, 3);
+	journal_drop(f.journal, 3, true);
 	assert_false(journal_wants_checkpoint(f.journal));
 	end(&f);
 }
@@ -725,7 +725,7 @@ TEST(whatever_lies_in_the_next_segments_place_makes_way_and_the_journal_never_st
 		for (unsigned round = 0; round < 4; round++) {
 			append_n(&f, 1);
 			run_until_synced(&f, f.seq);
-			journal_drop(f.journal, f.seq);
+			journal_drop(f.journal, f.seq, true);
 			run_jobs(&f);
 		}
 		AT_ROW(i, stats_of(&f).records == 0);
@@ -786,7 +786,7 @@ TEST(a_drop_removes_the_segments_whose_every_record_is_covered_and_no_other)
 		begin(&f, &always);
 		write_three_segments(&f);
 		run_until_synced(&f, 6);
-		journal_drop(f.journal, rows[i].seq);
+		journal_drop(f.journal, rows[i].seq, true);
 		run_jobs(&f);
 		for (uint64_t number = 1; number <= 3; number++)
 			AT_ROW(i,
@@ -796,7 +796,7 @@ TEST(a_drop_removes_the_segments_whose_every_record_is_covered_and_no_other)
 		(void)expect_on_disk(&f, rows[i].seq);
 		append_n(&f, 2);
 		(void)expect_on_disk(&f, rows[i].seq);
-		journal_drop(f.journal, f.seq);
+		journal_drop(f.journal, f.seq, true);
 		AT_ROW(i,
 			loop_run_until(&f.loop, has_one_segment_in_use, &f, DEADLINE_MS));
 		end(&f);
@@ -813,12 +813,35 @@ TEST(more_segments_than_a_job_removes_are_all_dropped)
 		rotate(&f);
 	}
 	assert_true(n_segments(&f) > 150);
-	journal_drop(f.journal, f.seq);
+	journal_drop(f.journal, f.seq, true);
 	assert_true(loop_run_until(&f.loop, has_one_segment_in_use, &f, DEADLINE_MS));
 	assert_int_equal(stats_of(&f).bytes, SEGMENT_HEAD_BYTES);
 	assert_int_equal(stats_of(&f).records, 0);
 	append_n(&f, 1);
 	(void)expect_on_disk(&f, f.seq - 1);
+	end(&f);
+}
+
+TEST(what_is_in_sqlites_log_alone_is_kept_as_long_as_there_is_room)
+{
+	struct journal_config half = unsynced;
+	struct fixture f;
+
+	half.max_bytes = 8192;
+	begin(&f, &half);
+	append_n(&f, 2);
+	journal_drop(f.journal, 2, false);
+	run_jobs(&f);
+	assert_int_equal(stats_of(&f).records, 2);
+	while (!journal_wants_checkpoint(f.journal))
+		append_n(&f, 1);
+	journal_drop(f.journal, f.seq, false);
+	assert_true(loop_run_until(&f.loop, has_one_segment_in_use, &f, DEADLINE_MS));
+	assert_int_equal(stats_of(&f).records, 0);
+	append_n(&f, 1);
+	journal_drop(f.journal, f.seq, true);
+	assert_true(loop_run_until(&f.loop, has_one_segment_in_use, &f, DEADLINE_MS));
+	assert_int_equal(stats_of(&f).records, 0);
 	end(&f);
 }
 
@@ -833,7 +856,7 @@ TEST(a_segment_that_cannot_be_removed_is_tried_with_the_next_job)
 	run_until_synced(&f, 3);
 	assert_int_equal(renameat(f.dir.fd, "0000000001.seg", f.dir.fd, "aside"), 0);
 	assert_int_equal(mkdirat(f.dir.fd, "0000000001.seg", 0700), 0);
-	journal_drop(f.journal, 2);
+	journal_drop(f.journal, 2, true);
 	run_jobs(&f);
 	assert_true(has_segment(&f, 1));
 	assert_int_equal(unlinkat(f.dir.fd, "0000000001.seg", AT_REMOVEDIR), 0);
@@ -859,13 +882,13 @@ static bool rotate_with_fault(enum fault_kind kind, unsigned n)
 		journal_rotate(f.journal);
 	}
 	append_n(&f, 1);
-	journal_drop(f.journal, 6);
+	journal_drop(f.journal, 6, true);
 	run_jobs(&f);
 	has_fired = faults_fired(kind);
 	faults_reset();
 	append_n(&f, 1);
 	(void)expect_on_disk(&f, 6);
-	journal_drop(f.journal, f.seq);
+	journal_drop(f.journal, f.seq, true);
 	assert_true(loop_run_until(&f.loop, has_one_segment_in_use, &f, DEADLINE_MS));
 	end(&f);
 	return has_fired;
@@ -1142,6 +1165,8 @@ int main(void)
 		cmocka_unit_test(
 			a_drop_removes_the_segments_whose_every_record_is_covered_and_no_other),
 		cmocka_unit_test(more_segments_than_a_job_removes_are_all_dropped),
+		cmocka_unit_test(
+			what_is_in_sqlites_log_alone_is_kept_as_long_as_there_is_room),
 		cmocka_unit_test(
 			a_segment_that_cannot_be_removed_is_tried_with_the_next_job),
 		cmocka_unit_test(
