@@ -14,7 +14,6 @@
 #include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -63,7 +62,7 @@ bool wal_identify(struct store *store)
 
 struct frames {
 	uint32_t n, n_moved; /* of the log, and from its beginning into tally.db */
-	uint16_t page_size;  /* 1 is 65536 */
+	uint64_t page_bytes;
 };
 
 /* All 0 where SQLite has no map of it. */
@@ -72,6 +71,7 @@ static struct frames read_index(const struct store *store)
 	sqlite3_file *file = NULL;
 	volatile void *map = NULL;
 	const volatile uint8_t *at;
+	uint16_t page_size;
 
 	if (sqlite3_file_control(store->db, "main", SQLITE_FCNTL_FILE_POINTER, &file) !=
 			SQLITE_OK ||
@@ -80,9 +80,10 @@ static struct frames read_index(const struct store *store)
 		map == NULL)
 		return (struct frames){0};
 	at = map;
+	page_size = *(const volatile uint16_t *)(at + PAGE_SIZE_AT);
 	return (struct frames){*(const volatile uint32_t *)(at + N_FRAMES_AT),
 		*(const volatile uint32_t *)(at + N_MOVED_AT),
-		*(const volatile uint16_t *)(at + PAGE_SIZE_AT)};
+		page_size == 1 ? 65536 : page_size};
 }
 
 static bool is_moved(const struct frames *frames)
@@ -92,11 +93,9 @@ static bool is_moved(const struct frames *frames)
 
 static bool is_short(const struct frames *frames, const struct stat *log)
 {
-	uint64_t page_bytes = frames->page_size == 1 ? 65536 : frames->page_size;
-
-	return (uint64_t)log->st_size <
-		LOG_HEAD_BYTES + frames->n * (FRAME_HEAD_BYTES + page_bytes) &&
-		frames->n > 0;
+	return frames->n > 0 &&
+		(uint64_t)log->st_size <
+		LOG_HEAD_BYTES + frames->n * (FRAME_HEAD_BYTES + frames->page_bytes);
 }
 
 /* What is left of a log that was cut would be read at the next start, over what is newer.
@@ -137,7 +136,7 @@ enum wal_state wal_look(const struct store *store)
 		frames = read_index(store);
 		has_log = is_there(store, LOG_SUFFIX, &store->wal, &log);
 		again = read_index(store);
-	} while (memcmp(&frames, &again, sizeof(frames)) != 0);
+	} while (frames.n != again.n || frames.n_moved != again.n_moved);
 	if (has_log && is_short(&frames, &log)) {
 		empty_log(store);
 		return is_moved(&frames) ? WAL_WHOLE : WAL_CUT;
