@@ -60,6 +60,7 @@ struct watch_node {
 	struct watch_peer peers[WATCH_PEERS]; /* the last first */
 	enum counter_mode mode;               /* of its last report */
 	bool has_users, has_handler, has_service, has_states;
+	unsigned n_settled; /* handlers that have had WATCH_REPORTS */
 	bool is_quiet; /* of all its services nothing was ever counted; for a moment */
 	TAILQ_ENTRY(watch_node) link;
 	LIST_ENTRY(watch_node) in_bucket;

@@ -28,6 +28,9 @@ bool symptoms_is_refused(const cJSON *refusals, const cJSON *nodes, const char *
  * are many, all in one. Who is refused was told of, and why it does not arrive. */
 void symptoms_of_nodes(cJSON *findings, const cJSON *nodes, const cJSON *refusals);
 
+/* The lines of GOST's configuration without which nothing arrives, as change lines. */
+void symptoms_show_observer(cJSON *finding, const char *node);
+
 /* The object `memory`: who has used up what there is of max_memory. `only`: a node, or
  * NULL. */
 void symptoms_of_memory(cJSON *findings, const cJSON *memory, const char *only);

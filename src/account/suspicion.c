@@ -155,79 +155,107 @@ const char *suspicion_word(enum suspicion_code code)
 	return code_words[code];
 }
 
-/* When a line is right. */
-enum when {
-	ALWAYS,
-	IF_HANDLER, /* the series is of the handler */
-	IF_SERVICE, /* ... of the service as a whole */
-	IF_NODE,    /* the node was made with tallyctl: its counters are set there */
-	IF_NAME,    /* it is a name that only reports: they are in its address */
-	IF_DELTA,   /* its reports are taken for deltas */
+/* When a line is right: if all of these hold. */
+enum {
+	ALWAYS = 0,
+	IF_HANDLER = 1,      /* the series is of the handler */
+	IF_SERVICE = 2,      /* ... of the service as a whole */
+	IF_NODE = 4,         /* made with tallyctl: its counters are set there */
+	IF_NAME = 8,         /* it only reports: they are in its address */
+	IF_DELTA = 16,       /* its reports are taken for deltas */
+	IF_CUMULATIVE = 32,  /* ... for cumulative counters */
+	IF_SOME_RIGHT = 64,  /* users of the node look right as they are taken */
+	IF_NONE_RIGHT = 128, /* none does: how they are taken may be changed */
 };
 
 struct line {
-	enum when when;
+	unsigned when;
 	const char *text;
 };
 
 struct words {
 	const char *sentence;
-	struct line change[SUSPICION_LINES_MAX + 2];
+	struct line change[SUSPICION_LINES_MAX + 3];
 };
 
 #define AUTO_LINE                                                                        \
 	{                                                                                \
 		IF_HANDLER,                                                              \
-			"observer.resetTraffic: true   # in the metadata of the "        \
-			"handler of {service}, if that is auto; and counters of "        \
-			"{node} are delta then"                                          \
+			"observer.resetTraffic: true   # in the metadata of every "      \
+			"handler of that GOST, and of every service with enableStats, "  \
+			"if the handler of {service} is auto; and counters of {node} "   \
+			"are delta then"                                                 \
 	}
 
 #define DELTA_LINES                                                                      \
-	{IF_NODE,                                                                        \
-		"tallyctl node set {node$} --counters delta   # if its GOST has "        \
-		"observer.resetTraffic: true"},                                          \
+	{IF_SOME_RIGHT | IF_HANDLER,                                                     \
+		"observer.resetTraffic: false   # in the metadata of the handler of "    \
+		"{service}, if that is not auto: {node} is cumulative, and its other "   \
+		"handlers are right so"},                                                \
+		{IF_SOME_RIGHT | IF_SERVICE,                                             \
+			"observer.resetTraffic: false   # in the metadata of the "       \
+			"service {service} itself: {node} is cumulative, and its "       \
+			"handlers do not reset"},                                        \
+		{IF_NONE_RIGHT | IF_NODE,                                                \
+			"tallyctl node set {node$} --counters delta   # if its GOST "    \
+			"has observer.resetTraffic: true wherever it reports"},          \
 	{                                                                                \
-		IF_NAME,                                                                 \
+		IF_NONE_RIGHT | IF_NAME,                                                 \
 			"counters=delta   # behind the ? of the observer's addr, if "    \
-			"its "                                                           \
-			"GOST has observer.resetTraffic: true"                           \
+			"its GOST has observer.resetTraffic: true wherever it reports"   \
+	}
+
+#define CUMULATIVE_LINES                                                                 \
+	{IF_HANDLER,                                                                     \
+		"observer.resetTraffic: true   # in the metadata of the handler of "     \
+		"{service}, beside observer.period"},                                    \
+		{IF_SERVICE,                                                             \
+			"observer.resetTraffic: true   # in the metadata of the "        \
+			"service {service} itself, beside enableStats"},                 \
+		{IF_NONE_RIGHT | IF_NODE,                                                \
+			"tallyctl node set {node$} --counters cumulative   # instead, "  \
+			"if that GOST cannot reset its counters: while it is stopped, "  \
+			"or this adds once more all that it has counted since its "      \
+			"start"},                                                        \
+	{                                                                                \
+		IF_NONE_RIGHT | IF_NAME,                                                 \
+			"counters=cumulative   # instead, behind the ? of the "          \
+			"observer's addr, if that GOST cannot reset its counters"        \
 	}
 
 enum words_row {
-	/* As enum suspicion_code, and what TWO_SENDERS and LOOKS_DELTA may also be. */
+	/* As enum suspicion_code, and what those of series may also be. */
 	TWO_AT_ONE_ADDRESS = N_SUSPICION_CODES,
 	TWO_BY_TURNS,
 	STANDS_STILL,
+	SERVICE_LOOKS_CUMULATIVE,
+	SERVICE_LOOKS_DELTA,
 	N_WORDS
 };
 
 static const struct words table[N_WORDS] = {
 	[LOOKS_CUMULATIVE] =
 		{"In 12 reports in a row the bytes of {who} have only grown, as counters "
-		 "do that GOST does not reset: each is added up as if it were new, and "
-		 "far too much is booked.",
-			{{IF_HANDLER,
-				 "observer.resetTraffic: true   # in the metadata of the "
-				 "handler of {service}, beside observer.period"},
-				{IF_SERVICE,
-					"observer.resetTraffic: true   # in the metadata "
-					"of the service {service} itself"},
-				{IF_NODE,
-					"tallyctl node set {node$} --counters "
-					"cumulative   # instead, if that GOST "
-					"cannot reset its counters: while it is "
-					"stopped, or this adds once more all that "
-					"it has counted since its start"},
-				{IF_NAME,
-					"counters=cumulative   # instead, behind the "
-					"? of the observer's addr, if that GOST "
-					"cannot reset its counters"}}},
+		 "do that GOST does not reset: then each is added up as if it were new, "
+		 "and far too much is booked. Or each time more was sent than the time "
+		 "before: then all is right.",
+			{CUMULATIVE_LINES}},
+	[SERVICE_LOOKS_CUMULATIVE] =
+		{"In 12 reports in a row the bytes of the service {who} as a whole have "
+		 "only grown, as counters do that GOST does not reset: then its own "
+		 "total is far too large; users are counted apart. Or each time more "
+		 "was sent than the time before: then all is right.",
+			{CUMULATIVE_LINES}},
 	[LOOKS_DELTA] =
 		{"In 3 of 12 reports the counters of {who} were lower than before and "
 		 "nothing had restarted: its GOST resets them, or its handler is auto, "
 		 "whose parts share one name. Bytes are booked wrongly.",
 			{DELTA_LINES, AUTO_LINE}},
+	[SERVICE_LOOKS_DELTA] =
+		{"In 3 of 12 reports the counters of the service {who} as a whole were "
+		 "lower than before and nothing had restarted: its GOST resets them. Its "
+		 "own total is wrong; users are counted apart.",
+			{DELTA_LINES}},
 	[STANDS_STILL] =
 		{"In 8 reports in a row {who} had new connections and the very same "
 		 "bytes as before: its GOST resets its counters, and what is equal is "
@@ -271,10 +299,11 @@ static const struct words table[N_WORDS] = {
 					"last start was not heard, or was refused"}}},
 	[SERVICE_ONLY] =
 		{"{service} of {node} reports its bytes as a whole, but its handler "
-		 "reports nothing: no user is counted.",
+		 "reports nothing: no user is counted. Or its handler is one that has no "
+		 "users, as forward and ss: then all is right.",
 			{{ALWAYS,
 				 "observer: NAME   # in the handler of {service}, where "
-				 "its auther is; ss and forward have no users"},
+				 "its auther is; if it has users"},
 				{IF_DELTA,
 					"observer.resetTraffic: true   # in the "
 					"metadata of that handler"}}},
@@ -282,17 +311,27 @@ static const struct words table[N_WORDS] = {
 		       "client: no user is counted.",
 		{{ALWAYS,
 			"auther: NAME   # in the handler of {service}: without one "
-			"GOST knows no users; ss and forward have none"}}},
+			"GOST knows no users"}}},
 	[STATES_ONLY] =
 		{"{service} of {node} was ready more than 10 minutes ago, and since "
 		 "tallyd knows {node} it has sent only states, never bytes: nobody uses "
-		 "it, or its observer stands in the service alone.",
+		 "it, or its observer stands in the service alone, or its handler has no "
+		 "users.",
 			{{ALWAYS,
 				 "observer: NAME   # in the handler of {service}, beside "
 				 "its auther, if somebody uses it"},
 				{IF_DELTA,
 					"observer.resetTraffic: true   # in the "
-					"metadata of that handler"}}},
+					"metadata of that handler"},
+				{IF_DELTA,
+					"enableStats: true   # instead, in the metadata "
+					"of the service {service}, if its handler is "
+					"forward or ss; with observer.resetTraffic: true "
+					"beside it"},
+				{IF_CUMULATIVE,
+					"enableStats: true   # instead, in the metadata "
+					"of the service {service}, if its handler is "
+					"forward or ss"}}},
 };
 
 static const struct words *words_of(const struct suspicion *suspicion)
@@ -304,6 +343,11 @@ static const struct words *words_of(const struct suspicion *suspicion)
 		return &table[TWO_AT_ONE_ADDRESS];
 	if (suspicion->code == LOOKS_DELTA && suspicion->is_equal)
 		return &table[STANDS_STILL];
+	if (suspicion->code == LOOKS_DELTA && suspicion->service->kind == KIND_SERVICE)
+		return &table[SERVICE_LOOKS_DELTA];
+	if (suspicion->code == LOOKS_CUMULATIVE &&
+		suspicion->service->kind == KIND_SERVICE)
+		return &table[SERVICE_LOOKS_CUMULATIVE];
 	return &table[suspicion->code];
 }
 
@@ -405,40 +449,71 @@ static bool is_cumulative(const struct ledger *ledger, const struct service *ser
 	return node->mode == COUNTERS_CUMULATIVE;
 }
 
-static bool is_right(
-	enum when when, const struct ledger *ledger, const struct suspicion *suspicion)
+/* How many of the node's handlers are suspected, and of those that have reported often
+ * enough to be. */
+static unsigned count_wrong(const struct watch *watch, const char *node,
+	enum suspicion_code code, unsigned *ret_n)
+{
+	const struct suspicion *listed;
+	unsigned n_settled = 0;
+
+	*ret_n = 0;
+	TAILQ_FOREACH (listed, &watch->suspicions.listed, link) {
+		const struct service *service = listed->service;
+
+		if (listed->code != code || service->kind != KIND_HANDLER ||
+			strcmp(service->node, node) != 0)
+			continue;
+		++*ret_n;
+		n_settled += service->watch.n_traffic == WATCH_REPORTS;
+	}
+	return n_settled;
+}
+
+/* Whether the node's users look right in the mode that it has: a handler has shown how it
+ * looks, and is not suspected of the same. A service as a whole does not tell of users,
+ * so beside handlers it leaves the mode alone until one of them is suspected. */
+static bool are_users_right(
+	const struct ledger *ledger, const struct suspicion *suspicion)
+{
+	const struct service *service = suspicion->service;
+	const struct watch_node *node = watch_find_node(&ledger->watch, service->node);
+	unsigned n;
+	unsigned n_settled =
+		count_wrong(&ledger->watch, service->node, suspicion->code, &n);
+
+	/* Of a node that was forgotten and came back, it is not known. */
+	if (node == NULL || node->n_settled != n_settled)
+		return true;
+	return service->kind == KIND_SERVICE && n == 0 &&
+		(node->has_handler || service->other != NULL);
+}
+
+/* All that holds. */
+static unsigned facts_of(const struct ledger *ledger, const struct suspicion *suspicion)
 {
 	const struct service *service = suspicion->service;
 	const struct node *node = ledger_find_node(ledger, service->node);
-	bool is_node = node != NULL && node->kept.deleted_ms == 0;
+	unsigned facts = 0;
 
-	switch (when) {
-	case IF_HANDLER:
-		return service->kind == KIND_HANDLER;
-	case IF_SERVICE:
-		return service->kind == KIND_SERVICE;
-	case IF_NODE:
-		return is_node;
-	case IF_NAME:
-		return !is_node;
-	case IF_DELTA:
-		return !is_cumulative(ledger, service);
-	case ALWAYS:
-		break;
-	}
-	return true;
+	facts |= service->kind == KIND_HANDLER ? IF_HANDLER : IF_SERVICE;
+	facts |= node != NULL && node->kept.deleted_ms == 0 ? IF_NODE : IF_NAME;
+	facts |= is_cumulative(ledger, service) ? IF_CUMULATIVE : IF_DELTA;
+	facts |= are_users_right(ledger, suspicion) ? IF_SOME_RIGHT : IF_NONE_RIGHT;
+	return facts;
 }
 
 void suspicion_describe(const struct ledger *ledger, const struct suspicion *suspicion,
 	struct suspicion_text *ret_text)
 {
 	const struct words *words = words_of(suspicion);
+	unsigned facts = facts_of(ledger, suspicion);
 
 	fill(ret_text->sentence, words->sentence, suspicion);
 	ret_text->n_change = 0;
 	for (const struct line *line = words->change; line->text != NULL; line++)
 		if (ret_text->n_change < SUSPICION_LINES_MAX &&
-			is_right(line->when, ledger, suspicion))
+			(line->when & facts) == line->when)
 			fill(ret_text->change[ret_text->n_change++], line->text,
 				suspicion);
 }

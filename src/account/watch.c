@@ -108,6 +108,14 @@ static void name_senders(
 
 /* Series */
 
+/* What is to be done about a service's own series depends on how its handler looks: that
+ * one is to have had as many reports as show it. */
+static bool waits_for_handler(const struct service *service)
+{
+	return service->kind == KIND_SERVICE && service->watch.n_traffic < PATIENCE &&
+		service->other != NULL && service->other->watch.n_traffic > 0;
+}
+
 static void confirm(const struct look *look, struct service *service,
 	const struct verdict *verdict, const char *client)
 {
@@ -117,6 +125,8 @@ static void confirm(const struct look *look, struct service *service,
 		.is_equal = verdict->is_equal};
 
 	if (!is_raised(service, as.code)) {
+		if (waits_for_handler(service))
+			return;
 		if (as.code == TWO_SENDERS)
 			name_senders(look, verdict->other_peer, &as);
 		if (!maybe_raise(look, &as, client))
@@ -225,6 +235,15 @@ static void look_at_mode(const struct look *look, struct service *service)
 	seen->epoch = (uint32_t)service->epoch.number;
 }
 
+static void count_traffic(const struct look *look, struct service *service)
+{
+	if (service->watch.n_traffic == PATIENCE)
+		return;
+	if (++service->watch.n_traffic == PATIENCE && service->kind == KIND_HANDLER &&
+		look->node != NULL)
+		look->node->n_settled++;
+}
+
 /* Once for each report that it is in. */
 static void begin_service(const struct look *look, struct service *service)
 {
@@ -234,8 +253,7 @@ static void begin_service(const struct look *look, struct service *service)
 		return;
 	seen->report = look->watch->n_reports;
 	look_at_mode(look, service);
-	if (seen->n_traffic < PATIENCE)
-		seen->n_traffic++;
+	count_traffic(look, service);
 	shift_windows(seen, look->sender.peer);
 	if (seen->raised != 0)
 		fade(look->watch, service);
@@ -479,6 +497,8 @@ void watch_forget_node(struct ledger *ledger, const char *name, bool is_fresh)
 			.has_announced = service->watch.has_announced && !is_fresh,
 			.is_fresh = service->watch.is_fresh || is_fresh};
 	}
+	if (node != NULL)
+		node->n_settled = 0;
 	if (node != NULL && is_fresh)
 		forget(watch, node);
 }

@@ -403,9 +403,7 @@ static void look_at_arrival(const struct doctor *doctor, const struct symptom *s
 	if (cJSON_GetArraySize(doctor->nodes) == 0)
 		finding_change(
 			finding, "tallyctl node add NODE   # prints all of these lines");
-	finding_change(finding, "observer: tally");
-	finding_change(finding, "type: http");
-	finding_change(finding, "addr: http://NODE:SECRET@HOST:PORT/observer");
+	symptoms_show_observer(finding, "NODE");
 }
 
 /* Of each; but where nothing ever came, that was said. */

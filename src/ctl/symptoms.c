@@ -128,6 +128,16 @@ void symptoms_of_warnings(cJSON *findings, const cJSON *warnings)
 
 /* Nodes */
 
+void symptoms_show_observer(cJSON *finding, const char *node)
+{
+	finding_change(finding,
+		"observer: NAME   # in the service and in its handler: the very name of "
+		"the entry of observers: that has this plugin; GOST takes any other, and "
+		"reports to nobody");
+	finding_change(finding, "type: http");
+	finding_change_addr(finding, node);
+}
+
 static void add_never(cJSON *findings, const char *name)
 {
 	cJSON *finding = finding_add(findings, LEVEL_WARNING, "node-never",
@@ -136,9 +146,7 @@ static void add_never(cJSON *findings, const char *name)
 			   "in the service, in its handler, and under observers: plugin:",
 			name));
 
-	finding_change(finding, "observer: tally");
-	finding_change(finding, "type: http");
-	finding_change_addr(finding, name);
+	symptoms_show_observer(finding, name);
 }
 
 static void add_silent(cJSON *findings, const char *name, uint64_t at_ms)

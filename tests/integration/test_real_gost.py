@@ -4,17 +4,21 @@ import contextlib
 import http.client
 import http.server
 import json
+import pathlib
 import threading
+import urllib.request
 
 import pytest
 
 import real_gost
 from deadline import wait_for
+from gost_sample import service_without_users
 from real_gost import GOST, PAYLOAD, RealGost, Target, plugin
 
 pytestmark = pytest.mark.skipif(GOST is None, reason="no gost in PATH or GOST_BIN")
 USERS = ("alice", "bob")
 WRONG = "something looks wrong"
+README = pathlib.Path(__file__).resolve().parents[2] / "README.md"
 
 
 class Recorder(http.server.ThreadingHTTPServer):
@@ -247,6 +251,60 @@ def test_two_gosts_of_one_name_are_said(site):
     pair = [site.gost(site.plugin("cumulative"), is_delta=False) for _ in range(2)]
     pair[0].fetch("alice", site.target.url, 5)
     site.await_said("two-senders")
+
+
+class ForwardGost(RealGost):
+    """One service, the README's, of a handler that has no users."""
+
+    def __init__(self, *arguments, target, has_stats, **options):
+        super().__init__(*arguments, **options)
+        self.target = target
+        self.has_stats = has_stats
+        self.ports = {"forward": self.ports["http"]}
+
+    def configuration(self):
+        found = super().configuration()
+        service = service_without_users(README.read_text())
+        service["addr"] = f"127.0.0.1:{self.ports['forward']}"
+        service["handler"]["observer"] = "tally"
+        service["metadata"] |= {"enableStats": self.has_stats, "observer.period": "1s",
+                                "observer.resetTraffic": self.is_delta}
+        service["forwarder"]["nodes"][0]["addr"] = "127.0.0.1:%d" % self.target.server_port
+        return found | {"services": [service]}
+
+    def fetch_whole(self):
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports['forward']}/") as answer:
+            assert answer.read() == PAYLOAD
+
+
+@pytest.mark.parametrize("is_delta", [True, False], ids=["delta", "cumulative"])
+def test_a_service_without_users_is_counted_as_the_readme_shows_it(is_delta, site):
+    gost = site.gost(site.plugin("delta" if is_delta else "cumulative"), ForwardGost,
+                     is_delta=is_delta, target=site.target, has_stats=True)
+
+    def total():
+        site.daemon.force_sync()
+        (found,) = site.daemon.sql(
+            "select input_bytes, output_bytes from services where kind = 'service'") or [(0, 0)]
+        return found
+
+    gost.fetch_whole()
+    wait_for(lambda: total()[1] > len(PAYLOAD), "the first is counted", limit=30)
+    unit = total()
+    for n in range(2, 6):
+        gost.fetch_whole()
+        wait_for(lambda n=n: total()[1] >= n * unit[1], "it is counted", limit=30)
+        assert total() == (n * unit[0], n * unit[1])
+    assert counted(site.daemon) == {}
+    gost.has_stats = False
+    gost.restart()
+    gost.fetch_whole()
+    gost.has_stats = True
+    gost.restart()
+    gost.fetch_whole()
+    wait_for(lambda: total()[1] >= 6 * unit[1], "it is counted again", limit=30)
+    assert total() == (6 * unit[0], 6 * unit[1])  # not what came in between
+    assert WRONG not in site.daemon.log()
 
 
 def only_service(configuration):

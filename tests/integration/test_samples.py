@@ -7,7 +7,7 @@ import re
 import pytest
 
 from client import Client
-from gost_sample import check_plugin, check_sample, find_samples
+from gost_sample import check_plugin, check_sample, find_samples, service_without_users
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -34,6 +34,15 @@ def test_every_sample_of_the_readme_has_the_observer_in_both_places():
 def test_a_plugin_that_the_readme_gives_to_gosts_api_is_whole():
     (text,) = re.findall(r'^ +(\{"name":"tally","plugin".*\n.*\}\})$', README, re.MULTILINE)
     check_plugin(json.loads(text)["plugin"])
+
+
+def test_the_readme_shows_how_a_service_without_users_is_counted():
+    """Run by a real GOST in test_real_gost.py."""
+    service = service_without_users(README)
+    assert service["handler"] == {"type": "forward"}
+    assert service["observer"] == "tally"
+    assert service["metadata"] == {"enableStats": True, "observer.period": "5s",
+                                   "observer.resetTraffic": True}
 
 
 def test_the_example_of_a_configuration_is_whole():

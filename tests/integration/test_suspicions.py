@@ -63,6 +63,8 @@ def test_totals_taken_as_deltas_are_said_once_with_the_lines_to_change(tallyd):
     found = the_suspicion(daemon, "looks-cumulative")
     assert (found["node"], found["service"], found["client"]) == ("hk1", "s", "alice")
     assert "alice on s of hk1" in found["sentence"]
+    # Whoever downloads more each time looks the same.
+    assert found["sentence"].endswith("before: then all is right.")
     assert found["change"][0].startswith("observer.resetTraffic: true ")
     assert found["change"][1].startswith("counters=cumulative ")
     assert daemon.status()["reports"]["suspectSeries"] == 1
@@ -107,6 +109,46 @@ def test_a_gost_is_not_counted_once_more_if_it_is_stopped_as_the_line_says(
         sender.send(status("running")).send(status("ready"))
     sender.send(stats("alice", 0, counted + 70)).send(stats("alice", 0, counted + 90))
     assert admin.used() == before + counted + 90
+
+
+@pytest.mark.parametrize("counters", ["cumulative", "delta"])
+def test_a_service_whose_level_is_wrong_is_mended_there_and_its_users_stay_right(
+        counters, tallyd):
+    """enableStats: the service reports its own counters besides, reset or not by themselves."""
+    daemon = tallyd()
+    admin = with_socket(daemon)
+    daemon.start()
+    secret = admin.create("hk1", counters=counters)["secret"]
+    sender = Sender(daemon, query="", headers=credential("hk1", secret))
+    sender.send(status("running")).send(status("ready"))
+    is_delta = counters == "delta"
+    sent = total = 0
+
+    def download(service_resets):
+        nonlocal sent, total
+        sent += 1
+        size = 1000 + sent * 7919 % 500
+        total += size
+        for is_reset, client, kind in ((is_delta, "alice", "handler"),
+                                       (service_resets, None, "service")):
+            sender.send(stats(client, 0, size if is_reset else total, sent, kind=kind))
+
+    for _ in range(2 * REPORTS):
+        download(not is_delta)
+    (found,) = admin.node("hk1")["suspicions"]
+    assert found["code"] == ("looks-cumulative" if is_delta else "looks-delta")
+    assert "client" not in found and "users are counted apart" in found["sentence"]
+    (line,) = found["change"]  # and none that would count alice by something else
+    assert line.startswith(f"observer.resetTraffic: {'true' if is_delta else 'false'}   # in the "
+                           "metadata of the service s itself")
+    assert admin.used() == total
+    if not is_delta:  # its GOST starts anew with the line
+        sender.send(status("running")).send(status("ready"))
+        total, before = 0, total
+    for _ in range(4 * REPORTS):
+        download(is_delta)
+    assert admin.node("hk1")["suspicions"] == []
+    assert admin.used() == total + (0 if is_delta else before)
 
 
 def test_deltas_taken_as_totals_are_said_once(tallyd):
@@ -228,6 +270,7 @@ def test_only_a_service_reports_and_no_handler(tallyd):
     for i in range(1, 2 * REPORTS):
         sender.send(stats(None, 0, 100 + i % 3, kind="service"))
     found = the_suspicion(daemon, "service-only")
+    assert found["sentence"].endswith("as forward and ss: then all is right.")
     assert found["change"][0].startswith("observer: NAME   # in the handler of s")
     sender.send(stats("alice", 0, 100))
     assert suspicions(daemon) == []
@@ -255,8 +298,11 @@ def test_a_node_that_sends_only_states_is_remarked_after_ten_minutes(tallyd, tmp
     Sender(daemon, query="?node=another").send(stats("bob", 0, 1))
     found = the_suspicion(daemon, "states-only")
     assert (found["node"], found["service"], "client" in found) == ("hk1", "s", False)
-    assert "nobody uses it, or its observer stands in the service alone" in found["sentence"]
+    assert found["sentence"].endswith("nobody uses it, or its observer stands in the service "
+                                      "alone, or its handler has no users.")
     assert found["change"][0].startswith("observer: NAME   # in the handler of s")
+    assert found["change"][-1].startswith("enableStats: true   # instead, in the metadata of the "
+                                          "service s, if its handler is forward or ss")
     Sender(daemon).send(stats("alice", 0, 100))
     assert suspicions(daemon) == []
     assert lines_of(daemon, "states-only", "looks right again") == 1

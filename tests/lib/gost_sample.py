@@ -62,6 +62,14 @@ def read_yaml(text):
     return found
 
 
+def service_without_users(text):
+    """The README's, of a handler that reports nothing by itself."""
+    section = re.search(r"^### Services without users\n(.*?)^#", text, re.DOTALL | re.MULTILINE)[1]
+    (service,) = read_yaml("\n".join(
+        line[4:] for line in section.splitlines() if line.startswith("    ")))
+    return service
+
+
 def check_sample(text, *, is_delta=True):
     """All that tallyd needs of GOST is in it, each at its level: its configuration."""
     found = read_yaml(text)

@@ -976,10 +976,11 @@ TEST(every_suspicion_has_a_sentence_and_a_line_to_change_that_fit_a_log_line)
 
 	scene.node = "hongkong-1";
 	see_value(&scene, "alice", 1, "1.1.1.1", 1);
+	see_service(&scene, 1);
 	service = services_find(&scene.ledger->services, scene.node, KIND_HANDLER, "s");
-	for (int i = 0; i < 3 * N_SUSPICION_CODES; i++) {
-		struct suspicion as = {.code = i / 3,
-			.service = service,
+	for (int i = 0; i < 6 * N_SUSPICION_CODES; i++) {
+		struct suspicion as = {.code = i / 6,
+			.service = i % 6 < 3 ? service : service->other,
 			.is_by_turns = i % 3 == 1,
 			.is_equal = i % 3 == 1,
 			.peers = {"2001:db8:1111:2222:3333:4444:5555:6666", "::1"}};
@@ -998,6 +999,193 @@ TEST(every_suspicion_has_a_sentence_and_a_line_to_change_that_fit_a_log_line)
 		}
 	}
 	ledger_free(scene.ledger);
+}
+
+/* What follows is of reports with alice on service s, bob on t, and s as a whole, or the
+ * first of these: `-` it is not there, `g` it only grows, `f` it falls each other time.
+ */
+
+static uint64_t value_of(char how, uint64_t i)
+{
+	return how == 'g' ? 1000 * i : 1000 + i % 2 * 500;
+}
+
+static void see_levels(struct scene *scene, const char *levels, uint64_t i)
+{
+	struct booking list[3];
+	size_t n = 0;
+
+	for (size_t j = 0; j < 3; j++) {
+		if (levels[j] == '-')
+			continue;
+		list[n] = sample_traffic(j == 1 ? "t" : "s",
+			j == 0           ? "alice"
+				: j == 1 ? "bob"
+					 : "",
+			7, value_of(levels[j], i));
+		list[n].counters.total_conns = i;
+		list[n++].kind = j == 2 ? KIND_SERVICE : KIND_HANDLER;
+	}
+	see(scene, list, n, "1.1.1.1", 1);
+}
+
+static const struct suspicion *suspicion_of(
+	struct scene *scene, const char *name, enum event_kind kind)
+{
+	const struct suspicion *found;
+
+	TAILQ_FOREACH (found, &watch_of(scene)->suspicions.listed, link)
+		if (found->service->kind == kind &&
+			strcmp(found->service->name, name) == 0)
+			return found;
+	return NULL;
+}
+
+/* Else users that are right would be wrong then. */
+TEST(the_mode_of_a_node_is_only_doubted_if_none_of_its_users_look_right)
+{
+	static const struct {
+		enum counter_mode mode;
+		const char *levels;
+		enum event_kind kind;
+		const char *service, *begins;
+		bool doubts_mode;
+	} rows[] = {
+		/* a service with enableStats that resets, and handlers that do not */
+		{COUNTERS_CUMULATIVE, "g-f", KIND_SERVICE, "s",
+			"observer.resetTraffic: false   # in the metadata of the service "
+			"s itself",
+			false},
+		{COUNTERS_CUMULATIVE, "gff", KIND_SERVICE, "s",
+			"observer.resetTraffic: false   # in the metadata of the service "
+			"s itself",
+			false},
+		/* and the other way round */
+		{COUNTERS_DELTA, "f-g", KIND_SERVICE, "s",
+			"observer.resetTraffic: true   # in the metadata of the service "
+			"s itself",
+			false},
+		/* two handlers, of which one is right */
+		{COUNTERS_CUMULATIVE, "gf-", KIND_HANDLER, "t",
+			"observer.resetTraffic: false   # in the metadata of the handler "
+			"of t",
+			false},
+		{COUNTERS_DELTA, "fg-", KIND_HANDLER, "t",
+			"observer.resetTraffic: true   # in the metadata of the handler "
+			"of t",
+			false},
+		/* all is wrong alike, or nothing else is there */
+		{COUNTERS_CUMULATIVE, "f-f", KIND_SERVICE, "s", "counters=delta ", true},
+		{COUNTERS_CUMULATIVE, "fff", KIND_HANDLER, "t", "counters=delta ", true},
+		{COUNTERS_CUMULATIVE, "--f", KIND_SERVICE, "s", "counters=delta ", true},
+		{COUNTERS_DELTA, "g-g", KIND_SERVICE, "s",
+			"observer.resetTraffic: true   # in the metadata of the service "
+			"s itself",
+			true},
+		{COUNTERS_DELTA, "gg-", KIND_HANDLER, "s",
+			"observer.resetTraffic: true   # in the metadata of the handler "
+			"of s",
+			true},
+		{COUNTERS_DELTA, "--g", KIND_SERVICE, "s",
+			"observer.resetTraffic: true   # in the metadata of the service "
+			"s itself",
+			true},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct scene scene = scene_of(rows[i].mode);
+		const struct suspicion *found;
+		struct suspicion_text text;
+		bool doubts_mode = false;
+
+		announce(&scene);
+		announce_as(&scene, "t", "ready");
+		for (uint64_t at = 1; at <= 2 * WATCH_REPORTS; at++)
+			see_levels(&scene, rows[i].levels, at);
+		found = suspicion_of(&scene, rows[i].service, rows[i].kind);
+		AT_ROW(i, found != NULL);
+		suspicion_describe(scene.ledger, found, &text);
+		AT_ROW(i,
+			strncmp(text.change[0], rows[i].begins, strlen(rows[i].begins)) ==
+				0);
+		for (size_t j = 0; j < text.n_change; j++)
+			doubts_mode |= strstr(text.change[j], "counters=") != NULL;
+		AT_ROW(i, doubts_mode == rows[i].doubts_mode);
+		ledger_free(scene.ledger);
+	}
+}
+
+/* What is to be done about it depends on how its users look. */
+TEST(a_service_as_a_whole_is_not_suspected_before_its_handler_has_shown_how_it_looks)
+{
+	struct scene scene = scene_of(COUNTERS_CUMULATIVE);
+
+	announce(&scene);
+	for (uint64_t at = 1; at < WATCH_REPORTS; at++)
+		see_levels(&scene, "g-f", at);
+	assert_int_equal(scene.n_told, 0);
+	see_levels(&scene, "g-f", WATCH_REPORTS);
+	see_levels(&scene, "g-f", WATCH_REPORTS + 1);
+	assert_int_equal(scene.n_told, 1);
+	ledger_free(scene.ledger);
+
+	scene = scene_of(COUNTERS_CUMULATIVE); /* without one, at once */
+	announce(&scene);
+	for (uint64_t at = 1; at < WATCH_REPORTS; at++)
+		see_levels(&scene, "--f", at);
+	assert_int_equal(scene.last_told, LOOKS_DELTA);
+	ledger_free(scene.ledger);
+}
+
+TEST(what_may_be_right_is_said_with_a_doubt)
+{
+	static const struct {
+		enum suspicion_code code;
+		enum event_kind kind;
+		const char *doubt;
+	} rows[] = {
+		{LOOKS_CUMULATIVE, KIND_HANDLER, "then all is right."},
+		{LOOKS_CUMULATIVE, KIND_SERVICE, "then all is right."},
+		{SERVICE_ONLY, KIND_SERVICE, "as forward and ss: then all is right."},
+		{STATES_ONLY, KIND_SERVICE, "or its handler has no users."},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct scene scene = scene_of(COUNTERS_DELTA);
+		struct suspicion as = {.code = rows[i].code};
+		struct suspicion_text text;
+
+		see_levels(&scene, "g-g", 1);
+		as.service =
+			services_find(&scene.ledger->services, "n", rows[i].kind, "s");
+		describe(&scene, &as, "", &text);
+		AT_ROW(i, strstr(text.sentence, rows[i].doubt) != NULL);
+		ledger_free(scene.ledger);
+	}
+}
+
+TEST(a_service_without_users_is_shown_how_it_counts_in_the_mode_of_its_node)
+{
+	static const enum counter_mode modes[] = {COUNTERS_DELTA, COUNTERS_CUMULATIVE};
+
+	for (size_t i = 0; i < COUNT_OF(modes); i++) {
+		struct scene scene = scene_of(modes[i]);
+		struct suspicion as = {.code = STATES_ONLY};
+		bool is_delta = modes[i] == COUNTERS_DELTA;
+		struct suspicion_text text;
+		const char *line;
+
+		announce(&scene);
+		as.service =
+			services_find(&scene.ledger->services, "n", KIND_SERVICE, "s");
+		describe(&scene, &as, "", &text);
+		line = text.change[text.n_change - 1];
+		AT_ROW(i, strncmp(line, "enableStats: true   #", 21) == 0);
+		AT_ROW(i,
+			(strstr(line, "with observer.resetTraffic: true") != NULL) ==
+				is_delta);
+		ledger_free(scene.ledger);
+	}
 }
 
 /* It is pasted into a shell of root. */
@@ -1127,6 +1315,13 @@ int main(void)
 		cmocka_unit_test(short_memory_only_puts_it_off),
 		cmocka_unit_test(
 			every_suspicion_has_a_sentence_and_a_line_to_change_that_fit_a_log_line),
+		cmocka_unit_test(
+			the_mode_of_a_node_is_only_doubted_if_none_of_its_users_look_right),
+		cmocka_unit_test(
+			a_service_as_a_whole_is_not_suspected_before_its_handler_has_shown_how_it_looks),
+		cmocka_unit_test(what_may_be_right_is_said_with_a_doubt),
+		cmocka_unit_test(
+			a_service_without_users_is_shown_how_it_counts_in_the_mode_of_its_node),
 		cmocka_unit_test(a_name_in_a_command_is_one_word_for_a_shell),
 		cmocka_unit_test(
 			a_line_about_cumulative_counters_makes_them_cumulative_and_says_what_it_adds),
