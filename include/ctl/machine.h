@@ -18,6 +18,12 @@ bool machine_is_ours(const struct target *target);
  * left out, and why. Returns the data_dir of that configuration, **owned**, or NULL. */
 char *machine_look(const struct ctl *ctl, cJSON *findings);
 
+/* What was found of another configuration than that of the daemon that answers says
+ * nothing of it: where the data_dirs differ, `theirs` as the daemon tells it, one finding
+ * stands for all in `findings`. Either may be NULL: not known. */
+void machine_compare(
+	const struct ctl *ctl, cJSON *findings, const char *ours, const char *theirs);
+
 /* The last lines of the service's log, as member `log` of a finding, where there are any.
  */
 void machine_add_log(cJSON *finding);

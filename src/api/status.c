@@ -160,6 +160,7 @@ static void add_ours(cJSON *data, const struct api *api, const struct flush_stat
 	memory_add(data, api->ledger);
 	json_add_u64(data, "users", ledger->users);
 	(void)cJSON_AddBoolToObject(data, "hasSaturatedTotals", ledger->has_saturated);
+	(void)cJSON_AddStringToObject(data, "dataDir", api->data_dir);
 	json_add_u64(data, "uptimeSeconds", (clock_ms() - api->started_ms) / 1000);
 	(void)cJSON_AddStringToObject(data, "version", TALLYD_VERSION);
 }

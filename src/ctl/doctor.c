@@ -148,9 +148,12 @@ static cJSON *add(
 	return finding_add(doctor->findings, symptom->level, symptom->code, sentence);
 }
 
-/* As --check-setup has read it; what runs elsewhere has its own. */
 static const char *data_dir_of(const struct doctor *doctor)
 {
+	const char *told = member_text(doctor->status, "dataDir");
+
+	if (told != NULL)
+		return told;
 	return doctor->data_dir != NULL ? doctor->data_dir : "/var/lib/tallyd";
 }
 
@@ -456,6 +459,8 @@ static void look_at_daemon(struct doctor *doctor)
 	ask_status(doctor);
 	if (doctor->status == NULL)
 		return;
+	machine_compare(doctor->ctl, doctor->findings, doctor->data_dir,
+		member_text(doctor->status, "dataDir"));
 	ask_nodes(doctor);
 	for (size_t i = 0; i < sizeof(symptoms) / sizeof(symptoms[0]); i++)
 		symptoms[i].look(doctor, &symptoms[i]);

@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static bool is_loopback(const char *url)
 {
@@ -88,6 +89,39 @@ char *machine_look(const struct ctl *ctl, cJSON *findings)
 				 "disk, clock, Redis and addresses were not looked at; "
 				 "`tallyctl doctor`, run there, does"));
 	return data_dir;
+}
+
+static bool is_same_folder(const char *a, const char *b)
+{
+	struct stat st_a, st_b;
+
+	return strcmp(a, b) == 0 ||
+		(stat(a, &st_a) == 0 && stat(b, &st_b) == 0 &&
+			st_a.st_dev == st_b.st_dev && st_a.st_ino == st_b.st_ino);
+}
+
+void machine_compare(
+	const struct ctl *ctl, cJSON *findings, const char *ours, const char *theirs)
+{
+	const char *config = args_value(ctl->args, "config");
+	cJSON *finding;
+
+	if (ours == NULL || theirs == NULL || is_same_folder(ours, theirs))
+		return;
+	while (cJSON_GetArraySize(findings) > 0)
+		cJSON_DeleteItemFromArray(findings, 0);
+	finding = finding_add(findings, LEVEL_WARNING, FINDING_SETUP_SKIPPED,
+		mem_format("the running tallyd has data_dir %s, but the configuration "
+			   "that was looked at says %s: what was found of this machine "
+			   "is of another tallyd, and is left out",
+			theirs, ours));
+	finding_change(finding,
+		"tallyctl doctor --config FILE   # the configuration of the running one");
+	finding_change(finding,
+		"data_dir = %s   # in %s, if that is its file: what stands on its "
+		"command "
+		"line is not seen",
+		theirs, config != NULL ? config : "/etc/tallyd/tallyd.conf");
 }
 
 void machine_add_log(cJSON *finding)

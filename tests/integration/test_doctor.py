@@ -237,6 +237,29 @@ def test_a_tallyd_that_knows_no_such_command_is_told(healthy, tmp_path):
     assert "neither beside" in the_only(not_ok(done), "setup-skipped", "warning")["sentence"]
 
 
+def test_what_was_found_of_another_configuration_is_left_out_with_its_data_dir(healthy, office):
+    daemon = healthy.daemon
+    other = office(redis_url=f"redis://127.0.0.1:{free_port()}/0", redis_timeout="1s",
+                   listen=f"127.0.0.1:{daemon.port}", data_dir=daemon.directory / "other")
+    config = other.daemon.config_path
+    found = the_only(not_ok(tallyctl("doctor", "--json", "--config", config, "--socket",
+                                     healthy.socket)), "setup-skipped", "warning")
+    assert f"the running tallyd has data_dir {daemon.data_dir}, but" in found["sentence"]
+    assert f"says {daemon.directory / 'other'}:" in found["sentence"]
+    assert found["change"][0].startswith("tallyctl doctor --config FILE ")
+    assert found["change"][1].startswith(f"data_dir = {daemon.data_dir}   # in {config}, ")
+    link = daemon.directory / "link"
+    link.symlink_to(daemon.data_dir)
+    healthy.write_config(data_dir=link)
+    assert healthy.findings() == {}, "it is the same one"
+
+
+def test_the_socket_of_the_environment_is_no_address_of_another_program(healthy):
+    env = {"TALLYD_ADMIN_SOCKET": str(healthy.socket), "TALLYD_REDIS_URL": "none",
+           "TALLYD_DATA_DIR": str(healthy.daemon.directory / "other")}
+    the_only(not_ok(tallyctl("doctor", "--json", env=env)), "setup-skipped", "warning")
+
+
 # What only the machine knows.
 
 def test_each_mistake_of_the_configuration_is_a_finding(healthy):
@@ -455,10 +478,7 @@ def test_a_second_tallyd_on_the_address_of_the_first_is_not_told_to_take_its_dat
     first = healthy.daemon
     second = office(listen=f"127.0.0.1:{first.port}")
     second.write_config()
-    done = tallyctl("doctor", "--json", "--config", second.daemon.config_path, "--socket",
-                    healthy.socket)
-    found = json.loads(done.stdout)["findings"][0:]
-    gone = next(one for one in found if one["level"] == "problem")
+    gone = problems(second)[0]
     assert "another tallyd" in gone["sentence"] and f"pid {first.process.pid}" in gone["sentence"]
     assert f"mv {first.data_dir} {second.daemon.data_dir}   # if it was moved" in gone["change"]
     assert any(line.startswith("listen = ") for line in gone["change"])
