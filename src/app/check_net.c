@@ -132,8 +132,24 @@ void setup_check_redis(struct setup *setup)
 	redis_address_done(&address);
 }
 
-static void tell_taken(struct setup *setup, const struct http_place *place)
+/* What the option `name` wants of this machine. */
+struct asked {
+	struct setup *setup;
+	const char *name;
+};
+
+/* A socket's own default is nobody else's. */
+static void change_address(const struct asked *asked, const char *address)
 {
+	bool is_listen = strcmp(asked->name, "listen") == 0;
+
+	setup_change(asked->setup, "%s = %s", asked->name, is_listen ? address : "auto");
+}
+
+static void tell_taken(const struct asked *asked, const struct http_place *place)
+{
+	bool is_unix = strncmp(place->address, "unix:", 5) == 0;
+	struct setup *setup = asked->setup;
 	struct process process;
 
 	if (place->inode == 0 || !process_of_socket(place->inode, &process)) {
@@ -150,26 +166,28 @@ static void tell_taken(struct setup *setup, const struct http_place *place)
 			"%s is used by another program, %s with pid %ld: end that one, "
 			"or take another port",
 			place->address, process.name, process.pid);
-		setup_change(setup, "ss -ltnp   # who listens where");
-		setup_change(setup, "listen = 127.0.0.1:3001");
+		setup_change(
+			setup, "ss -l%cnp   # who listens where", is_unix ? 'x' : 't');
+		change_address(asked, "127.0.0.1:3001");
 	}
 }
 
 static void on_place(void *arg, const struct http_place *place)
 {
-	struct setup *setup = arg;
+	const struct asked *asked = arg;
+	struct setup *setup = asked->setup;
 
 	if (place->is_taken) {
-		tell_taken(setup, place);
+		tell_taken(asked, place);
 	} else if (place->cause == EADDRNOTAVAIL) {
 		setup_find(setup, SETUP_PROBLEM, "port",
 			"%s: this machine has no such address", place->address);
 		setup_change(setup, "ip -brief address   # those that it has");
-		setup_change(setup, "listen = 127.0.0.1:3000");
+		change_address(asked, "127.0.0.1:3000");
 	} else if (place->cause != 0) {
 		setup_find(setup, SETUP_PROBLEM, "port", "%s cannot be listened on: %s",
 			place->address, strerror(place->cause));
-		setup_change(setup, "listen = 127.0.0.1:3000");
+		change_address(asked, "127.0.0.1:3000");
 	} else if (setup->running_pid != 0) {
 		setup_find(setup, SETUP_PROBLEM, "port",
 			"tallyd runs, but nobody listens on %s: it is still starting, or "
@@ -186,27 +204,31 @@ static void on_place(void *arg, const struct http_place *place)
 	}
 }
 
-static void look_at(struct setup *setup, const char *list)
+static void look_at(struct setup *setup, const char *name, const char *list)
 {
+	struct asked asked = {setup, name};
 	struct errmsg msg;
 
-	if (http_look_at(list, on_place, setup, &msg) == 0)
+	if (http_look_at(list, on_place, &asked, &msg) == 0)
 		return;
 	setup_find(setup, SETUP_PROBLEM, "port", "%s", msg.text);
-	setup_change(setup, "listen = 127.0.0.1:3000");
+	change_address(&asked, "127.0.0.1:3000");
 }
 
 void setup_check_ports(struct setup *setup)
 {
 	const struct resolved *resolved = &setup->config->resolved;
-	const char *const sockets[] = {resolved->admin_socket, resolved->read_socket};
+	const struct {
+		const char *name, *path;
+	} sockets[] = {{"admin_socket", resolved->admin_socket},
+		{"read_socket", resolved->read_socket}};
 	char address[160];
 
-	look_at(setup, setup->config->listen);
+	look_at(setup, "listen", setup->config->listen);
 	for (size_t i = 0; i < 2; i++) {
-		if (sockets[i] == NULL)
+		if (sockets[i].path == NULL)
 			continue;
-		(void)snprintf(address, sizeof(address), "unix:%s", sockets[i]);
-		look_at(setup, address);
+		(void)snprintf(address, sizeof(address), "unix:%s", sockets[i].path);
+		look_at(setup, sockets[i].name, address);
 	}
 }
