@@ -91,8 +91,9 @@ void setup_check_ports(struct setup *setup);
 const char *setup_user_name(uid_t uid, char buf[SETUP_NAME_BYTES]);
 
 /* As whom tallyd is to run where it is stopped: by its systemd unit, if that starts it
- * with this configuration, or, with the usual one, `tallyd`. */
-void setup_find_user(struct setup *setup);
+ * with this configuration, or, with the usual one, `tallyd`. Else it is left to who asks,
+ * who is told where `folder` is not theirs to write. */
+void setup_find_user(struct setup *setup, const char *folder);
 
 /* True if `now_ms` is so early that this program was not yet made. */
 bool setup_is_before_build(uint64_t now_ms);

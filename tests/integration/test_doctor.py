@@ -406,6 +406,45 @@ def test_too_little_space_is_found_and_what_it_means_for_reports(office):
     assert found["disk-low"]["level"] == found["journal-error"]["level"] == "problem"
 
 
+def test_little_space_is_told_in_numbers_that_are_not_0(office, small_disk):
+    disk = small_disk(3 << 20)
+    place = office(data_dir=disk.outside)
+    disk.fill(leave_bytes=40960)
+    sentence = place.findings()["disk-low"]["sentence"]
+    assert "only 40 KiB are free in " in sentence and "min_free_bytes, 153 KiB" in sentence, sentence
+
+
+def test_a_data_dir_whose_parent_is_missing_is_not_made_by_the_start(office):
+    place = office()
+    parent = place.daemon.directory / "no" / "such"
+    place.write_config(data_dir=parent / "data")
+    found = place.findings()
+    assert set(found) == {"data-dir", "daemon-down"}
+    assert f"{parent} is not there" in found["data-dir"]["sentence"]
+    assert found["data-dir"]["change"] == [f"mkdir -p {parent}"]
+    assert place.daemon.start_and_fail()[0] == 74
+    subprocess.run(found["data-dir"]["change"][0], shell=True, check=True)
+    the_only(place.findings(), "daemon-down")
+
+
+@needs_root
+@pytest.mark.parametrize("is_made", [True, False])
+def test_who_asks_is_told_that_tallyd_cannot_write_as_that_user(is_made):
+    with tempfile.TemporaryDirectory() as directory:  # which others may enter, unlike tmp_path
+        os.chmod(directory, 0o755)
+        program, data = shutil.copy(BIN, directory), pathlib.Path(directory) / "data"
+        if is_made:
+            data.mkdir(mode=0o755)
+        done = subprocess.run(
+            ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", program,
+             "--config=/dev/null", "--redis-url=none", f"--listen=127.0.0.1:{free_port()}",
+             f"--data-dir={data}", "--check-setup"], env=environment(), capture_output=True,
+            text=True, check=False)
+    said = done.stdout[done.stdout.index("warning "):]
+    assert f"start as user nobody, who cannot write {data if is_made else directory}\n" in said
+    assert said.splitlines()[1].strip() == "sudo -u root tallyd --config /dev/null"
+
+
 def test_a_clock_that_is_behind_what_was_counted_is_found(healthy):
     healthy.daemon.stop()
     healthy.daemon.sql("update services set updated_at = ?", now_ms() + HOUR_MS)
@@ -613,6 +652,15 @@ def test_a_redis_of_another_is_found_with_both_ways_out(office, redis):
     assert any(line.startswith("redis_url = ") for line in found["change"])
 
 
+def test_a_redis_is_not_called_anothers_where_the_database_was_lost(office, redis):
+    place = office(redis_url=redis.url, redis_timeout="5s").open()
+    place.daemon.stop()
+    place.daemon.database.rename(place.daemon.directory / "moved")
+    assert set(place.findings()) == {"journal-corrupt", "rights", "daemon-down"}
+    (place.daemon.directory / "moved").rename(place.daemon.database)
+    place.daemon.start()
+
+
 def test_a_redis_that_wants_a_password_or_asks_for_none_or_evicts_is_found(office, make_redis):
     redis = make_redis("--maxmemory-policy", "allkeys-lru").start()
     place = office(redis_url=redis.url, redis_timeout="5s").open()
@@ -717,6 +765,19 @@ def test_sockets_and_addresses_that_cannot_be_had_are_found(office):
              if one["code"] == "port" and one["level"] == "problem"]
     assert len(ports) == 3 and "no such address" in ports[0]
     assert "File exists" in ports[1] and "No such file" in ports[2]
+
+
+@pytest.mark.parametrize("name", ["admin_socket", "read_socket"])
+def test_a_socket_that_cannot_be_had_is_found_with_its_own_option(office, name):
+    place = office()
+    with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX) as taken:
+        taken.bind(f"{directory}/taken")
+        taken.listen()
+        place.write_config(**{name: f"{directory}/taken"})
+        assert place.findings()["port"]["change"] == [
+            "ss -lxnp   # who listens where", f"{name} = auto"]
+        place.write_config(**{name: f"{directory}/none/sock"})
+        assert place.findings()["port"]["change"] == [f"{name} = auto"]
 
 
 def test_an_address_that_the_running_daemon_does_not_serve_is_found(healthy):
