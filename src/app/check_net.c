@@ -11,22 +11,47 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define N_DATABASES 16 /* of a Redis that is not told otherwise */
+
+/* Another database of that Redis, if there is one that no tallyd has. */
+static void change_database(struct setup *setup, const struct redis_address *address)
+{
+	struct redis_address other = *address; /* borrows */
+	struct probe probe = {.is_connected = true};
+	char url[REDIS_URL_BYTES];
+
+	for (other.db = 0; other.db < N_DATABASES && probe.is_connected; other.db++) {
+		if (other.db == address->db ||
+			probe_redis(&other, setup->config->redis_timeout, &probe) != 0 ||
+			probe.error[0] != '\0' || probe.has_owner)
+			continue;
+		redis_address_url(&other, address->password != NULL, url);
+		setup_change(setup, "redis_url = %s", url);
+		return;
+	}
+}
+
 static void tell_way_in(
-	struct setup *setup, const struct redis_address *address, const char *error)
+	struct setup *setup, const struct redis_address *address, enum redis_error kind)
 {
 	char url[REDIS_URL_BYTES];
 
-	redis_address_url(address, url);
-	switch (redis_error_password(error)) {
-	case REDIS_PASSWORD_WANTED:
+	redis_address_url(address, true, url);
+	switch (kind) {
+	case REDIS_ERROR_PASSWORD_WANTED:
 		setup_change(setup, "redis_url = %s", url);
 		break;
-	case REDIS_PASSWORD_UNKNOWN:
+	case REDIS_ERROR_PASSWORD_UNKNOWN:
 		setup_change(setup,
 			"requirepass PASSWORD   # in redis.conf: the one in redis_url");
 		setup_change(setup, "systemctl restart redis-server");
 		break;
-	case REDIS_PASSWORD_NO_MATTER:
+	case REDIS_ERROR_DATABASE:
+		change_database(setup, address);
+		setup_change(setup, "databases %d   # or in redis.conf, and restart it",
+			address->db + 1);
+		break;
+	case REDIS_ERROR_OTHER:
 		setup_change(setup, "systemctl status redis-server");
 		setup_change(setup, "redis_url = none   # if there is to be no Redis");
 	}
@@ -35,20 +60,28 @@ static void tell_way_in(
 static void tell_unreachable(struct setup *setup, const char *where,
 	const struct redis_address *address, const struct probe *probe)
 {
-	bool is_about_password =
-		redis_error_password(probe->error) != REDIS_PASSWORD_NO_MATTER;
+	static const struct {
+		const char *code, *what;
+	} rows[] = {
+		[REDIS_ERROR_OTHER] = {"redis-down", "cannot be reached"},
+		[REDIS_ERROR_PASSWORD_WANTED] = {"redis-password",
+			"does not let tallyd in"},
+		[REDIS_ERROR_PASSWORD_UNKNOWN] = {"redis-password",
+			"does not let tallyd in"},
+		[REDIS_ERROR_DATABASE] = {"redis-database",
+			"is there, but has no database of that number"},
+	};
+	enum redis_error kind = redis_error_kind(probe->error);
 	size_t len = strlen(probe->error);
 
 	while (len > 0 && probe->error[len - 1] == '.')
 		len--;
 	/* Redis ends some of its errors with a full stop. */
-	setup_find(setup, SETUP_PROBLEM,
-		is_about_password ? "redis-password" : "redis-down",
+	setup_find(setup, SETUP_PROBLEM, rows[kind].code,
 		"Redis at %s %s: %.*s; tallyd counts on, but what Redis shows stands "
 		"still",
-		where, is_about_password ? "does not let tallyd in" : "cannot be reached",
-		(int)len, probe->error);
-	tell_way_in(setup, address, probe->error);
+		where, rows[kind].what, (int)len, probe->error);
+	tell_way_in(setup, address, kind);
 }
 
 /* Who has no database yet is another than whoever has that Redis. */
@@ -75,8 +108,7 @@ static void tell_owner(struct setup *setup, const char *where,
 			"written there; take another database number, or take it over, "
 			"once, while both are stopped",
 			where, probe->owner);
-		setup_change(setup, "redis_url = redis://%sHOST:PORT/1",
-			address->password != NULL ? "default:PASSWORD@" : "");
+		change_database(setup, address);
 		for (size_t i = 0; i < 2; i++)
 			setup_change(setup,
 				"sudo -u tallyd tallyd%s --take-over-redis=%s   # %s; "
@@ -102,7 +134,7 @@ static void tell_connected(struct setup *setup, const char *where,
 	if (address->path == NULL && address->password == NULL) {
 		setup_find(setup, SETUP_WARNING, "rights", RIGHTS_REDIS_IS_BARE);
 		setup_change(setup, "requirepass PASSWORD");
-		redis_address_url(address, url);
+		redis_address_url(address, true, url);
 		setup_change(setup, "redis_url = %s", url);
 	}
 }

@@ -239,6 +239,7 @@ static bool is_redis_told(const struct doctor *doctor)
 {
 	return findings_has(doctor->findings, "redis-down") ||
 		findings_has(doctor->findings, "redis-password") ||
+		findings_has(doctor->findings, "redis-database") ||
 		findings_has(doctor->findings, "redis-foreign");
 }
 
@@ -271,7 +272,7 @@ static int without_stop(const char *error)
 static bool is_config_newer(const struct doctor *doctor)
 {
 	return findings_has(doctor->findings, "redis") &&
-		redis_error_password(redis_error(doctor)) != REDIS_PASSWORD_NO_MATTER;
+		redis_error_kind(redis_error(doctor)) != REDIS_ERROR_OTHER;
 }
 
 static void look_at_redis(const struct doctor *doctor, const struct symptom *symptom)
@@ -302,7 +303,7 @@ static void look_at_owner(const struct doctor *doctor, const struct symptom *sym
 	finding_change(add(doctor, symptom,
 			       mem_format("tallyd writes nothing to this Redis: %s",
 				       redis_error(doctor))),
-		"redis_url = redis://HOST:PORT/1   # a database number of its own; a "
+		"redis_url = redis://HOST:PORT/N   # a database that no tallyd has; a "
 		"password stays in front of HOST");
 }
 

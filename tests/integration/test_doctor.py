@@ -649,7 +649,21 @@ def test_a_redis_of_another_is_found_with_both_ways_out(office, redis):
     found = place.findings()["redis-foreign"]
     assert found["level"] == "problem" and "f" * 32 in found["sentence"]
     assert any("--take-over-redis=adopt" in line for line in found["change"])
-    assert any(line.startswith("redis_url = ") for line in found["change"])
+    client = redis.client()
+    client("SELECT", "1")
+    client("SET", "tallyd:instance", "e" * 32)
+    client.close()
+    line = f"redis_url = redis://127.0.0.1:{redis.port}/2"
+    assert place.findings()["redis-foreign"]["change"][0] == line, "1 is another's, too"
+
+
+def test_a_database_number_that_redis_does_not_have_is_told_apart_from_no_redis(office, redis):
+    place = office(redis_url=f"redis://127.0.0.1:{redis.port}/99", redis_timeout="5s").open()
+    wait_for(lambda: place.admin.status()["redis"]["state"] == "down", "it was noticed")
+    found = place.findings()["redis-database"]
+    assert "is there, but has no database of that number: ERR " in found["sentence"]
+    assert found["change"][0] == f"redis_url = redis://127.0.0.1:{redis.port}/0"
+    assert "to a database that Redis has" in place.daemon.log()
 
 
 def test_a_redis_is_not_called_anothers_where_the_database_was_lost(office, redis):
@@ -727,7 +741,7 @@ def test_the_ways_out_of_a_foreign_redis_keep_password_and_configuration(office,
     redis.password = "pass"
     place.daemon.config_path.chmod(0o600)
     lines = place.findings()["redis-foreign"]["change"]
-    assert lines[0] == "redis_url = redis://default:PASSWORD@HOST:PORT/1"
+    assert lines[0] == f"redis_url = redis://default:PASSWORD@127.0.0.1:{redis.port}/1"
     for line in lines[1:]:
         assert f"tallyd --config {place.daemon.config_path} --take-over-redis=" in line
         assert "until it logs `Redis shows the ledger`, then Ctrl-C" in line

@@ -275,12 +275,17 @@ TEST(the_url_to_set_is_one_that_leads_there_and_holds_no_secret)
 		struct errmsg msg;
 
 		AT_ROW(i, redis_address_parse(urls[i][0], &before, &msg) == 0);
-		redis_address_url(&before, url);
+		redis_address_url(&before, true, url);
 		AT_ROW(i, strcmp(url, urls[i][1]) == 0);
 		AT_ROW(i, redis_address_parse(url, &after, &msg) == 0);
 		AT_ROW(i, is_same(after.host, before.host));
 		AT_ROW(i, is_same(after.path, before.path));
 		AT_ROW(i, after.port == before.port && after.db == before.db);
+		redis_address_done(&after);
+		redis_address_url(&before, false, url);
+		AT_ROW(i, redis_address_parse(url, &after, &msg) == 0);
+		AT_ROW(i, after.password == NULL && after.user == NULL);
+		AT_ROW(i, is_same(after.host, before.host) && after.db == before.db);
 		redis_address_done(&before);
 		redis_address_done(&after);
 	}
