@@ -899,6 +899,18 @@ def test_a_first_node_that_is_refused_is_not_told_to_write_an_observer(office):
     the_only(place.findings(), "refused-unauthorized")
 
 
+def test_a_name_that_was_none_of_a_node_is_over_once_it_is_made_and_reports(healthy):
+    healthy.report(node="f7", secret="some", expect=401)
+    assert 'name sent: "f7"' in the_only(healthy.findings(), "refused-unauthorized")["sentence"]
+    secret = healthy.admin.create("f7")["secret"]
+    healthy.admin.create("f")
+    time.sleep(0.002)  # times are in ms
+    healthy.report(node="hk1")
+    assert "refused-unauthorized" in healthy.findings(), "it is not hk1's"
+    healthy.report(node="f7", secret=secret)
+    assert set(healthy.findings()) == {"node-never"}, "of f"
+
+
 def test_more_refusals_than_are_kept_are_said_to_be_at_least_so_many(healthy):
     for _ in range(2):
         healthy.report(secret="wrong", expect=401)
