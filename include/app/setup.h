@@ -69,7 +69,8 @@ void setup_change(struct setup *setup, const char *format, ...)
 /* Who asks has no right to look into `what`. */
 void setup_find_no_right(struct setup *setup, const char *what);
 
-/* For programs, a line {"dataDir":"..."} before the first: what is theirs to look at. */
+/* For programs, a line {"dataDir":"...","redis":"host:port/db"} before the first, without
+ * `redis` where there is to be none: what is looked at. */
 void setup_begin(struct setup *setup);
 
 /* Ends the last finding. */

@@ -26,7 +26,8 @@ struct redis_address {
  * ERR_NOMEM with the reason. */
 int redis_address_parse(const char *url, struct redis_address *ret_address,
 	struct errmsg *ret_msg) MUST_CHECK;
-/* host:port/db or unix:path?db=N, cut if it is long; nothing secret is in it. */
+/* host:port/db or unix:path?db=N, clean UTF-8, cut if it is long; nothing secret is in
+ * it. */
 #define REDIS_ADDRESS_BYTES 128
 void redis_address_text(
 	const struct redis_address *address, char text[static REDIS_ADDRESS_BYTES]);

@@ -81,6 +81,7 @@ static void add_redis(
 
 	live_get_stats(live, &stats);
 	(void)cJSON_AddStringToObject(redis, "state", live_state_name(stats.state));
+	json_add_text(redis, "address", stats.address);
 	json_add_u64(redis, "unsentUsers", ledger->unsent_users);
 	json_add_u64(redis, "unverifiedUsers", stats.view.unverified_users);
 	json_add_u64(redis, "refusedUsers", stats.view.refused_users);

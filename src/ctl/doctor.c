@@ -150,11 +150,11 @@ static cJSON *add(
 
 static const char *data_dir_of(const struct doctor *doctor)
 {
-	const char *told = member_text(doctor->status, "dataDir");
+	const char *dir = member_text(doctor->status, "dataDir");
 
-	if (told != NULL)
-		return told;
-	return doctor->data_dir != NULL ? doctor->data_dir : "/var/lib/tallyd";
+	if (dir == NULL)
+		dir = member_text(doctor->looked_at, "dataDir");
+	return dir != NULL ? dir : "/var/lib/tallyd";
 }
 
 static void look_at_right(const struct doctor *doctor, const struct symptom *symptom)
@@ -460,8 +460,7 @@ static void look_at_daemon(struct doctor *doctor)
 	ask_status(doctor);
 	if (doctor->status == NULL)
 		return;
-	machine_compare(doctor->ctl, doctor->findings, doctor->data_dir,
-		member_text(doctor->status, "dataDir"));
+	machine_compare(doctor->ctl, doctor->findings, doctor->looked_at, doctor->status);
 	ask_nodes(doctor);
 	for (size_t i = 0; i < sizeof(symptoms) / sizeof(symptoms[0]); i++)
 		symptoms[i].look(doctor, &symptoms[i]);
@@ -490,7 +489,7 @@ int doctor_run(const struct ctl *ctl)
 	cJSON *root;
 	int code;
 
-	doctor.data_dir = machine_look(ctl, doctor.findings);
+	doctor.looked_at = machine_look(ctl, doctor.findings);
 	look_at_daemon(&doctor);
 	doctor.findings = put_dangers_first(doctor.findings);
 	code = findings_count(doctor.findings, LEVEL_PROBLEM) > 0 ? EXIT_PROBLEM : 0;
@@ -503,6 +502,6 @@ int doctor_run(const struct ctl *ctl)
 	cJSON_Delete(root);
 	cJSON_Delete(doctor.nodes);
 	cJSON_Delete(doctor.answer);
-	free(doctor.data_dir);
+	cJSON_Delete(doctor.looked_at);
 	return code;
 }

@@ -154,6 +154,8 @@ void redis_address_text(
 	else
 		(void)snprintf(text, REDIS_ADDRESS_BYTES, "%s:%d/%d", address->host,
 			address->port, address->db);
+	text_make_clean(
+		text, strlen(text)); /* what was percent-encoded may be anything */
 }
 
 void redis_address_url(const struct redis_address *address, bool has_password,

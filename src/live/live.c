@@ -561,7 +561,7 @@ const char *live_state_name(enum live_state state)
 
 void live_get_stats(const struct live *live, struct live_stats *ret_stats)
 {
-	*ret_stats = (struct live_stats){.state = live->state};
+	*ret_stats = (struct live_stats){.state = live->state, .address = live->name};
 	if (live->view == NULL)
 		return;
 	ret_stats->survey = live->survey;

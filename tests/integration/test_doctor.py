@@ -254,6 +254,16 @@ def test_what_was_found_of_another_configuration_is_left_out_with_its_data_dir(h
     assert healthy.findings() == {}, "it is the same one"
 
 
+def test_a_redis_that_the_running_daemon_does_not_have_is_not_judged(office, redis):
+    place = office(redis_url=redis.url, redis_timeout="5s").open()
+    wait_for(lambda: place.admin.status()["redis"]["state"] == "up", "Redis is up")
+    other = f"127.0.0.1:{free_port()}/0"
+    found = place.findings(env={"TALLYD_REDIS_URL": f"redis://{other}"})
+    assert set(found) == {"redis-other", "rights"}
+    assert f"has Redis at 127.0.0.1:{redis.port}/0, but" in found["redis-other"]["sentence"]
+    assert other in found["redis-other"]["sentence"]
+
+
 def test_the_socket_of_the_environment_is_no_address_of_another_program(healthy):
     env = {"TALLYD_ADMIN_SOCKET": str(healthy.socket), "TALLYD_REDIS_URL": "none",
            "TALLYD_DATA_DIR": str(healthy.daemon.directory / "other")}
