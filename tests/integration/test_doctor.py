@@ -1055,8 +1055,9 @@ def test_what_an_older_daemon_does_not_tell_is_passed_over(tmp_path):
     server = FakeTallyd(tmp_path / "s")
     server.api.nodes["hk1"] = {"name": "hk1", "hasSecret": True, "lastReportAt": now_ms()}
     server.api.status_data.update(warnings=[], redis={"state": "up"}, reports={})
+    env = {"TALLYD_REDIS_URL": "none", "TALLYD_DATA_DIR": str(tmp_path / "data")}
     found = json.loads(tallyctl("doctor", "--json", "--socket", tmp_path / "s",
-                                env={"TALLYD_REDIS_URL": "none"}).stdout)["findings"]
+                                env=env).stdout)["findings"]
     shown = tallyctl("node", "show", "hk1", "--socket", tmp_path / "s")
     server.api.status_data = {}
     nothing = tallyctl("doctor", "--json", "--socket", tmp_path / "s")
