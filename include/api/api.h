@@ -21,6 +21,7 @@ struct api {
 	struct flush *flush;
 	struct flush_config flush_config; /* as shown in the status */
 	unsigned sync_batch_size;
+	const char *data_dir;       /* as it was configured; borrowed */
 	size_t max_body_bytes;      /* half of it is warned of */
 	enum counter_mode counters; /* of reports that do not say */
 	struct rights rights;

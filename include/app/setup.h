@@ -69,7 +69,8 @@ void setup_change(struct setup *setup, const char *format, ...)
 /* Who asks has no right to look into `what`. */
 void setup_find_no_right(struct setup *setup, const char *what);
 
-/* For programs, a line {"dataDir":"..."} before the first: what is theirs to look at. */
+/* For programs, a line {"dataDir":"...","redis":"host:port/db"} before the first, without
+ * `redis` where there is to be none: what is looked at. */
 void setup_begin(struct setup *setup);
 
 /* Ends the last finding. */
@@ -91,8 +92,9 @@ void setup_check_ports(struct setup *setup);
 const char *setup_user_name(uid_t uid, char buf[SETUP_NAME_BYTES]);
 
 /* As whom tallyd is to run where it is stopped: by its systemd unit, if that starts it
- * with this configuration, or, with the usual one, `tallyd`. */
-void setup_find_user(struct setup *setup);
+ * with this configuration, or, with the usual one, `tallyd`. Else it is left to who asks,
+ * who is told where `folder` is not theirs to write. */
+void setup_find_user(struct setup *setup, const char *folder);
 
 /* True if `now_ms` is so early that this program was not yet made. */
 bool setup_is_before_build(uint64_t now_ms);

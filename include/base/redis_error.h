@@ -5,13 +5,14 @@
 #ifndef TALLYD_BASE_REDIS_ERROR_H
 #define TALLYD_BASE_REDIS_ERROR_H
 
-/* What it says of the password in redis_url; no waiting heals the last two. */
-enum redis_password {
-	REDIS_PASSWORD_NO_MATTER, /* nothing */
-	REDIS_PASSWORD_WANTED,    /* Redis wants one, or another one */
-	REDIS_PASSWORD_UNKNOWN,   /* Redis itself has none */
+/* What of redis_url it is about. */
+enum redis_error {
+	REDIS_ERROR_OTHER,           /* nothing: it may heal by waiting, the others not */
+	REDIS_ERROR_PASSWORD_WANTED, /* Redis wants a password, or another one */
+	REDIS_ERROR_PASSWORD_UNKNOWN, /* Redis itself has none */
+	REDIS_ERROR_DATABASE,         /* Redis has no database of that number */
 };
 
-enum redis_password redis_error_password(const char *error);
+enum redis_error redis_error_kind(const char *error);
 
 #endif

@@ -13,7 +13,7 @@ struct doctor {
 	const cJSON *status;      /* its data; NULL: there is none */
 	cJSON *nodes;             /* a list; empty where they may not be seen */
 	bool has_nodes;
-	char *data_dir; /* owned; NULL: it is not known */
+	cJSON *looked_at; /* by --check-setup, see machine_look() */
 };
 
 /* Whether any node has reported, ever. */

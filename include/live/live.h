@@ -60,6 +60,7 @@ struct live_stats {
 	/* Why it is not up, or what of it is wrong; "" if nothing is. Never holds a
 	 * password. */
 	char error[LIVE_ERROR_BYTES];
+	const char *address; /* without a password; "": there is none. Borrowed */
 };
 
 struct live_hooks {

@@ -26,15 +26,16 @@ struct redis_address {
  * ERR_NOMEM with the reason. */
 int redis_address_parse(const char *url, struct redis_address *ret_address,
 	struct errmsg *ret_msg) MUST_CHECK;
-/* host:port/db or unix:path?db=N, cut if it is long; nothing secret is in it. */
+/* host:port/db or unix:path?db=N, clean UTF-8, cut if it is long; nothing secret is in
+ * it. */
 #define REDIS_ADDRESS_BYTES 128
 void redis_address_text(
 	const struct redis_address *address, char text[static REDIS_ADDRESS_BYTES]);
-/* The redis_url of it as it is to be set: PASSWORD stands for the password; cut if it is
- * long. */
+/* The redis_url of it as it is to be set: PASSWORD stands for the password, if there is
+ * to be one; cut if it is long. */
 #define REDIS_URL_BYTES 256
-void redis_address_url(
-	const struct redis_address *address, char text[static REDIS_URL_BYTES]);
+void redis_address_url(const struct redis_address *address, bool has_password,
+	char text[static REDIS_URL_BYTES]);
 void redis_address_done(struct redis_address *address);
 
 struct redis;

@@ -81,6 +81,7 @@ static void add_redis(
 
 	live_get_stats(live, &stats);
 	(void)cJSON_AddStringToObject(redis, "state", live_state_name(stats.state));
+	json_add_text(redis, "address", stats.address);
 	json_add_u64(redis, "unsentUsers", ledger->unsent_users);
 	json_add_u64(redis, "unverifiedUsers", stats.view.unverified_users);
 	json_add_u64(redis, "refusedUsers", stats.view.refused_users);
@@ -160,6 +161,7 @@ static void add_ours(cJSON *data, const struct api *api, const struct flush_stat
 	memory_add(data, api->ledger);
 	json_add_u64(data, "users", ledger->users);
 	(void)cJSON_AddBoolToObject(data, "hasSaturatedTotals", ledger->has_saturated);
+	(void)cJSON_AddStringToObject(data, "dataDir", api->data_dir);
 	json_add_u64(data, "uptimeSeconds", (clock_ms() - api->started_ms) / 1000);
 	(void)cJSON_AddStringToObject(data, "version", TALLYD_VERSION);
 }

@@ -313,6 +313,7 @@ static int open_pipeline(struct app *app, struct errmsg *msg)
 		.flush = app->flush,
 		.flush_config = app->api.flush_config,
 		.sync_batch_size = (unsigned)app->config->sync_batch_size,
+		.data_dir = app->config->data_dir,
 		.max_body_bytes = app->config->max_body_bytes,
 		.counters = (enum counter_mode)app->config->counters,
 		.started_ms = clock_ms()};

@@ -183,7 +183,7 @@ void setup_check_daemon(struct setup *setup)
 	if (setup->running_pid == 0) {
 		setup_find(
 			setup, SETUP_OK, "daemon-stopped", "no tallyd runs on %s", dir);
-		setup_find_user(setup);
+		setup_find_user(setup, dir);
 	} else {
 		tell_running(setup);
 		take_user(setup);

@@ -14,6 +14,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <libgen.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -199,6 +201,27 @@ static void check_folder(struct setup *setup)
 	}
 }
 
+/* The first start makes the folder, but none on the way to it. */
+static void tell_missing(struct setup *setup)
+{
+	const char *dir = setup->config->data_dir, *parent;
+	char path[PATH_MAX];
+	struct stat st;
+
+	(void)snprintf(path, sizeof(path), "%s", dir);
+	parent = dirname(path);
+	if (stat(parent, &st) != 0) {
+		setup_find(setup, SETUP_PROBLEM, "data-dir",
+			"data_dir %s cannot be made by the first start: %s is not there",
+			dir, parent);
+		setup_change(setup, "mkdir -p %s", parent);
+		return;
+	}
+	setup_find(setup, SETUP_OK, "data-dir",
+		"%s is not there yet: the first start makes it", dir);
+	setup_find_user(setup, parent);
+}
+
 /* What is there; false: nothing can be looked at. */
 static bool open_dir(struct setup *setup, struct stat *st)
 {
@@ -211,10 +234,8 @@ static bool open_dir(struct setup *setup, struct stat *st)
 	setup->is_instance_unknown = errno != ENOENT;
 	if (errno == ENOENT) {
 		setup_check_daemon(setup);
-		if (setup->is_endangered)
-			return false;
-		setup_find(setup, SETUP_OK, "data-dir",
-			"%s is not there yet: the first start makes it", dir);
+		if (!setup->is_endangered)
+			tell_missing(setup);
 	} else if (errno == EACCES) {
 		setup_find_no_right(setup, dir);
 	} else {
@@ -319,10 +340,16 @@ void setup_check_database(struct setup *setup)
 	setup_find(setup, SETUP_OK, "database", "%s can be read", path);
 }
 
-/* MiB are exact enough, and what the options are written in. */
-static uint64_t to_mib(uint64_t bytes)
+#define SIZE_BYTES 32
+
+/* As the options are written; exact enough to be compared. */
+static const char *size_text(uint64_t bytes, char buf[SIZE_BYTES])
 {
-	return bytes >> 20;
+	bool is_small = bytes < UINT64_C(10) << 20;
+
+	(void)snprintf(buf, SIZE_BYTES, "%" PRIu64 " %s", bytes >> (is_small ? 10 : 20),
+		is_small ? "KiB" : "MiB");
+	return buf;
 }
 
 void setup_check_space(struct setup *setup)
@@ -331,6 +358,7 @@ void setup_check_space(struct setup *setup)
 	struct journal_config journal;
 	struct statvfs fs;
 	uint64_t free_bytes, least;
+	char left[SIZE_BYTES], needed[SIZE_BYTES];
 
 	if (!setup->is_dir_open || fstatvfs(setup->dir_fd, &fs) != 0)
 		return;
@@ -345,18 +373,17 @@ void setup_check_space(struct setup *setup)
 		setup_change(setup, "df -i %s", dir);
 	} else if (free_bytes < least) {
 		setup_find(setup, SETUP_PROBLEM, "disk-low",
-			"only %" PRIu64 " MiB are free in %s: below min_free_bytes, "
-			"%" PRIu64 " MiB, reports are answered with 503",
-			to_mib(free_bytes), dir, to_mib(least));
+			"only %s are free in %s: below min_free_bytes, %s, reports are "
+			"answered with 503",
+			size_text(free_bytes, left), dir, size_text(least, needed));
 		setup_change(setup, "df -h %s", dir);
 	} else if (free_bytes / 4 < least) {
 		setup_find(setup, SETUP_WARNING, "disk-low",
-			"only %" PRIu64 " MiB are free in %s; below %" PRIu64
-			" MiB reports are answered with 503",
-			to_mib(free_bytes), dir, to_mib(least));
+			"only %s are free in %s; below %s reports are answered with 503",
+			size_text(free_bytes, left), dir, size_text(least, needed));
 		setup_change(setup, "df -h %s", dir);
 	} else {
-		setup_find(setup, SETUP_OK, "disk", "%" PRIu64 " MiB are free in %s",
-			to_mib(free_bytes), dir);
+		setup_find(setup, SETUP_OK, "disk", "%s are free in %s",
+			size_text(free_bytes, left), dir);
 	}
 }

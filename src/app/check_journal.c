@@ -37,6 +37,10 @@ void setup_check_journal(struct setup *setup)
 			result.n_records);
 		return;
 	}
+	/* Whose Redis that is stood in the database: where that was lost, it is not
+	 * known. */
+	if (setup->instance_id[0] == '\0')
+		setup->is_instance_unknown = true;
 	setup_find(setup, SETUP_PROBLEM, "journal-corrupt",
 		"tallyd cannot start: %s/journal: %s", setup->config->data_dir, msg.text);
 	setup_change(setup, "cp -a %s %s.copy   # before anything else",

@@ -11,22 +11,47 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define N_DATABASES 16 /* of a Redis that is not told otherwise */
+
+/* Another database of that Redis, if there is one that no tallyd has. */
+static void change_database(struct setup *setup, const struct redis_address *address)
+{
+	struct redis_address other = *address; /* borrows */
+	struct probe probe = {.is_connected = true};
+	char url[REDIS_URL_BYTES];
+
+	for (other.db = 0; other.db < N_DATABASES && probe.is_connected; other.db++) {
+		if (other.db == address->db ||
+			probe_redis(&other, setup->config->redis_timeout, &probe) != 0 ||
+			probe.error[0] != '\0' || probe.has_owner)
+			continue;
+		redis_address_url(&other, address->password != NULL, url);
+		setup_change(setup, "redis_url = %s", url);
+		return;
+	}
+}
+
 static void tell_way_in(
-	struct setup *setup, const struct redis_address *address, const char *error)
+	struct setup *setup, const struct redis_address *address, enum redis_error kind)
 {
 	char url[REDIS_URL_BYTES];
 
-	redis_address_url(address, url);
-	switch (redis_error_password(error)) {
-	case REDIS_PASSWORD_WANTED:
+	redis_address_url(address, true, url);
+	switch (kind) {
+	case REDIS_ERROR_PASSWORD_WANTED:
 		setup_change(setup, "redis_url = %s", url);
 		break;
-	case REDIS_PASSWORD_UNKNOWN:
+	case REDIS_ERROR_PASSWORD_UNKNOWN:
 		setup_change(setup,
 			"requirepass PASSWORD   # in redis.conf: the one in redis_url");
 		setup_change(setup, "systemctl restart redis-server");
 		break;
-	case REDIS_PASSWORD_NO_MATTER:
+	case REDIS_ERROR_DATABASE:
+		change_database(setup, address);
+		setup_change(setup, "databases %d   # or in redis.conf, and restart it",
+			address->db + 1);
+		break;
+	case REDIS_ERROR_OTHER:
 		setup_change(setup, "systemctl status redis-server");
 		setup_change(setup, "redis_url = none   # if there is to be no Redis");
 	}
@@ -35,20 +60,28 @@ static void tell_way_in(
 static void tell_unreachable(struct setup *setup, const char *where,
 	const struct redis_address *address, const struct probe *probe)
 {
-	bool is_about_password =
-		redis_error_password(probe->error) != REDIS_PASSWORD_NO_MATTER;
+	static const struct {
+		const char *code, *what;
+	} rows[] = {
+		[REDIS_ERROR_OTHER] = {"redis-down", "cannot be reached"},
+		[REDIS_ERROR_PASSWORD_WANTED] = {"redis-password",
+			"does not let tallyd in"},
+		[REDIS_ERROR_PASSWORD_UNKNOWN] = {"redis-password",
+			"does not let tallyd in"},
+		[REDIS_ERROR_DATABASE] = {"redis-database",
+			"is there, but has no database of that number"},
+	};
+	enum redis_error kind = redis_error_kind(probe->error);
 	size_t len = strlen(probe->error);
 
 	while (len > 0 && probe->error[len - 1] == '.')
 		len--;
 	/* Redis ends some of its errors with a full stop. */
-	setup_find(setup, SETUP_PROBLEM,
-		is_about_password ? "redis-password" : "redis-down",
+	setup_find(setup, SETUP_PROBLEM, rows[kind].code,
 		"Redis at %s %s: %.*s; tallyd counts on, but what Redis shows stands "
 		"still",
-		where, is_about_password ? "does not let tallyd in" : "cannot be reached",
-		(int)len, probe->error);
-	tell_way_in(setup, address, probe->error);
+		where, rows[kind].what, (int)len, probe->error);
+	tell_way_in(setup, address, kind);
 }
 
 /* Who has no database yet is another than whoever has that Redis. */
@@ -75,8 +108,7 @@ static void tell_owner(struct setup *setup, const char *where,
 			"written there; take another database number, or take it over, "
 			"once, while both are stopped",
 			where, probe->owner);
-		setup_change(setup, "redis_url = redis://%sHOST:PORT/1",
-			address->password != NULL ? "default:PASSWORD@" : "");
+		change_database(setup, address);
 		for (size_t i = 0; i < 2; i++)
 			setup_change(setup,
 				"sudo -u tallyd tallyd%s --take-over-redis=%s   # %s; "
@@ -102,7 +134,7 @@ static void tell_connected(struct setup *setup, const char *where,
 	if (address->path == NULL && address->password == NULL) {
 		setup_find(setup, SETUP_WARNING, "rights", RIGHTS_REDIS_IS_BARE);
 		setup_change(setup, "requirepass PASSWORD");
-		redis_address_url(address, url);
+		redis_address_url(address, true, url);
 		setup_change(setup, "redis_url = %s", url);
 	}
 }
@@ -132,8 +164,24 @@ void setup_check_redis(struct setup *setup)
 	redis_address_done(&address);
 }
 
-static void tell_taken(struct setup *setup, const struct http_place *place)
+/* What the option `name` wants of this machine. */
+struct asked {
+	struct setup *setup;
+	const char *name;
+};
+
+/* A socket's own default is nobody else's. */
+static void change_address(const struct asked *asked, const char *address)
 {
+	bool is_listen = strcmp(asked->name, "listen") == 0;
+
+	setup_change(asked->setup, "%s = %s", asked->name, is_listen ? address : "auto");
+}
+
+static void tell_taken(const struct asked *asked, const struct http_place *place)
+{
+	bool is_unix = strncmp(place->address, "unix:", 5) == 0;
+	struct setup *setup = asked->setup;
 	struct process process;
 
 	if (place->inode == 0 || !process_of_socket(place->inode, &process)) {
@@ -150,26 +198,28 @@ static void tell_taken(struct setup *setup, const struct http_place *place)
 			"%s is used by another program, %s with pid %ld: end that one, "
 			"or take another port",
 			place->address, process.name, process.pid);
-		setup_change(setup, "ss -ltnp   # who listens where");
-		setup_change(setup, "listen = 127.0.0.1:3001");
+		setup_change(
+			setup, "ss -l%cnp   # who listens where", is_unix ? 'x' : 't');
+		change_address(asked, "127.0.0.1:3001");
 	}
 }
 
 static void on_place(void *arg, const struct http_place *place)
 {
-	struct setup *setup = arg;
+	const struct asked *asked = arg;
+	struct setup *setup = asked->setup;
 
 	if (place->is_taken) {
-		tell_taken(setup, place);
+		tell_taken(asked, place);
 	} else if (place->cause == EADDRNOTAVAIL) {
 		setup_find(setup, SETUP_PROBLEM, "port",
 			"%s: this machine has no such address", place->address);
 		setup_change(setup, "ip -brief address   # those that it has");
-		setup_change(setup, "listen = 127.0.0.1:3000");
+		change_address(asked, "127.0.0.1:3000");
 	} else if (place->cause != 0) {
 		setup_find(setup, SETUP_PROBLEM, "port", "%s cannot be listened on: %s",
 			place->address, strerror(place->cause));
-		setup_change(setup, "listen = 127.0.0.1:3000");
+		change_address(asked, "127.0.0.1:3000");
 	} else if (setup->running_pid != 0) {
 		setup_find(setup, SETUP_PROBLEM, "port",
 			"tallyd runs, but nobody listens on %s: it is still starting, or "
@@ -186,27 +236,31 @@ static void on_place(void *arg, const struct http_place *place)
 	}
 }
 
-static void look_at(struct setup *setup, const char *list)
+static void look_at(struct setup *setup, const char *name, const char *list)
 {
+	struct asked asked = {setup, name};
 	struct errmsg msg;
 
-	if (http_look_at(list, on_place, setup, &msg) == 0)
+	if (http_look_at(list, on_place, &asked, &msg) == 0)
 		return;
 	setup_find(setup, SETUP_PROBLEM, "port", "%s", msg.text);
-	setup_change(setup, "listen = 127.0.0.1:3000");
+	change_address(&asked, "127.0.0.1:3000");
 }
 
 void setup_check_ports(struct setup *setup)
 {
 	const struct resolved *resolved = &setup->config->resolved;
-	const char *const sockets[] = {resolved->admin_socket, resolved->read_socket};
+	const struct {
+		const char *name, *path;
+	} sockets[] = {{"admin_socket", resolved->admin_socket},
+		{"read_socket", resolved->read_socket}};
 	char address[160];
 
-	look_at(setup, setup->config->listen);
+	look_at(setup, "listen", setup->config->listen);
 	for (size_t i = 0; i < 2; i++) {
-		if (sockets[i] == NULL)
+		if (sockets[i].path == NULL)
 			continue;
-		(void)snprintf(address, sizeof(address), "unix:%s", sockets[i]);
-		look_at(setup, address);
+		(void)snprintf(address, sizeof(address), "unix:%s", sockets[i].path);
+		look_at(setup, sockets[i].name, address);
 	}
 }

@@ -10,6 +10,7 @@
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -107,7 +108,7 @@ static bool is_of_service(const struct config *config, const struct unit *unit)
 	return strcmp(config->file, CONFIG_DEFAULT_FILE) == 0;
 }
 
-void setup_find_user(struct setup *setup)
+static void find_by_unit(struct setup *setup)
 {
 	struct unit unit = {.user = ""};
 	bool has_unit = find_unit(&unit);
@@ -126,6 +127,27 @@ void setup_find_user(struct setup *setup)
 	group = unit.group[0] != '\0' ? getgrnam(unit.group) : NULL;
 	if (group != NULL)
 		setup->user.gid = group->gr_gid;
+}
+
+static void check_who_asks(struct setup *setup, const char *folder)
+{
+	char me[SETUP_NAME_BYTES], owner[SETUP_NAME_BYTES];
+	struct stat st;
+
+	if (access(folder, W_OK | X_OK) == 0 || errno != EACCES || stat(folder, &st) != 0)
+		return;
+	setup_find(setup, SETUP_WARNING, "rights-missing",
+		"tallyd does not start as user %s, who cannot write %s",
+		setup_user_name(geteuid(), me), folder);
+	setup_change(setup, "sudo -u %s tallyd%s", setup_user_name(st.st_uid, owner),
+		setup->config_option);
+}
+
+void setup_find_user(struct setup *setup, const char *folder)
+{
+	find_by_unit(setup);
+	if (!setup->user.is_known)
+		check_who_asks(setup, folder);
 }
 
 static bool become(const struct setup_user *user)

@@ -2,6 +2,7 @@
  * ferror() at the end. */
 #include "app/setup.h"
 #include "base/text.h"
+#include "live/redis.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -92,11 +93,27 @@ void setup_find_no_right(struct setup *setup, const char *what)
 	setup_change(setup, "sudo tallyctl doctor%s", setup->config_option);
 }
 
+static void print_redis(struct setup *setup)
+{
+	char where[REDIS_ADDRESS_BYTES];
+	struct redis_address address;
+	struct errmsg unsaid; /* the configuration was checked */
+
+	if (strcmp(setup->config->redis_url, "none") == 0 ||
+		redis_address_parse(setup->config->redis_url, &address, &unsaid) != 0)
+		return;
+	redis_address_text(&address, where);
+	redis_address_done(&address);
+	(void)fputs(",\"redis\":", setup->out);
+	print_json_text(setup, where);
+}
+
 void setup_begin(struct setup *setup)
 {
 	if (!setup->config->is_json || setup->config->data_dir == NULL)
 		return;
 	(void)fputs("{\"dataDir\":", setup->out);
 	print_json_text(setup, setup->config->data_dir);
+	print_redis(setup);
 	(void)fputs("}\n", setup->out);
 }

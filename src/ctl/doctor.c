@@ -148,10 +148,13 @@ static cJSON *add(
 	return finding_add(doctor->findings, symptom->level, symptom->code, sentence);
 }
 
-/* As --check-setup has read it; what runs elsewhere has its own. */
 static const char *data_dir_of(const struct doctor *doctor)
 {
-	return doctor->data_dir != NULL ? doctor->data_dir : "/var/lib/tallyd";
+	const char *dir = member_text(doctor->status, "dataDir");
+
+	if (dir == NULL)
+		dir = member_text(doctor->looked_at, "dataDir");
+	return dir != NULL ? dir : "/var/lib/tallyd";
 }
 
 static void look_at_right(const struct doctor *doctor, const struct symptom *symptom)
@@ -236,6 +239,7 @@ static bool is_redis_told(const struct doctor *doctor)
 {
 	return findings_has(doctor->findings, "redis-down") ||
 		findings_has(doctor->findings, "redis-password") ||
+		findings_has(doctor->findings, "redis-database") ||
 		findings_has(doctor->findings, "redis-foreign");
 }
 
@@ -268,7 +272,7 @@ static int without_stop(const char *error)
 static bool is_config_newer(const struct doctor *doctor)
 {
 	return findings_has(doctor->findings, "redis") &&
-		redis_error_password(redis_error(doctor)) != REDIS_PASSWORD_NO_MATTER;
+		redis_error_kind(redis_error(doctor)) != REDIS_ERROR_OTHER;
 }
 
 static void look_at_redis(const struct doctor *doctor, const struct symptom *symptom)
@@ -299,7 +303,7 @@ static void look_at_owner(const struct doctor *doctor, const struct symptom *sym
 	finding_change(add(doctor, symptom,
 			       mem_format("tallyd writes nothing to this Redis: %s",
 				       redis_error(doctor))),
-		"redis_url = redis://HOST:PORT/1   # a database number of its own; a "
+		"redis_url = redis://HOST:PORT/N   # a database that no tallyd has; a "
 		"password stays in front of HOST");
 }
 
@@ -454,6 +458,7 @@ static void look_at_daemon(struct doctor *doctor)
 	ask_status(doctor);
 	if (doctor->status == NULL)
 		return;
+	machine_compare(doctor->ctl, doctor->findings, doctor->looked_at, doctor->status);
 	ask_nodes(doctor);
 	for (size_t i = 0; i < sizeof(symptoms) / sizeof(symptoms[0]); i++)
 		symptoms[i].look(doctor, &symptoms[i]);
@@ -482,7 +487,7 @@ int doctor_run(const struct ctl *ctl)
 	cJSON *root;
 	int code;
 
-	doctor.data_dir = machine_look(ctl, doctor.findings);
+	doctor.looked_at = machine_look(ctl, doctor.findings);
 	look_at_daemon(&doctor);
 	doctor.findings = put_dangers_first(doctor.findings);
 	code = findings_count(doctor.findings, LEVEL_PROBLEM) > 0 ? EXIT_PROBLEM : 0;
@@ -495,6 +500,6 @@ int doctor_run(const struct ctl *ctl)
 	cJSON_Delete(root);
 	cJSON_Delete(doctor.nodes);
 	cJSON_Delete(doctor.answer);
-	free(doctor.data_dir);
+	cJSON_Delete(doctor.looked_at);
 	return code;
 }

@@ -9,6 +9,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static bool is_loopback(const char *url)
 {
@@ -26,16 +27,16 @@ bool machine_is_ours(const struct target *target)
 	return target->socket != NULL || is_loopback(target->url);
 }
 
-static void take_lines(cJSON *findings, const char *text, char **ret_data_dir)
+static void take_lines(cJSON *findings, const char *text, cJSON **ret_looked_at)
 {
 	while (*text != '\0') {
 		size_t len = strcspn(text, "\n");
 		cJSON *line = cJSON_ParseWithLength(text, len);
-		const char *data_dir = member_text(line, "dataDir");
 
-		if (data_dir != NULL && *ret_data_dir == NULL)
-			*ret_data_dir = mem_copy(data_dir);
-		finding_take(findings, line);
+		if (member_text(line, "dataDir") != NULL && *ret_looked_at == NULL)
+			*ret_looked_at = line;
+		else
+			finding_take(findings, line);
 		text += len + (text[len] == '\n');
 	}
 }
@@ -58,7 +59,7 @@ static void add_failure(
 		config != NULL ? config : "");
 }
 
-static void run_check(const char *config, cJSON *findings, char **ret_data_dir)
+static void run_check(const char *config, cJSON *findings, cJSON **ret_looked_at)
 {
 	char *program = run_beside("tallyd");
 	char *option = mem_format("--config=%s", config != NULL ? config : "");
@@ -68,7 +69,7 @@ static void run_check(const char *config, cJSON *findings, char **ret_data_dir)
 	char *text = run_program(argv, false, &exit_code);
 
 	if (text != NULL)
-		take_lines(findings, text, ret_data_dir);
+		take_lines(findings, text, ret_looked_at);
 	if (text == NULL || (exit_code != 0 && exit_code != 1))
 		add_failure(findings, text, exit_code, config);
 	free(text);
@@ -76,18 +77,82 @@ static void run_check(const char *config, cJSON *findings, char **ret_data_dir)
 	free(program);
 }
 
-char *machine_look(const struct ctl *ctl, cJSON *findings)
+cJSON *machine_look(const struct ctl *ctl, cJSON *findings)
 {
-	char *data_dir = NULL;
+	cJSON *looked_at = NULL;
 
 	if (machine_is_ours(ctl->target))
-		run_check(args_value(ctl->args, "config"), findings, &data_dir);
+		run_check(args_value(ctl->args, "config"), findings, &looked_at);
 	else
 		(void)finding_add(findings, LEVEL_OK, FINDING_SETUP_SKIPPED,
 			mem_copy("that is another machine: its configuration, data_dir, "
 				 "disk, clock, Redis and addresses were not looked at; "
 				 "`tallyctl doctor`, run there, does"));
-	return data_dir;
+	return looked_at;
+}
+
+static bool is_same_folder(const char *a, const char *b)
+{
+	struct stat st_a, st_b;
+
+	return strcmp(a, b) == 0 ||
+		(stat(a, &st_a) == 0 && stat(b, &st_b) == 0 &&
+			st_a.st_dev == st_b.st_dev && st_a.st_ino == st_b.st_ino);
+}
+
+static void leave_all_out(
+	const struct ctl *ctl, cJSON *findings, const char *ours, const char *theirs)
+{
+	const char *config = args_value(ctl->args, "config");
+	cJSON *finding;
+
+	while (cJSON_GetArraySize(findings) > 0)
+		cJSON_DeleteItemFromArray(findings, 0);
+	finding = finding_add(findings, LEVEL_WARNING, FINDING_SETUP_SKIPPED,
+		mem_format("the running tallyd has data_dir %s, but the configuration "
+			   "that was looked at says %s: what was found of this machine "
+			   "is of another tallyd, and is left out",
+			theirs, ours));
+	finding_change(finding,
+		"tallyctl doctor --config FILE   # the configuration of the running one");
+	finding_change(finding,
+		"data_dir = %s   # in %s, if that is its file: what stands on its "
+		"command "
+		"line is not seen",
+		theirs, config != NULL ? config : "/etc/tallyd/tallyd.conf");
+}
+
+static void leave_redis_out(cJSON *findings, const char *ours, const char *theirs)
+{
+	for (int i = cJSON_GetArraySize(findings) - 1; i >= 0; i--) {
+		const char *code = member_text(cJSON_GetArrayItem(findings, i), "code");
+
+		if (strncmp(code, "redis", 5) == 0)
+			cJSON_DeleteItemFromArray(findings, i);
+	}
+	finding_change(
+		finding_add(findings, LEVEL_WARNING, "redis-other",
+			mem_format("the running tallyd has Redis at %s, but the "
+				   "configuration that was looked at names %s, which is "
+				   "left out",
+				theirs, ours)),
+		"systemctl restart tallyd   # if the configuration was changed since; "
+		"not "
+		"if redis_url is in its environment or on its command line");
+}
+
+void machine_compare(const struct ctl *ctl, cJSON *findings, const cJSON *looked_at,
+	const cJSON *status)
+{
+	const char *dir = member_text(looked_at, "dataDir");
+	const char *redis = member_text(looked_at, "redis");
+	const char *their_dir = member_text(status, "dataDir");
+	const char *their_redis = member_text(member_object(status, "redis"), "address");
+
+	if (dir != NULL && their_dir != NULL && !is_same_folder(dir, their_dir))
+		leave_all_out(ctl, findings, dir, their_dir);
+	else if (redis != NULL && their_redis != NULL && strcmp(redis, their_redis) != 0)
+		leave_redis_out(findings, redis, their_redis);
 }
 
 void machine_add_log(cJSON *finding)

@@ -127,6 +127,32 @@ static const cJSON *find_node(const cJSON *nodes, const char *name)
 	return NULL;
 }
 
+/* Who sent a name that was none of a node then is known by it alone, see api/rights.c. */
+static bool has_sent(const cJSON *refusal, const char *name)
+{
+	const char *reason = member_text(refusal, "reason");
+	char *sent = mem_format("name sent: \"%s\"", name);
+	bool has = reason != NULL && strstr(reason, sent) != NULL;
+
+	free(sent);
+	return has;
+}
+
+static const cJSON *find_sender(const cJSON *refusal, const cJSON *nodes)
+{
+	const char *name = member_text(refusal, "node");
+	const cJSON *node;
+
+	if (name != NULL)
+		return find_node(nodes, name);
+	cJSON_ArrayForEach (node, nodes) {
+		name = member_text(node, "name");
+		if (name != NULL && has_sent(refusal, name))
+			return node;
+	}
+	return NULL;
+}
+
 static bool is_fresh(const cJSON *refusal)
 {
 	return member_u64_or_0(refusal, "at") + FRESH_REFUSAL_MS >= clock_wall_ms();
@@ -151,8 +177,7 @@ static bool is_from_elsewhere(const cJSON *refusal, const cJSON *node)
  * refused no more, so its refusals grow old. */
 static bool is_mended(const cJSON *refusal, const cJSON *nodes)
 {
-	const char *name = member_text(refusal, "node");
-	const cJSON *node = name != NULL ? find_node(nodes, name) : NULL;
+	const cJSON *node = find_sender(refusal, nodes);
 
 	return node != NULL &&
 		member_u64_or_0(node, "lastReportAt") > member_u64_or_0(refusal, "at") &&
@@ -266,6 +291,47 @@ static bool is_of_interest(const cJSON *refusal, const cJSON *nodes, const char 
 		!is_mended(refusal, nodes);
 }
 
+static bool is_in_list(const cJSON *list, const char *code)
+{
+	const cJSON *refusal;
+
+	cJSON_ArrayForEach (refusal, list) {
+		const char *theirs = member_text(refusal, "code");
+
+		if (theirs != NULL && strcmp(theirs, code) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Who is refused less often than others is pushed out of the list by them: where it
+ * reaches back no more than minutes, the counts tell. Not of codes that who only looks
+ * around gets, too. */
+static void add_pushed_out(cJSON *findings, const cJSON *refusals)
+{
+	const cJSON *list = cJSON_GetObjectItemCaseSensitive(refusals, "last"), *count;
+	int n = cJSON_GetArraySize(list);
+
+	if (!has_more(refusals) || !is_fresh(cJSON_GetArrayItem(list, n - 1)))
+		return;
+	cJSON_ArrayForEach (count, member_object(refusals, "counts")) {
+		const char *code = count->string;
+		const struct remedy *remedy = find_remedy(code, true);
+		char *kind;
+
+		if (remedy == NULL || remedy->code == NULL || remedy->about != ANY ||
+			is_in_list(list, code))
+			continue;
+		kind = mem_format("refused-%s", code);
+		add_lines(finding_add(findings, LEVEL_WARNING, kind,
+				  mem_format("also %s: refused %.0f times since the "
+					     "start, before the last %d refusals",
+					  code, count->valuedouble, n)),
+			remedy, NULL);
+		free(kind);
+	}
+}
+
 void symptoms_of_refusals(
 	cJSON *findings, const cJSON *refusals, const cJSON *nodes, const char *only)
 {
@@ -280,6 +346,8 @@ void symptoms_of_refusals(
 		if (n > 0)
 			add_refusal(findings, refusal, n, has_more(refusals));
 	}
+	if (only == NULL)
+		add_pushed_out(findings, refusals);
 }
 
 bool symptoms_is_refused(const cJSON *refusals, const cJSON *nodes, const char *only)

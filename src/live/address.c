@@ -154,21 +154,29 @@ void redis_address_text(
 	else
 		(void)snprintf(text, REDIS_ADDRESS_BYTES, "%s:%d/%d", address->host,
 			address->port, address->db);
+	text_make_clean(
+		text, strlen(text)); /* what was percent-encoded may be anything */
 }
 
-void redis_address_url(
-	const struct redis_address *address, char text[static REDIS_URL_BYTES])
+void redis_address_url(const struct redis_address *address, bool has_password,
+	char text[static REDIS_URL_BYTES])
 {
 	const char *user = address->user != NULL ? address->user : "default";
 	bool is_v6 = address->host != NULL && strchr(address->host, ':') != NULL;
+	int len = snprintf(text, REDIS_URL_BYTES, "%s://%s%s",
+		address->path != NULL ? "unix" : "redis", has_password ? user : "",
+		has_password ? ":PASSWORD@" : "");
 
+	if (len >= REDIS_URL_BYTES)
+		return;
+	text += len;
 	if (address->path != NULL)
-		(void)snprintf(text, REDIS_URL_BYTES, "unix://%s:PASSWORD@%s?db=%d", user,
+		(void)snprintf(text, REDIS_URL_BYTES - (size_t)len, "%s?db=%d",
 			address->path, address->db);
 	else
-		(void)snprintf(text, REDIS_URL_BYTES, "redis://%s:PASSWORD@%s%s%s:%d/%d",
-			user, is_v6 ? "[" : "", address->host, is_v6 ? "]" : "",
-			address->port, address->db);
+		(void)snprintf(text, REDIS_URL_BYTES - (size_t)len, "%s%s%s:%d/%d",
+			is_v6 ? "[" : "", address->host, is_v6 ? "]" : "", address->port,
+			address->db);
 }
 
 void redis_address_done(struct redis_address *address)

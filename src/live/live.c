@@ -440,23 +440,31 @@ static void tell_down(const struct live *live, const char *error)
 {
 	char url[REDIS_URL_BYTES];
 
-	redis_address_url(live->address, url);
-	switch (redis_error_password(error)) {
-	case REDIS_PASSWORD_WANTED:
+	redis_address_url(live->address, true, url);
+	switch (redis_error_kind(error)) {
+	case REDIS_ERROR_PASSWORD_WANTED:
 		log_limited(LOG_WARN, "Redis is down: accounting goes on",
 			"redis=%s error=%s what_to_do=\"set redis_url = %s in "
 			"tallyd.conf, with the password that Redis has, then: systemctl "
 			"restart tallyd\"",
 			LOG_QUOTE(live->name), LOG_QUOTE(error), url);
 		break;
-	case REDIS_PASSWORD_UNKNOWN:
+	case REDIS_ERROR_PASSWORD_UNKNOWN:
 		log_limited(LOG_WARN, "Redis is down: accounting goes on",
 			"redis=%s error=%s what_to_do=\"set requirepass in redis.conf to "
 			"the password that redis_url has, then: systemctl restart "
 			"redis-server\"",
 			LOG_QUOTE(live->name), LOG_QUOTE(error));
 		break;
-	case REDIS_PASSWORD_NO_MATTER:
+	case REDIS_ERROR_DATABASE:
+		log_limited(LOG_WARN, "Redis is down: accounting goes on",
+			"redis=%s error=%s what_to_do=\"set redis_url in tallyd.conf to "
+			"a "
+			"database that Redis has, 0 to 15 by default, then: systemctl "
+			"restart tallyd\"",
+			LOG_QUOTE(live->name), LOG_QUOTE(error));
+		break;
+	case REDIS_ERROR_OTHER:
 		log_limited(LOG_WARN, "Redis is down: accounting goes on",
 			"redis=%s error=%s", LOG_QUOTE(live->name), LOG_QUOTE(error));
 	}
@@ -553,7 +561,7 @@ const char *live_state_name(enum live_state state)
 
 void live_get_stats(const struct live *live, struct live_stats *ret_stats)
 {
-	*ret_stats = (struct live_stats){.state = live->state};
+	*ret_stats = (struct live_stats){.state = live->state, .address = live->name};
 	if (live->view == NULL)
 		return;
 	ret_stats->survey = live->survey;

@@ -237,6 +237,39 @@ def test_a_tallyd_that_knows_no_such_command_is_told(healthy, tmp_path):
     assert "neither beside" in the_only(not_ok(done), "setup-skipped", "warning")["sentence"]
 
 
+def test_what_was_found_of_another_configuration_is_left_out_with_its_data_dir(healthy, office):
+    daemon = healthy.daemon
+    other = office(redis_url=f"redis://127.0.0.1:{free_port()}/0", redis_timeout="1s",
+                   listen=f"127.0.0.1:{daemon.port}", data_dir=daemon.directory / "other")
+    config = other.daemon.config_path
+    found = the_only(not_ok(tallyctl("doctor", "--json", "--config", config, "--socket",
+                                     healthy.socket)), "setup-skipped", "warning")
+    assert f"the running tallyd has data_dir {daemon.data_dir}, but" in found["sentence"]
+    assert f"says {daemon.directory / 'other'}:" in found["sentence"]
+    assert found["change"][0].startswith("tallyctl doctor --config FILE ")
+    assert found["change"][1].startswith(f"data_dir = {daemon.data_dir}   # in {config}, ")
+    link = daemon.directory / "link"
+    link.symlink_to(daemon.data_dir)
+    healthy.write_config(data_dir=link)
+    assert healthy.findings() == {}, "it is the same one"
+
+
+def test_a_redis_that_the_running_daemon_does_not_have_is_not_judged(office, redis):
+    place = office(redis_url=redis.url, redis_timeout="5s").open()
+    wait_for(lambda: place.admin.status()["redis"]["state"] == "up", "Redis is up")
+    other = f"127.0.0.1:{free_port()}/0"
+    found = place.findings(env={"TALLYD_REDIS_URL": f"redis://{other}"})
+    assert set(found) == {"redis-other", "rights"}
+    assert f"has Redis at 127.0.0.1:{redis.port}/0, but" in found["redis-other"]["sentence"]
+    assert other in found["redis-other"]["sentence"]
+
+
+def test_the_socket_of_the_environment_is_no_address_of_another_program(healthy):
+    env = {"TALLYD_ADMIN_SOCKET": str(healthy.socket), "TALLYD_REDIS_URL": "none",
+           "TALLYD_DATA_DIR": str(healthy.daemon.directory / "other")}
+    the_only(not_ok(tallyctl("doctor", "--json", env=env)), "setup-skipped", "warning")
+
+
 # What only the machine knows.
 
 def test_each_mistake_of_the_configuration_is_a_finding(healthy):
@@ -383,6 +416,45 @@ def test_too_little_space_is_found_and_what_it_means_for_reports(office):
     assert found["disk-low"]["level"] == found["journal-error"]["level"] == "problem"
 
 
+def test_little_space_is_told_in_numbers_that_are_not_0(office, small_disk):
+    disk = small_disk(3 << 20)
+    place = office(data_dir=disk.outside)
+    disk.fill(leave_bytes=40960)
+    sentence = place.findings()["disk-low"]["sentence"]
+    assert "only 40 KiB are free in " in sentence and "min_free_bytes, 153 KiB" in sentence, sentence
+
+
+def test_a_data_dir_whose_parent_is_missing_is_not_made_by_the_start(office):
+    place = office()
+    parent = place.daemon.directory / "no" / "such"
+    place.write_config(data_dir=parent / "data")
+    found = place.findings()
+    assert set(found) == {"data-dir", "daemon-down"}
+    assert f"{parent} is not there" in found["data-dir"]["sentence"]
+    assert found["data-dir"]["change"] == [f"mkdir -p {parent}"]
+    assert place.daemon.start_and_fail()[0] == 74
+    subprocess.run(found["data-dir"]["change"][0], shell=True, check=True)
+    the_only(place.findings(), "daemon-down")
+
+
+@needs_root
+@pytest.mark.parametrize("is_made", [True, False])
+def test_who_asks_is_told_that_tallyd_cannot_write_as_that_user(is_made):
+    with tempfile.TemporaryDirectory() as directory:  # which others may enter, unlike tmp_path
+        os.chmod(directory, 0o755)
+        program, data = shutil.copy(BIN, directory), pathlib.Path(directory) / "data"
+        if is_made:
+            data.mkdir(mode=0o755)
+        done = subprocess.run(
+            ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", program,
+             "--config=/dev/null", "--redis-url=none", f"--listen=127.0.0.1:{free_port()}",
+             f"--data-dir={data}", "--check-setup"], env=environment(), capture_output=True,
+            text=True, check=False)
+    said = done.stdout[done.stdout.index("warning "):]
+    assert f"start as user nobody, who cannot write {data if is_made else directory}\n" in said
+    assert said.splitlines()[1].strip() == "sudo -u root tallyd --config /dev/null"
+
+
 def test_a_clock_that_is_behind_what_was_counted_is_found(healthy):
     healthy.daemon.stop()
     healthy.daemon.sql("update services set updated_at = ?", now_ms() + HOUR_MS)
@@ -455,10 +527,7 @@ def test_a_second_tallyd_on_the_address_of_the_first_is_not_told_to_take_its_dat
     first = healthy.daemon
     second = office(listen=f"127.0.0.1:{first.port}")
     second.write_config()
-    done = tallyctl("doctor", "--json", "--config", second.daemon.config_path, "--socket",
-                    healthy.socket)
-    found = json.loads(done.stdout)["findings"][0:]
-    gone = next(one for one in found if one["level"] == "problem")
+    gone = problems(second)[0]
     assert "another tallyd" in gone["sentence"] and f"pid {first.process.pid}" in gone["sentence"]
     assert f"mv {first.data_dir} {second.daemon.data_dir}   # if it was moved" in gone["change"]
     assert any(line.startswith("listen = ") for line in gone["change"])
@@ -590,7 +659,30 @@ def test_a_redis_of_another_is_found_with_both_ways_out(office, redis):
     found = place.findings()["redis-foreign"]
     assert found["level"] == "problem" and "f" * 32 in found["sentence"]
     assert any("--take-over-redis=adopt" in line for line in found["change"])
-    assert any(line.startswith("redis_url = ") for line in found["change"])
+    client = redis.client()
+    client("SELECT", "1")
+    client("SET", "tallyd:instance", "e" * 32)
+    client.close()
+    line = f"redis_url = redis://127.0.0.1:{redis.port}/2"
+    assert place.findings()["redis-foreign"]["change"][0] == line, "1 is another's, too"
+
+
+def test_a_database_number_that_redis_does_not_have_is_told_apart_from_no_redis(office, redis):
+    place = office(redis_url=f"redis://127.0.0.1:{redis.port}/99", redis_timeout="5s").open()
+    wait_for(lambda: place.admin.status()["redis"]["state"] == "down", "it was noticed")
+    found = place.findings()["redis-database"]
+    assert "is there, but has no database of that number: ERR " in found["sentence"]
+    assert found["change"][0] == f"redis_url = redis://127.0.0.1:{redis.port}/0"
+    assert "to a database that Redis has" in place.daemon.log()
+
+
+def test_a_redis_is_not_called_anothers_where_the_database_was_lost(office, redis):
+    place = office(redis_url=redis.url, redis_timeout="5s").open()
+    place.daemon.stop()
+    place.daemon.database.rename(place.daemon.directory / "moved")
+    assert set(place.findings()) == {"journal-corrupt", "rights", "daemon-down"}
+    (place.daemon.directory / "moved").rename(place.daemon.database)
+    place.daemon.start()
 
 
 def test_a_redis_that_wants_a_password_or_asks_for_none_or_evicts_is_found(office, make_redis):
@@ -659,7 +751,7 @@ def test_the_ways_out_of_a_foreign_redis_keep_password_and_configuration(office,
     redis.password = "pass"
     place.daemon.config_path.chmod(0o600)
     lines = place.findings()["redis-foreign"]["change"]
-    assert lines[0] == "redis_url = redis://default:PASSWORD@HOST:PORT/1"
+    assert lines[0] == f"redis_url = redis://default:PASSWORD@127.0.0.1:{redis.port}/1"
     for line in lines[1:]:
         assert f"tallyd --config {place.daemon.config_path} --take-over-redis=" in line
         assert "until it logs `Redis shows the ledger`, then Ctrl-C" in line
@@ -697,6 +789,19 @@ def test_sockets_and_addresses_that_cannot_be_had_are_found(office):
              if one["code"] == "port" and one["level"] == "problem"]
     assert len(ports) == 3 and "no such address" in ports[0]
     assert "File exists" in ports[1] and "No such file" in ports[2]
+
+
+@pytest.mark.parametrize("name", ["admin_socket", "read_socket"])
+def test_a_socket_that_cannot_be_had_is_found_with_its_own_option(office, name):
+    place = office()
+    with tempfile.TemporaryDirectory() as directory, socket.socket(socket.AF_UNIX) as taken:
+        taken.bind(f"{directory}/taken")
+        taken.listen()
+        place.write_config(**{name: f"{directory}/taken"})
+        assert place.findings()["port"]["change"] == [
+            "ss -lxnp   # who listens where", f"{name} = auto"]
+        place.write_config(**{name: f"{directory}/none/sock"})
+        assert place.findings()["port"]["change"] == [f"{name} = auto"]
 
 
 def test_an_address_that_the_running_daemon_does_not_serve_is_found(healthy):
@@ -808,6 +913,18 @@ def test_a_first_node_that_is_refused_is_not_told_to_write_an_observer(office):
     assert set(place.findings()) == {"no-reports"}
     place.report(secret="wrong", expect=401)
     the_only(place.findings(), "refused-unauthorized")
+
+
+def test_a_name_that_was_none_of_a_node_is_over_once_it_is_made_and_reports(healthy):
+    healthy.report(node="f7", secret="some", expect=401)
+    assert 'name sent: "f7"' in the_only(healthy.findings(), "refused-unauthorized")["sentence"]
+    secret = healthy.admin.create("f7")["secret"]
+    healthy.admin.create("f")
+    time.sleep(0.002)  # times are in ms
+    healthy.report(node="hk1")
+    assert "refused-unauthorized" in healthy.findings(), "it is not hk1's"
+    healthy.report(node="f7", secret=secret)
+    assert set(healthy.findings()) == {"node-never"}, "of f"
 
 
 def test_more_refusals_than_are_kept_are_said_to_be_at_least_so_many(healthy):
@@ -944,8 +1061,9 @@ def test_what_an_older_daemon_does_not_tell_is_passed_over(tmp_path):
     server = FakeTallyd(tmp_path / "s")
     server.api.nodes["hk1"] = {"name": "hk1", "hasSecret": True, "lastReportAt": now_ms()}
     server.api.status_data.update(warnings=[], redis={"state": "up"}, reports={})
+    env = {"TALLYD_REDIS_URL": "none", "TALLYD_DATA_DIR": str(tmp_path / "data")}
     found = json.loads(tallyctl("doctor", "--json", "--socket", tmp_path / "s",
-                                env={"TALLYD_REDIS_URL": "none"}).stdout)["findings"]
+                                env=env).stdout)["findings"]
     shown = tallyctl("node", "show", "hk1", "--socket", tmp_path / "s")
     server.api.status_data = {}
     nothing = tallyctl("doctor", "--json", "--socket", tmp_path / "s")

@@ -172,11 +172,13 @@ def test_what_quickstart_shows_works_and_its_secrets_stay(make_quickstart):
 def test_the_commands_that_quickstart_shows_work(make_quickstart):
     quickstart = make_quickstart().start()
     shown = [line.strip() for line in quickstart.said.splitlines() if "tallyctl --socket" in line]
-    assert len(shown) == 2
+    assert len(shown) == 3
     said = [subprocess.run(["bash", "-c", line], stdin=subprocess.DEVNULL, check=True,
                            stdout=subprocess.PIPE, text=True).stdout for line in shown]
     assert "node1" in said[0]
     assert "hk1:" in said[1]
+    assert "0 problems, " in said[2] and "data_dir" not in said[2], "of this tallyd"
+    assert "hk1 has never reported" in said[2]
     quickstart.stop()
 
 

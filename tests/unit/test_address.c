@@ -258,6 +258,18 @@ TEST(an_address_can_be_freed_twice_and_is_empty_then)
 	redis_address_done(&address);
 }
 
+TEST(the_text_of_an_address_is_clean_whatever_was_percent_encoded)
+{
+	struct redis_address address;
+	char text[REDIS_ADDRESS_BYTES];
+	struct errmsg msg;
+
+	assert_int_equal(redis_address_parse("unix:///a%ffb%0a", &address, &msg), 0);
+	redis_address_text(&address, text);
+	assert_string_equal(text, "unix:/a?b??db=0");
+	redis_address_done(&address);
+}
+
 TEST(the_url_to_set_is_one_that_leads_there_and_holds_no_secret)
 {
 	static const char *const urls[][2] = {
@@ -275,12 +287,17 @@ TEST(the_url_to_set_is_one_that_leads_there_and_holds_no_secret)
 		struct errmsg msg;
 
 		AT_ROW(i, redis_address_parse(urls[i][0], &before, &msg) == 0);
-		redis_address_url(&before, url);
+		redis_address_url(&before, true, url);
 		AT_ROW(i, strcmp(url, urls[i][1]) == 0);
 		AT_ROW(i, redis_address_parse(url, &after, &msg) == 0);
 		AT_ROW(i, is_same(after.host, before.host));
 		AT_ROW(i, is_same(after.path, before.path));
 		AT_ROW(i, after.port == before.port && after.db == before.db);
+		redis_address_done(&after);
+		redis_address_url(&before, false, url);
+		AT_ROW(i, redis_address_parse(url, &after, &msg) == 0);
+		AT_ROW(i, after.password == NULL && after.user == NULL);
+		AT_ROW(i, is_same(after.host, before.host) && after.db == before.db);
 		redis_address_done(&before);
 		redis_address_done(&after);
 	}
@@ -295,6 +312,8 @@ int main(void)
 		cmocka_unit_test(a_bad_url_is_refused_with_a_reason_that_never_shows_it),
 		cmocka_unit_test(a_number_in_a_url_is_digits_only),
 		cmocka_unit_test(short_memory_is_said_and_leaks_nothing),
+		cmocka_unit_test(
+			the_text_of_an_address_is_clean_whatever_was_percent_encoded),
 		cmocka_unit_test(
 			the_url_to_set_is_one_that_leads_there_and_holds_no_secret),
 		cmocka_unit_test(an_address_can_be_freed_twice_and_is_empty_then),

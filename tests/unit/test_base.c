@@ -821,24 +821,28 @@ TEST(errors_of_redis_about_a_password_are_told_from_all_others)
 {
 	static const struct {
 		const char *error;
-		enum redis_password password;
+		enum redis_error kind;
 	} rows[] = {
-		{"NOAUTH Authentication required.", REDIS_PASSWORD_WANTED},
+		{"NOAUTH Authentication required.", REDIS_ERROR_PASSWORD_WANTED},
 		{"WRONGPASS invalid username-password pair or user is disabled.",
-			REDIS_PASSWORD_WANTED},
-		{"ERR invalid password", REDIS_PASSWORD_WANTED},
+			REDIS_ERROR_PASSWORD_WANTED},
+		{"ERR invalid password", REDIS_ERROR_PASSWORD_WANTED},
 		{"ERR AUTH <password> called without any password configured for the "
 		 "default user. Are you sure your configuration is correct?",
-			REDIS_PASSWORD_UNKNOWN},
-		{"ERR Client sent AUTH, but no password is set", REDIS_PASSWORD_UNKNOWN},
-		{"ERR unknown command `AUTH`", REDIS_PASSWORD_NO_MATTER},
-		{"Connection refused", REDIS_PASSWORD_NO_MATTER},
-		{"NOPERM no permission: NOAUTH", REDIS_PASSWORD_NO_MATTER},
-		{"", REDIS_PASSWORD_NO_MATTER},
+			REDIS_ERROR_PASSWORD_UNKNOWN},
+		{"ERR Client sent AUTH, but no password is set",
+			REDIS_ERROR_PASSWORD_UNKNOWN},
+		{"ERR DB index is out of range", REDIS_ERROR_DATABASE},
+		{"ERR invalid DB index", REDIS_ERROR_DATABASE},
+		{"ERR SELECT is not allowed in cluster mode", REDIS_ERROR_DATABASE},
+		{"ERR unknown command `AUTH`", REDIS_ERROR_OTHER},
+		{"Connection refused", REDIS_ERROR_OTHER},
+		{"NOPERM no permission: NOAUTH", REDIS_ERROR_OTHER},
+		{"", REDIS_ERROR_OTHER},
 	};
 
 	for (size_t i = 0; i < COUNT_OF(rows); i++)
-		AT_ROW(i, redis_error_password(rows[i].error) == rows[i].password);
+		AT_ROW(i, redis_error_kind(rows[i].error) == rows[i].kind);
 }
 
 int main(void)

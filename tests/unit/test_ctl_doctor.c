@@ -423,6 +423,42 @@ TEST(a_count_of_refusals_says_at_least_where_the_list_is_too_short)
 	clock_freeze_for_test(0);
 }
 
+TEST(what_was_pushed_out_of_the_list_by_others_is_told_by_its_count)
+{
+	static const struct {
+		const char *counts;
+		uint64_t ago_ms;
+		const char *line; /* NULL: it is not told */
+	} rows[] = {
+		{"{\"unauthorized\":30,\"http2\":6}", 0, "type: http"},
+		{"{\"unauthorized\":30,\"tls\":6}", 0, ADDR},
+		{"{\"unauthorized\":30,\"http2\":6}", 11 * MIN_MS, NULL},
+		{"{\"unauthorized\":30,\"not_found\":6}", 0, NULL},
+		{"{\"unauthorized\":30,\"of-the-future\":6}", 0, NULL},
+		{"{\"unauthorized\":30}", 0, NULL},
+	};
+
+	clock_freeze_for_test(NOW_MS);
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		cJSON *findings = cJSON_CreateArray();
+		cJSON *object = refusals(
+			"{" POSTED "\"code\":\"unauthorized\"}", rows[i].ago_ms, 20);
+
+		cJSON_AddItemToObject(object, "counts", parse(rows[i].counts));
+		symptoms_of_refusals(findings, object, NULL, NULL);
+		AT_ROW(i, cJSON_GetArraySize(findings) == 1 + (rows[i].line != NULL));
+		if (rows[i].line != NULL) {
+			AT_ROW(i, has_line(nth(findings, 1), rows[i].line));
+			AT_ROW(i,
+				strstr(member_text(nth(findings, 1), "sentence"),
+					"refused 6 times since the start") != NULL);
+		}
+		cJSON_Delete(object);
+		cJSON_Delete(findings);
+	}
+	clock_freeze_for_test(0);
+}
+
 TEST(what_is_used_up_of_max_memory_is_a_problem_of_its_node)
 {
 	static const struct {
@@ -548,6 +584,8 @@ int main(void)
 		cmocka_unit_test(a_refusal_whose_node_has_reported_since_is_over),
 		cmocka_unit_test(
 			a_count_of_refusals_says_at_least_where_the_list_is_too_short),
+		cmocka_unit_test(
+			what_was_pushed_out_of_the_list_by_others_is_told_by_its_count),
 		cmocka_unit_test(what_is_used_up_of_max_memory_is_a_problem_of_its_node),
 		cmocka_unit_test(
 			names_that_have_no_room_are_a_problem_said_once_for_all_or_of_their_node),
