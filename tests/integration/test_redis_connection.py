@@ -121,7 +121,7 @@ def test_a_redis_that_takes_long_to_look_through_does_not_hold_up_the_start(tall
     free = Free(b"")
     cursors = itertools.count(1)
     peer = FakeRedis(lambda words: page(next(cursors)) if words[0] == b"SCAN" else free(words))
-    daemon = tallyd(redis_url=peer.url).spawn()
+    daemon = tallyd(redis_url=peer.url, redis_timeout="20s").spawn()
     wait_for(lambda: "journal folded" in daemon.log(), "the start is under way")
     daemon.send_signal(signal.SIGHUP)  # too early to be heeded, and not deadly either
     wait_for(daemon.is_ready, "it is ready")
