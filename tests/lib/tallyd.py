@@ -67,8 +67,8 @@ class Daemon:
         self.binary = binary
         self.options = {"listen": f"127.0.0.1:{self.port}", "data_dir": self.data_dir,
                         "redis_url": redis_url}
-        if slowness() > 1:  # a Redis that keeps up is not to be taken for a silent one
-            self.options["redis_timeout"] = 500 * slowness()
+        # A Redis that keeps up is not to be taken for a silent one because the machine is busy.
+        self.options["redis_timeout"] = 3000 * slowness()
         self.options.update(options)
         self.process = None
         self.expects_errors = False

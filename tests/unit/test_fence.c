@@ -306,6 +306,13 @@ TEST(more_connections_of_ours_than_are_ended_at_once_are_not_passed_over)
 
 /* What is no text */
 
+static bool says_something(const void *arg)
+{
+	struct live_stats stats = rig_stats(arg);
+
+	return stats.error[0] != '\0' || stats.survey.version[0] != '\0';
+}
+
 TEST(whatever_bytes_redis_says_the_status_holds_text)
 {
 	static const struct {
@@ -328,11 +335,10 @@ TEST(whatever_bytes_redis_says_the_status_holds_text)
 		begin("", 0);
 		peer_answer(rig.peer, rows[i].head, 0, rows[i].reply);
 		rig_start(&rig);
+		AT_ROW(i,
+			loop_run_until(&rig.loop, says_something, &rig, RIG_PATIENCE_MS));
 		loop_run_for(&rig.loop, RIG_A_WHILE_MS);
 		stats = rig_stats(&rig);
-		AT_ROW(i,
-			stats.error[0] != '\0' || stats.survey.version[0] != '\0' ||
-				strcmp(rows[i].head, "GET tallyd:holder") == 0);
 		AT_ROW(i, text_is_clean(stats.error, strlen(stats.error)));
 		AT_ROW(i,
 			text_is_clean(
