@@ -235,6 +235,11 @@ TEST(a_close_ends_well_whatever_is_under_way)
 	rig_end(&rig);
 }
 
+static bool has_wrong_password(const void *arg)
+{
+	return strcmp(rig_stats(arg).error, "WRONGPASS no") == 0;
+}
+
 TEST(the_reason_of_one_loss_is_not_told_of_the_next)
 {
 	rig_begin_linked(&rig);
@@ -250,9 +255,7 @@ TEST(the_reason_of_one_loss_is_not_told_of_the_next)
 		rig_book(&rig, sample_name(i), 1, 1);
 	faults_fail_nth(FAULT_MEMORY, 1, ENOMEM);
 	rig_until_state(&rig, LIVE_DOWN);
-	rig_until_seen(&rig, "AUTH", 1);
-	loop_run_for(&rig.loop, RIG_A_WHILE_MS);
-	assert_string_equal(rig_stats(&rig).error, "WRONGPASS no");
+	rig_until(&rig, has_wrong_password);
 	rig_end(&rig);
 }
 
