@@ -109,13 +109,9 @@ def power_loss(world, may_fail):
 @contextlib.contextmanager
 def standing_still(world):
     """Else it could have begun another segment meanwhile, and dropped what is taken."""
-    tasks = pathlib.Path(f"/proc/{world.daemon.process.pid}/task")
     world.was_paused = True
-    world.daemon.send_signal(signal.SIGSTOP)
-    wait_for(lambda: all(") T " in (task / "stat").read_text() for task in tasks.iterdir()),
-             "every thread has stopped")
-    yield
-    world.daemon.send_signal(signal.SIGCONT)
+    with world.daemon.standing_still():
+        yield
 
 
 def delete_journal(folder):

@@ -443,13 +443,12 @@ def test_a_sender_that_begins_anew_repeats_nothing(tallyd):
 def test_a_request_whose_client_has_gone_is_not_accepted(tallyd):
     daemon = tallyd().start()
     post(daemon, body_of())
-    daemon.send_signal(signal.SIGSTOP)
     body = body_of()
-    for ends in ("close", "reset"):
-        raw = RawClient(daemon.address)
-        raw.send(post_bytes("/observer", body))
-        getattr(raw, ends)()
-    daemon.send_signal(signal.SIGCONT)
+    with daemon.standing_still():
+        for ends in ("close", "reset"):
+            raw = RawClient(daemon.address)
+            raw.send(post_bytes("/observer", body))
+            getattr(raw, ends)()
     post(daemon, body)
     assert used(daemon) == 220
     found = daemon.status()["reports"]

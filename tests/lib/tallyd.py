@@ -3,6 +3,7 @@ import contextlib
 import itertools
 import json
 import os
+import pathlib
 import re
 import signal
 import sqlite3
@@ -131,6 +132,18 @@ class Daemon:
 
     def send_signal(self, number):
         self.process.send_signal(number)
+
+    @contextlib.contextmanager
+    def standing_still(self):
+        """Every thread of it has stopped, until the end."""
+        tasks = pathlib.Path(f"/proc/{self.process.pid}/task")
+        self.send_signal(signal.SIGSTOP)
+        wait_for(lambda: all(") T " in (task / "stat").read_text() for task in tasks.iterdir()),
+                 "every thread has stopped")
+        try:
+            yield
+        finally:
+            self.send_signal(signal.SIGCONT)
 
     def stop(self, expect=0, number=signal.SIGTERM):
         self.send_signal(number)
