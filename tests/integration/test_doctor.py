@@ -678,7 +678,11 @@ def test_a_database_number_that_redis_does_not_have_is_told_apart_from_no_redis(
 
 def test_a_redis_is_not_called_anothers_where_the_database_was_lost(office, redis):
     place = office(redis_url=redis.url, redis_timeout="5s").open()
-    place.daemon.stop()
+    first = place.daemon.data_dir / "journal" / "0000000001.seg"
+    place.admin.do("POST", "/force-sync")
+    wait_for(lambda: not first.exists(), "what is in the database is in the journal no more")
+    place.report()
+    place.daemon.kill()
     place.daemon.database.rename(place.daemon.directory / "moved")
     assert set(place.findings()) == {"journal-corrupt", "rights", "daemon-down"}
     (place.daemon.directory / "moved").rename(place.daemon.database)
