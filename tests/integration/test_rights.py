@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import socket
+import time
 import stat
 import subprocess
 
@@ -496,6 +497,19 @@ def test_who_guesses_waits_and_who_is_right_does_not(guarded):
     for raw in waiting:
         assert raw.read_answer().status == 401
         raw.close()
+
+
+def test_who_guesses_is_told_late_also_by_a_daemon_that_stood_still(guarded):
+    """As a busy machine has it: the wait is over, and the answer nearly late, at one tick."""
+    for pause in (0.65, 0.75, 0.85):  # not so long that it takes itself for stalled
+        waiting = [guess(guarded) for _ in range(20)]
+        for _ in range(2):
+            with guarded.standing_still():
+                time.sleep(pause)
+            guarded.get("/livez")
+        for raw in waiting:
+            assert raw.read_answer().status == 401
+            raw.close()
 
 
 def test_those_that_wait_are_few_and_a_stop_answers_them(guarded):

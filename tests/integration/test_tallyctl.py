@@ -434,9 +434,9 @@ def test_json_of_a_refusal_is_printed_too(daemon):
 # The verbs.
 
 def test_status(ctl, daemon):
-    daemon.api.status_data["lastSync"]["at"] = now_ms() - 12_500
+    daemon.api.status_data["lastSync"]["at"] = now_ms() - 12 * 3_600_000 - 500
     said = ctl("status")
-    for words in ("9.8.7", "3 d", "12345", "17 users wait", "12 s ago, 12 users in 3 ms",
+    for words in ("9.8.7", "3 d", "12345", "17 users wait", "12 h ago, 12 users in 3 ms",
                   "down: refused", "5 users not sent", "1.23 MB in 99 records",
                   "123 accepted, 4 came again, 2 refused", "3 events",
                   "open: names without a secret may report; nodes with a secret: 2",
@@ -484,13 +484,13 @@ def test_node_list_is_a_table(ctl, daemon):
     assert ctl("node", "list").startswith("There are no nodes.\n")
     daemon.api.nodes = {
         "hk1": {"name": "hk1", "hasSecret": True, "enabled": True, "counters": "cumulative",
-                "lastReportAt": now_ms() - 12_500, "note": "Hong Kong"},
+                "lastReportAt": now_ms() - 12 * 3_600_000 - 500, "note": "Hong Kong"},
         "東京": {"name": "東京", "hasSecret": False, "enabled": False,
                "lastReportAt": now_ms() - 3 * 3_600_000 - 500},
         "gone": {"name": "gone", "hasSecret": True, "enabled": True, "deletedAt": 5}}
     assert ctl("node", "list").splitlines() == [
         "NAME  SECRET  STATE     COUNTERS    LAST REPORT  NOTE",
-        "hk1   yes     enabled   cumulative  12 s ago     Hong Kong",
+        "hk1   yes     enabled   cumulative  12 h ago     Hong Kong",
         "東京  no      disabled  -           3 h ago",
         "gone  yes     deleted   -           never",
         "",
