@@ -474,7 +474,10 @@ def problems(place):
 def put_back(daemon, name="tally.db"):
     """A file that was deleted, from who has it open; then it ends without a flush."""
     for entry in pathlib.Path(f"/proc/{daemon.process.pid}/fd").iterdir():
-        target = os.readlink(entry)
+        try:
+            target = os.readlink(entry)
+        except FileNotFoundError:  # it was closed meanwhile
+            continue
         if pathlib.Path(target.split(" ")[0]).name.startswith(name) and "(deleted)" in target:
             shutil.copy(entry, daemon.data_dir / pathlib.Path(target.split(" ")[0]).name)
 
