@@ -14,6 +14,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 sys.dont_write_bytecode = True
 
+from alarms import are_heard, false_alarms  # noqa: E402
 from books import Books  # noqa: E402
 from deadline import wait_for  # noqa: E402
 from client import Client  # noqa: E402
@@ -26,11 +27,8 @@ from power import Synced  # noqa: E402
 from redis_server import RedisServer  # noqa: E402
 from tallyd import CRASHES, Daemon  # noqa: E402
 
-# All of these GOSTs are set up rightly, but for one service that has no users; and who comes while
-# it is not let in has told its states to nobody.
-ALARM = re.compile('something looks wrong: code=(.+?) node="(.*?)" service="(.*?)"')
+# All of these GOSTs are set up rightly, but for one service that has no users.
 TRUE_ALARM = ("service-only", "direct", "service-1")
-UNHEARD = "no-states"
 
 DISK_BYTES = 64 << 20
 SETTLE_LIMIT = 60
@@ -71,11 +69,6 @@ def make_load(n_clients, n_busy):
                            connects)
 
     return load
-
-
-def are_heard(sent):
-    """Of Gost.sent: whether each state that begins something was taken."""
-    return all(outcome == "ok" for _, state, outcome in sent if state != "closed")
 
 
 class Site(Daemon):
@@ -385,7 +378,5 @@ class World:
         told = set(re.findall(r"[\w-]{8,}", text)) & {
             self.token, STRANGER, *self.office.made_secrets}
         assert not told, f"{told} in {self.daemon.stderr_path}"
-        unheard = {gost.node for gost in self.all_gosts if not are_heard(gost.sent)}
-        alarms = {alarm for alarm in set(ALARM.findall(text)) - {TRUE_ALARM}
-                  if alarm[0] != UNHEARD or alarm[1] not in unheard}
+        alarms = false_alarms(text, self.all_gosts) - {TRUE_ALARM}
         assert not alarms, f"{alarms} in {self.daemon.stderr_path}"
