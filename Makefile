@@ -35,6 +35,8 @@ variant_cflags_asan := -fsanitize=address,undefined -fno-sanitize-recover=undefi
 variant_ldflags_asan := -fsanitize=address,undefined
 variant_cflags_coverage := -O0 --coverage -fprofile-update=atomic
 variant_ldflags_coverage := --coverage
+variant_cflags_fuzz := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -O1
+variant_ldflags_fuzz := -fsanitize=address,undefined
 
 ALL_CFLAGS := -std=c11 -D_GNU_SOURCE -Iinclude $(WARNINGS) $(CFLAGS) \
 	$(variant_cflags_$(VARIANT)) -isystem $(shell pkg-config --variable=includedir libuv) \
@@ -138,6 +140,20 @@ CYCLES ?= 20
 .PHONY: crash
 crash: $(PROGRAM) ## CYCLES=20 kills, stops, losses under load, against books; SEED=n
 	TALLYD_BIN=$(abspath $(PROGRAM)) $(firstword $(PYTEST)) tests/crash/campaign.py --cycles $(CYCLES) $(SEED:%=--seed %)
+
+RUNS ?= 1000000
+FUZZ_CC ?= clang
+.PHONY: fuzz
+fuzz: ## RUNS=1000000 bodies from the corpus on, each read in both ways (libFuzzer)
+	$(MAKE) VARIANT=fuzz CC=$(FUZZ_CC) build/fuzz/fuzz_report
+	@mkdir -p build/fuzz/found
+	build/fuzz/fuzz_report -runs=$(RUNS) -max_len=2048 -dict=tests/fuzz/report.dict \
+		-artifact_prefix=build/fuzz/ build/fuzz/found tests/fuzz/corpus/report
+
+FUZZED := tests/fuzz/fuzz_report src/account/report src/account/report_plain
+build/fuzz/fuzz_report: $(FUZZED:%=$(B)/%.o) $(B)/base.a
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ -lcjson -lm
 
 .PHONY: asan valgrind coverage
 asan: ## all tests under AddressSanitizer and UBSan

@@ -44,7 +44,7 @@ struct event {
 /* An event that cannot be booked. At most REPORT_REJECTS_KEPT of a report are kept. */
 struct reject {
 	const char *reason; /* static text */
-	char *event;        /* its JSON, owned, cut to REJECT_MAX_BYTES */
+	char *event;        /* its JSON, owned, clean, cut to REJECT_MAX_BYTES */
 };
 
 #define REPORT_REJECTS_KEPT 16
@@ -57,20 +57,22 @@ struct report {
 	size_t n_rejects_kept;
 	size_t n_rejected;       /* all of them, kept or not */
 	unsigned bounds_reached; /* 1 << each enum bound that cost an event its room */
-	void *document;
-	char nul; /* stands there for an escaped NUL, see json_parse() */
+	void *document;          /* what events borrow from: cJSON's, */
+	char *text;              /* or report_plain.c's */
 };
 
 /*
  * Reads `len` bytes of `body`, which is borrowed only for the call. 0, or ERR_JSON,
- * ERR_NO_EVENTS, ERR_NOMEM; then *ret_report is untouched. Events of unknown type are
- * left out silently, unless they carry bytes.
+ * ERR_JSON_DENSE, ERR_NO_EVENTS, ERR_NOMEM; then *ret_report is untouched. Events of
+ * unknown type are left out silently, unless they carry bytes. May be called by any
+ * thread.
  */
 int report_parse(const char *body, size_t len, struct report *ret_report) MUST_CHECK;
 
 void report_done(struct report *report);
 
-/* Sets one more event aside. Takes nothing; `event` names it as it will be kept. */
+/* Sets one more event aside. Takes nothing; `event` names it as it will be kept, and is
+ * clean. */
 void report_reject(struct report *report, const char *reason, const char *event);
 
 #endif

@@ -27,16 +27,11 @@ char *json_print(const cJSON *json);
 
 /*
  * One document, and nothing but blanks behind it; `body` is borrowed for the call. An
- * escaped NUL becomes an escaped control character, which no name may hold either. 0,
- * ERR_JSON; only after json_init() ERR_NOMEM, and ERR_JSON_DENSE: it would take more than
- * 16 times its length, and 64 KiB. The document is the caller's. *ret_nul, unless it is
- * NULL: which character that is, another than any in the body; 0: there was none.
+ * escaped NUL becomes another control character, which no name may hold either. 0,
+ * ERR_JSON, ERR_JSON_DENSE (see base/json_text.h); only after json_init() ERR_NOMEM. The
+ * document is the caller's.
  */
-int json_parse(
-	const char *body, size_t len, cJSON **ret_document, char *ret_nul) MUST_CHECK;
-
-/* In what was printed of such a document, each `nul` is an escaped NUL again. */
-void json_show_nul(char *text, char nul);
+int json_parse(const char *body, size_t len, cJSON **ret_document) MUST_CHECK;
 
 /* A member that is absent or null reads as absent, as Go's decoder has it. */
 const cJSON *json_member(const cJSON *object, const char *name);

@@ -1,11 +1,14 @@
 /*
- * The happy path: parse, find `events`, turn each into a struct event. What can go wrong
- * in one event ends in one reason, kept beside the event's own text.
+ * What GOST writes is read by report_plain.c. Everything else, and what it means, is
+ * decided here: cJSON parses, `events` is found, and each becomes a struct event. What
+ * can go wrong in one event ends in one reason, kept beside the event's own text.
  *
  * cJSON reads numbers as doubles: that is looked after here, the rest in base/json.h.
  */
 #include "account/report.h"
+#include "account/report_read.h"
 #include "base/json.h"
+#include "base/json_text.h"
 #include "base/text.h"
 
 #include <stdbool.h>
@@ -141,16 +144,6 @@ static const char *read_event(const cJSON *json, struct event *event, bool *ret_
 					  : read_status(json, event);
 }
 
-/* Makes bytes that are no UTF-8 visible instead of handing them on. */
-static void sanitize(char *text)
-{
-	if (text_is_clean(text, strlen(text)))
-		return;
-	for (; *text != '\0'; text++)
-		if ((unsigned char)*text < 0x20 || (unsigned char)*text >= 0x7f)
-			*text = '?';
-}
-
 void report_reject(struct report *report, const char *reason, const char *event)
 {
 	struct reject *reject;
@@ -162,24 +155,23 @@ void report_reject(struct report *report, const char *reason, const char *event)
 	reject->event = strndup(event, REJECT_MAX_BYTES);
 	if (reject->event == NULL)
 		return; /* counted all the same */
-	sanitize(reject->event);
 	reject->reason = reason;
 	report->n_rejects_kept++;
 }
 
-static void reject_json(struct report *report, const char *reason, const cJSON *json)
+static void reject_text(
+	struct report *report, const char *reason, const char *text, const char *end)
 {
-	char *text = NULL;
+	char shown[REJECT_MAX_BYTES + 1] = "";
 
 	if (report->n_rejects_kept < REPORT_REJECTS_KEPT)
-		text = json_print(json);
-	if (text != NULL)
-		json_show_nul(text, report->nul);
-	report_reject(report, reason, text != NULL ? text : "");
-	free(text);
+		json_text_show(text, end, shown, sizeof(shown));
+	report_reject(report, reason, shown);
 }
 
-static void read_events(const cJSON *events, struct report *report)
+/* `text`: where the first of them begins in the body. */
+static void read_events(
+	const cJSON *events, const char *text, const char *end, struct report *report)
 {
 	const cJSON *json;
 
@@ -188,31 +180,40 @@ static void read_events(const cJSON *events, struct report *report)
 		bool is_ignored;
 		const char *reason = read_event(json, &event, &is_ignored);
 
-		if (reason != NULL) {
-			reject_json(report, reason, json);
-			continue;
-		}
-		if (!is_ignored)
+		if (reason == NULL && !is_ignored)
 			report->events[report->n_events++] = event;
-		if (event.type == EVENT_STATUS && carries_bytes(json))
-			reject_json(report,
-				"its state is taken, but its bytes are not: they count "
-				"only in an event whose type is stats",
-				json);
+		if (reason == NULL && event.type == EVENT_STATUS && carries_bytes(json))
+			reason = "its state is taken, but its bytes are not: they count "
+				 "only in an event whose type is stats";
+		if (reason != NULL)
+			reject_text(report, reason, text, end);
+		text = json_text_next(text, end);
 	}
 }
 
-int report_parse(const char *body, size_t len, struct report *ret_report)
+/* Where the elements of `list`, a member of `document`, begin in the body. */
+static const char *find_elements(
+	const cJSON *document, const cJSON *list, const char *body, const char *end)
+{
+	const char *text = json_text_first(body, end);
+
+	for (const cJSON *at = document->child; at != list; at = at->next)
+		text = json_text_next(text, end);
+	return json_text_first(json_text_value(text, end), end);
+}
+
+int report_read_json(const char *body, size_t len, struct report *ret_report)
 {
 	struct report report = {0};
+	const char *end = body + len;
 	cJSON *document;
 	const cJSON *events;
-	int code = json_parse(body, len, &document, &report.nul);
+	int code = json_parse(body, len, &document);
 
 	if (code != 0)
 		return code;
 	report.document = document;
-	events = cJSON_GetObjectItemCaseSensitive(report.document, "events");
+	events = cJSON_GetObjectItemCaseSensitive(document, "events");
 	if (!cJSON_IsArray(events)) {
 		report_done(&report);
 		return ERR_NO_EVENTS;
@@ -223,9 +224,16 @@ int report_parse(const char *body, size_t len, struct report *ret_report)
 		report_done(&report);
 		return ERR_NOMEM;
 	}
-	read_events(events, &report);
+	read_events(events, find_elements(document, events, body, end), end, &report);
 	*ret_report = report;
 	return 0;
+}
+
+int report_parse(const char *body, size_t len, struct report *ret_report)
+{
+	return report_read_plain(body, len, ret_report)
+		? 0
+		: report_read_json(body, len, ret_report);
 }
 
 void report_done(struct report *report)
@@ -233,6 +241,7 @@ void report_done(struct report *report)
 	for (size_t i = 0; i < report->n_rejects_kept; i++)
 		free(report->rejects[i].event);
 	free(report->events);
+	free(report->text);
 	cJSON_Delete(report->document);
 	*report = (struct report){0};
 }

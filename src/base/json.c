@@ -1,4 +1,5 @@
 #include "base/json.h"
+#include "base/json_text.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -8,29 +9,16 @@
 #include <string.h>
 
 #define ESCAPED_NUL "\\u0000"
+#define STAND_IN "\\u0001"
 #define ESCAPE_BYTES 6
 
-/* What a document may become in memory: of GOST's it is some 8 times its length. One of
- * the shortest values, 1,1,1, would be 40 times, and a body is large already. */
-#define TIMES_ITS_LENGTH 16
-#define DOCUMENT_BYTES 65536 /* and that, for the short ones */
-#define ALLOCATION_BYTES 16  /* what each costs besides */
-
-static bool is_short; /* an allocation has failed, and nobody has asked since */
-static bool is_dense; /* ... since the document may take no more */
-static size_t room_bytes = SIZE_MAX;
+static _Thread_local bool
+	is_short; /* an allocation has failed, and nobody has asked since */
 
 static void *allocate(size_t bytes)
 {
-	void *memory;
+	void *memory = malloc(bytes);
 
-	if (bytes > room_bytes || room_bytes - bytes < ALLOCATION_BYTES) {
-		is_dense = true;
-		return NULL;
-	}
-	if (room_bytes != SIZE_MAX)
-		room_bytes -= bytes + ALLOCATION_BYTES;
-	memory = malloc(bytes);
 	if (memory == NULL)
 		is_short = true;
 	return memory;
@@ -61,68 +49,26 @@ char *json_print(const cJSON *json)
 	return NULL;
 }
 
-static void put_escape(char ret_escape[ESCAPE_BYTES + 1], char c)
-{
-	(void)snprintf(ret_escape, ESCAPE_BYTES + 1, "\\u00%02x", (unsigned)(c & 0x1f));
-}
-
-/* What a backslash escapes is no backslash of its own. */
-static void swap_escapes(char *text, size_t len, const char *from, const char *to)
-{
-	for (size_t i = 0; i + ESCAPE_BYTES <= len; i++) {
-		if (text[i] != '\\')
-			continue;
-		if (memcmp(text + i, from, ESCAPE_BYTES) == 0)
-			memcpy(text + i, to, ESCAPE_BYTES);
-		i++;
-	}
-}
-
-/* A control character that is not in the body; if all are, the first. Of those whose
- * escape has no letters, so that it can be written in one way only. */
-static char find_stand_in(const char *body, size_t len)
-{
-	static const char candidates[] = {1, 2, 3, 4, 5, 6, 7, 0x10, 0x11, 0x12, 0x13,
-		0x14, 0x15, 0x16, 0x17, 0x18, 0x19};
-	char escape[ESCAPE_BYTES + 1];
-
-	for (size_t i = 0; i < sizeof(candidates); i++) {
-		put_escape(escape, candidates[i]);
-		if (memchr(body, candidates[i], len) == NULL &&
-			memmem(body, len, escape, ESCAPE_BYTES) == NULL)
-			return candidates[i];
-	}
-	return candidates[0];
-}
-
-/* A copy in which each escaped NUL is an escaped *ret_nul. NULL: none is there, or,
+/* A copy in which each escaped NUL is another control character. NULL: none is there, or,
  * noted, memory is short. */
-static char *mask_nul(const char *body, size_t len, char *ret_nul)
+static char *mask_nul(const char *body, size_t len)
 {
-	char escape[ESCAPE_BYTES + 1];
 	char *copy;
 
-	*ret_nul = 0;
 	if (memmem(body, len, ESCAPED_NUL, ESCAPE_BYTES) == NULL)
 		return NULL;
 	copy = allocate(len);
 	if (copy == NULL)
 		return NULL;
 	memcpy(copy, body, len);
-	*ret_nul = find_stand_in(body, len);
-	put_escape(escape, *ret_nul);
-	swap_escapes(copy, len, ESCAPED_NUL, escape);
+	for (size_t i = 0; i + ESCAPE_BYTES <= len; i++) {
+		if (copy[i] != '\\')
+			continue;
+		if (memcmp(copy + i, ESCAPED_NUL, ESCAPE_BYTES) == 0)
+			memcpy(copy + i, STAND_IN, ESCAPE_BYTES);
+		i++; /* what a backslash escapes is no backslash of its own */
+	}
 	return copy;
-}
-
-void json_show_nul(char *text, char nul)
-{
-	char escape[ESCAPE_BYTES + 1];
-
-	if (nul == 0)
-		return;
-	put_escape(escape, nul);
-	swap_escapes(text, strlen(text), escape, ESCAPED_NUL);
 }
 
 static cJSON *parse_whole(const char *body, size_t len)
@@ -144,26 +90,21 @@ static cJSON *parse_whole(const char *body, size_t len)
 	return document;
 }
 
-int json_parse(const char *body, size_t len, cJSON **ret_document, char *ret_nul)
+int json_parse(const char *body, size_t len, cJSON **ret_document)
 {
 	cJSON *document = NULL;
-	char *copy, nul;
+	char *copy;
 
+	if (json_text_is_dense(body, len))
+		return ERR_JSON_DENSE;
 	(void)json_was_short(); /* of what was built before */
-	copy = mask_nul(body, len, &nul);
-	is_dense = false;
-	room_bytes = TIMES_ITS_LENGTH * len + DOCUMENT_BYTES;
+	copy = mask_nul(body, len);
 	if (!is_short)
 		document = parse_whole(copy != NULL ? copy : body, len);
-	room_bytes = SIZE_MAX;
 	free(copy);
-	if (document == NULL && is_dense)
-		return ERR_JSON_DENSE;
 	if (document == NULL)
 		return json_was_short() ? ERR_NOMEM : ERR_JSON;
 	*ret_document = document;
-	if (ret_nul != NULL)
-		*ret_nul = nul;
 	return 0;
 }
 
