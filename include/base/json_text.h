@@ -10,9 +10,9 @@
 #include <stddef.h>
 
 /*
- * Whether a tree of it would be out of proportion: deeper than 32, or of more values than
- * one for each 6 bytes, and 4,096. (GOST has one for 15; each takes some 100 bytes.) One
- * look, before anything is built.
+ * Whether a tree of it would be out of proportion: more values than one for each 6 bytes,
+ * and 4,096. (GOST has one for 15; each takes some 100 bytes.) One look, before anything
+ * is built. How deep it may be, cJSON bounds (1,000).
  */
 bool json_text_is_dense(const char *text, size_t len);
 

@@ -201,7 +201,7 @@ int account_book(const struct ledger *ledger, const char *node, enum counter_mod
 		.counts_series = mode == COUNTERS_CUMULATIVE};
 	int code = 0;
 
-	bookings.list = calloc(report->n_events + 1, sizeof(*bookings.list));
+	bookings.list = malloc((report->n_events + 1) * sizeof(*bookings.list));
 	if (bookings.list == NULL)
 		return ERR_NOMEM;
 	if (surely_fits(ledger, report->n_events)) {

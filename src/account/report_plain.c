@@ -39,7 +39,7 @@ static bool take(struct plain *plain, char c)
 static bool take_null(struct plain *plain)
 {
 	skip_blanks(plain);
-	if (strncmp(plain->at, "null", 4) != 0)
+	if (*plain->at != 'n' || strncmp(plain->at, "null", 4) != 0)
 		return false;
 	plain->at += 4;
 	return true;
@@ -92,45 +92,65 @@ static bool take_number(struct plain *plain, uint64_t *ret_value)
 		(*first != '0' || plain->at == first + 1);
 }
 
+/* As GOST writes it before the value: "name": */
+struct member {
+	const char *text;
+	size_t len;
+};
+#define MEMBER(name)                                                                     \
+	{                                                                                \
+		"\"" name "\":", sizeof(name) + 2                                        \
+	}
+
 /* What an object may hold, in the order in which GOST writes it. */
 struct members {
-	const char *const *names;
+	const struct member *list;
 	unsigned n;
 	bool (*take_value)(struct plain *plain, unsigned member, void *arg);
 };
 
-/* The number of the name, or n. Most likely it is `likely`. */
-static unsigned find_member(
-	const struct members *members, const char *name, unsigned likely)
+static bool is_named(const struct member *member, const char *name)
 {
-	for (unsigned i = 0; i < members->n; i++) {
-		unsigned member = (likely + i) % members->n;
+	size_t len = member->len - 3;
 
-		if (strcmp(name, members->names[member]) == 0)
-			return member;
+	return strncmp(member->text + 1, name, len) == 0 && name[len] == '\0';
+}
+
+/* Which member comes, the likely one or any; n: another. */
+static unsigned take_member(
+	struct plain *plain, const struct members *members, unsigned likely)
+{
+	const struct member *list = members->list;
+	unsigned member = 0;
+	const char *name;
+	bool is_ascii;
+
+	if (likely < members->n &&
+		strncmp(plain->at, list[likely].text, list[likely].len) == 0) {
+		plain->at += list[likely].len;
+		return likely;
 	}
-	return members->n;
+	if (!take_text(plain, &name, &is_ascii) || !take(plain, ':'))
+		return members->n;
+	while (member < members->n && !is_named(&list[member], name))
+		member++;
+	return member;
 }
 
 static bool take_object(struct plain *plain, const struct members *members, void *arg)
 {
-	unsigned seen = 0, member = members->n - 1;
+	unsigned seen = 0, member = 0;
 
 	if (!take(plain, '{'))
 		return false;
 	if (take(plain, '}'))
 		return true;
 	do {
-		const char *name;
-		bool is_ascii;
-
-		if (!take_text(plain, &name, &is_ascii) || !take(plain, ':'))
-			return false;
-		member = find_member(members, name, member + 1);
+		member = take_member(plain, members, member);
 		if (member == members->n || (seen & 1U << member) != 0 ||
 			!members->take_value(plain, member, arg))
 			return false;
-		seen |= 1U << member;
+		seen |= 1U << member++;
 	} while (take(plain, ','));
 	return take(plain, '}');
 }
@@ -140,8 +160,8 @@ struct stats {
 	bool has_conns;
 };
 
-static const char *const stats_names[] = {
-	"totalConns", "currentConns", "inputBytes", "outputBytes", "totalErrs"};
+static const struct member stats_list[] = {MEMBER("totalConns"), MEMBER("currentConns"),
+	MEMBER("inputBytes"), MEMBER("outputBytes"), MEMBER("totalErrs")};
 enum { TOTAL_CONNS, CURRENT_CONNS, INPUT_BYTES, OUTPUT_BYTES, TOTAL_ERRS, STATS_MEMBERS };
 
 /* What is only shown and cannot be right is 0 (rule 6); bytes are a reject then. */
@@ -164,9 +184,9 @@ static bool take_counter(struct plain *plain, unsigned member, void *arg)
 	return true;
 }
 
-static const struct members stats_members = {stats_names, STATS_MEMBERS, take_counter};
+static const struct members stats_members = {stats_list, STATS_MEMBERS, take_counter};
 
-static const char *const status_names[] = {"state", "msg"};
+static const struct member status_list[] = {MEMBER("state"), MEMBER("msg")};
 enum { STATE, MSG, STATUS_MEMBERS };
 
 static bool take_of_status(struct plain *plain, unsigned member, void *arg)
@@ -180,7 +200,7 @@ static bool take_of_status(struct plain *plain, unsigned member, void *arg)
 }
 
 static const struct members status_members = {
-	status_names, STATUS_MEMBERS, take_of_status};
+	status_list, STATUS_MEMBERS, take_of_status};
 
 /* An event before it is known what its type makes of it. */
 struct raw {
@@ -189,8 +209,8 @@ struct raw {
 	bool has_stats, has_status;
 };
 
-static const char *const event_names[] = {
-	"kind", "service", "client", "type", "stats", "status"};
+static const struct member event_list[] = {MEMBER("kind"), MEMBER("service"),
+	MEMBER("client"), MEMBER("type"), MEMBER("stats"), MEMBER("status")};
 enum { KIND, SERVICE, CLIENT, TYPE, STATS, STATUS, EVENT_MEMBERS };
 
 static bool take_of_event(struct plain *plain, unsigned member, void *arg)
@@ -209,7 +229,7 @@ static bool take_of_event(struct plain *plain, unsigned member, void *arg)
 			       : take_object(plain, &status_members, &raw->state);
 }
 
-static const struct members event_members = {event_names, EVENT_MEMBERS, take_of_event};
+static const struct members event_members = {event_list, EVENT_MEMBERS, take_of_event};
 
 static bool finish_stats(const struct raw *raw, struct event *event)
 {
@@ -248,7 +268,7 @@ static bool reserve_event(struct plain *plain)
 
 	if (plain->report.n_events < plain->cap)
 		return true;
-	grown = reallocarray(plain->report.events, plain->cap * 2, sizeof(*grown));
+	grown = realloc(plain->report.events, plain->cap * 2 * sizeof(*grown));
 	if (grown == NULL)
 		return false;
 	plain->report.events = grown;
@@ -269,7 +289,7 @@ static bool take_event(struct plain *plain)
 	return true;
 }
 
-static const char *const document_names[] = {"events"};
+static const struct member document_list[] = {MEMBER("events")};
 
 static bool take_events(struct plain *plain, unsigned member, void *arg)
 {
@@ -288,7 +308,7 @@ static bool take_events(struct plain *plain, unsigned member, void *arg)
 	return take(plain, ']');
 }
 
-static const struct members document_members = {document_names, 1, take_events};
+static const struct members document_members = {document_list, 1, take_events};
 
 static bool take_document(struct plain *plain, const char *end)
 {
@@ -306,7 +326,7 @@ bool report_read_plain(const char *body, size_t len, struct report *ret_report)
 	struct report *report = &plain.report;
 
 	report->text = malloc(len + 1);
-	report->events = calloc(plain.cap, sizeof(*report->events));
+	report->events = malloc(plain.cap * sizeof(*report->events));
 	if (report->text != NULL && report->events != NULL) {
 		memcpy(report->text, body, len);
 		report->text[len] = '\0';

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #define BYTES_PER_VALUE 6
-#define VALUES 4096 /* and that, for the short ones */
-#define MAX_DEPTH 32
+#define VALUES 4096    /* and that, for the short ones */
+#define MAX_DEPTH 1000 /* where cJSON stops, which has built no more by then */
 
 static bool is_open(char c)
 {
@@ -54,10 +54,9 @@ static const char *skip_part(const char *at, const char *end)
 bool json_text_is_dense(const char *text, size_t len)
 {
 	const char *at = text, *end = text + len;
-	size_t room = len / BYTES_PER_VALUE + VALUES;
-	unsigned depth = 0;
+	size_t room = len / BYTES_PER_VALUE + VALUES, depth = 0;
 
-	while (at < end) {
+	while (at < end && depth <= MAX_DEPTH) {
 		if (*at == '"') {
 			at = skip_string(at, end);
 			continue;
@@ -65,8 +64,6 @@ bool json_text_is_dense(const char *text, size_t len)
 		depth += is_open(*at);
 		depth -= is_close(*at) && depth > 0;
 		if ((is_open(*at) || *at == ',') && room-- == 0)
-			return true;
-		if (depth > MAX_DEPTH)
 			return true;
 		at++;
 	}

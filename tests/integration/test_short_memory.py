@@ -47,7 +47,8 @@ def walk(short, ask):
 
 def test_a_report_that_memory_is_too_short_for_is_503_and_counts_when_it_comes_again(short):
     daemon = short.daemon
-    body = report(stats("alice", 1, 2), stats("bob", 4, 8))
+    # An escape, so that it is read by cJSON.
+    body = report(stats("alice", 1, 2), stats("bob", 4, 8)).replace("alice", "\\u0061lice")
     answers = walk(short, lambda nth: daemon.post("/observer", body))
     assert len(answers) > 40
     assert {(answer.status, answer.body) for answer in answers} == {(503, b"")}
