@@ -169,10 +169,11 @@ static void reject_text(
 	report_reject(report, reason, shown);
 }
 
-/* `text`: where the first of them begins in the body. */
+/* `first`: where the first of them begins in the body. */
 static void read_events(
-	const cJSON *events, const char *text, const char *end, struct report *report)
+	const cJSON *events, const char *first, const char *end, struct report *report)
 {
+	const char *text = first;
 	const cJSON *json;
 
 	cJSON_ArrayForEach (json, events) {
