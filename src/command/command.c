@@ -124,8 +124,7 @@ static int read_arguments(
 {
 	cJSON *arguments = NULL;
 	const char *body = request->len > 0 ? request->body : "{}";
-	int code =
-		json_parse(body, request->len > 0 ? request->len : 2, &arguments);
+	int code = json_parse(body, request->len > 0 ? request->len : 2, &arguments);
 
 	if (code != 0)
 		return err_set(msg, code, "%s", err_text(code));
