@@ -142,7 +142,7 @@ def take_journal(world, may_fail):
         cut = away(world.daemon.data_dir / "journal")
     wait_for(lambda: (world.daemon.log().count(BEGUN_ANEW) > n_begun
                       or cut and not any(path.exists() for path in cut)) and world.is_ready(),
-             "the journal is begun anew", limit=30)
+             "the journal is begun anew")
     world.office.choose_moment(world.rng)
     world.kill()
     world.start(may_fail)

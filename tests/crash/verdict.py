@@ -33,7 +33,7 @@ def check(world):
     world.drain(*world.gosts)
     world.daemon.force_sync()
     users = in_sqlite(world)
-    wait_for(lambda: world.redis.view() == users, "Redis shows what SQLite holds", limit=30)
+    wait_for(lambda: world.redis.view() == users, "Redis shows what SQLite holds")
     as_answered(world, users, world.rng.sample(sorted(users), 10))
     check_commands(world)
     for gost in world.gosts:
@@ -92,7 +92,7 @@ def final_check(world):
     world.drain(*world.gosts)
     world.daemon.force_sync()
     users = in_sqlite(world)
-    wait_for(lambda: world.redis.view() == users, "Redis shows what SQLite holds", limit=30)
+    wait_for(lambda: world.redis.view() == users, "Redis shows what SQLite holds")
     world.redis.kill()
     wait_for(lambda: as_answered(world, users, list(users)[:1]) == "ledger", "Redis is missed")
     as_answered(world, users, list(users))

@@ -203,7 +203,7 @@ class World:
         """False if it ended with 74, which it may only where it `may_fail`."""
         self.spawn()
         wait_for(lambda: self.daemon.process.poll() is not None or self.is_alive(),
-                 "tallyd listens, or has ended", limit=30)
+                 "tallyd listens, or has ended")
         if self.daemon.process.poll() is None:
             return True
         code = self.daemon.wait_exit()

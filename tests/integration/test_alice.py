@@ -315,7 +315,7 @@ class RealOne:
         self.thread.join(60)
         try:
             wait_for(lambda: self.bytes() == tuple(self.n * size for size in self.unit),
-                     "all of bob's bytes are counted", limit=30)
+                     "all of bob's bytes are counted")
             # What Alice has moved is hers, and nobody else appears.
             assert set(self.site.totals()) == {"alice", "bob"}
         finally:

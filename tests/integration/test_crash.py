@@ -54,7 +54,7 @@ def test_a_daemon_killed_again_and_again_has_lost_no_acknowledged_byte(redis, ta
         for user, (_, input_bytes, _) in ledger(daemon, some).items():
             assert input_bytes >= acked[user], user
     goal = load.n_answered() + 50
-    wait_for(lambda: load.n_answered() > goal, "every sender is answered again", limit=60)
+    wait_for(lambda: load.n_answered() > goal, "every sender is answered again")
     load.finish()
     daemon.force_sync()
     counted = daemon.users()
@@ -64,7 +64,7 @@ def test_a_daemon_killed_again_and_again_has_lost_no_acknowledged_byte(redis, ta
     assert own == shared
     sample = rng.sample(sorted(counted), min(300, len(counted)))
     assert ledger(daemon, sample) == {user: counted[user] for user in sample}
-    wait_for(lambda: agrees(redis, daemon), "Redis equals SQLite", limit=60)
+    wait_for(lambda: agrees(redis, daemon), "Redis equals SQLite")
     print(f"{load.n_answered()} reports acknowledged, {twice} counted twice by a repeat")
 
 
@@ -87,7 +87,7 @@ def test_a_daemon_killed_while_it_starts_has_lost_nothing(tallyd):
             daemon.kill()
             daemon.spawn()
             moment = time.monotonic() + rng.random() * takes
-            wait_for(lambda: time.monotonic() > moment, "the moment", limit=60)
+            wait_for(lambda: time.monotonic() > moment, "the moment")
         daemon.kill()
         daemon.start()
     daemon.stop()

@@ -406,7 +406,7 @@ def test_too_little_space_is_found_and_what_it_means_for_reports(office):
     place = office(min_free_bytes="1TiB")
     place.daemon.spawn()
     place.daemon.expects_errors = True
-    wait_for(lambda: "daemon-down" not in place.findings(), "it answers", limit=30)
+    wait_for(lambda: "daemon-down" not in place.findings(), "it answers")
     found = place.findings()
     assert "503" in found["disk-low"]["sentence"]
     assert found["journal-error"]["sentence"].startswith("no report is accepted: less than")
@@ -517,7 +517,7 @@ def test_a_data_dir_that_is_gone_is_no_reason_to_end_the_very_daemon(healthy, is
         def failed():
             healthy.admin.ask("POST", "/force-sync")
             return [one for one in problems(healthy) if one["code"] == "sync-failed"]
-        flush = wait_for(failed, "a flush has failed", limit=30)[0]
+        flush = wait_for(failed, "a flush has failed")[0]
         assert "only this process holds what was accepted" in flush["sentence"]
         daemon.kill()
     else:
@@ -966,7 +966,7 @@ def test_memory_that_is_used_up_is_a_problem_with_the_line_that_gives_more(offic
             place.report(*[stats(f"{next(names):0200}", 1, 1) for _ in range(2000)])
         return place.admin.status()["reports"]["rejectedEvents"]
     names = itertools.count()
-    wait_for(is_full, "events are rejected", limit=60)
+    wait_for(is_full, "events are rejected")
     found = place.findings()
     full = found["memory-full"]
     assert full["level"] == "problem" and "used up" in full["sentence"]

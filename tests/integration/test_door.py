@@ -88,7 +88,7 @@ def test_a_client_that_speaks_tls_is_told_so_and_not_left_waiting(tallyd):
     daemon = tallyd(request_timeout="1h", idle_timeout="1h").start()
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    with socket.create_connection(daemon.address, timeout=seconds(30)) as sock:
+    with socket.create_connection(daemon.address, timeout=seconds(60)) as sock:
         with pytest.raises((ssl.SSLError, ConnectionError)):
             context.wrap_socket(sock)
     assert refusals(daemon)["counts"]["tls"] == 1

@@ -60,14 +60,13 @@ class Site:
         """Waits until every GOST has had n more reports answered."""
         goals = [gost.n_answered() + n for gost in self.gosts]
         wait_for(lambda: all(gost.n_answered() >= goal for gost, goal in
-                             zip(self.gosts, goals)), "every GOST is answered", limit=60)
+                             zip(self.gosts, goals)), "every GOST is answered")
 
     def end(self):
         """No more traffic, and every open report answered."""
         for gost in self.gosts:
             gost.load = lambda stream: None
-        wait_for(lambda: all(gost.is_drained() for gost in self.gosts), "all is reported",
-                 limit=60)
+        wait_for(lambda: all(gost.is_drained() for gost in self.gosts), "all is reported")
         for gost in self.gosts:
             gost.kill()
 
@@ -88,7 +87,7 @@ class Site:
             assert (found["usedTraffic"], found["inputBytes"], found["outputBytes"]) == row
             assert row[0] == row[1] + row[2]
         if redis is not None:
-            wait_for(lambda: redis.view() == users, "Redis shows the ledger", limit=30)
+            wait_for(lambda: redis.view() == users, "Redis shows the ledger")
 
 
 @pytest.fixture

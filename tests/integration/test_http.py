@@ -383,7 +383,7 @@ def test_silent_and_slow_clients_are_closed_while_others_are_served(tallyd):
         served += 1
         return all(drip.is_closed.is_set() for drip in drips)
 
-    wait_for(all_closed, "slow clients are closed", limit=30)
+    wait_for(all_closed, "slow clients are closed")
     assert silent.is_closed_by_peer()
     assert idle.is_closed_by_peer()
     assert daemon.traffic("alice")["usedTraffic"] == 3 * served
@@ -447,7 +447,7 @@ def test_a_client_that_does_not_read_holds_nobody_up_and_is_closed(tallyd):
         daemon.report(stats("alice", 1, 2))
         return any(mask & (select.POLLHUP | select.POLLERR) for _, mask in poll.poll(0))
 
-    wait_for(is_closed, "the deaf client is closed", limit=30)
+    wait_for(is_closed, "the deaf client is closed")
     deaf.close()
 
 

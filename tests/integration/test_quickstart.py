@@ -57,7 +57,7 @@ class Quickstart:
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
         wait_for(lambda: "Ready." in self.said or self.process.poll() is not None,
-                 "quickstart is ready", limit=60)
+                 "quickstart is ready")
         assert self.process.poll() is None, self.said
         return self
 
@@ -87,7 +87,7 @@ class Quickstart:
 
     def curl(self, *arguments):
         return subprocess.run(["curl", "-q", "-sS", "--noproxy", "*", *map(str, arguments)],
-                              stdout=subprocess.PIPE, timeout=seconds(30), check=True).stdout
+                              stdout=subprocess.PIPE, timeout=seconds(60), check=True).stdout
 
     def url(self, path):
         return f"http://127.0.0.1:{self.port}{path}"

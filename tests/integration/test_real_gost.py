@@ -96,7 +96,7 @@ def test_a_real_gost_is_counted_to_the_byte(mode, tallyd, tmp_path):
             gost.fetch(user, target.url)
         fetched += len(gost.ports) * len(PAYLOAD)
         wait_for(lambda: min(counted(daemon).get(user, (0, 0))[1] for user in USERS) >= fetched,
-                 "all of it is counted", limit=30)
+                 "all of it is counted")
 
     try:
         fetch_all()
@@ -178,19 +178,19 @@ def test_a_gost_that_begins_anew_costs_no_byte_if_its_services_are_observed(mode
 
     gost.fetch("alice", site.target.url)
     wait_for(lambda: counted(site.daemon).get("alice", (0, 0))[1] >= 2 * len(PAYLOAD),
-             "the first is counted", limit=30)
+             "the first is counted")
     unit = counted(site.daemon)["alice"]
     if how == "kill":
         gost.kill()
         gost.start()
     else:
         gost.reload()
-    wait_for(lambda: counted(site.daemon) and epochs() == {2}, "it has begun anew", limit=30)
+    wait_for(lambda: counted(site.daemon) and epochs() == {2}, "it has begun anew")
     gost.fetch("alice", site.target.url, 3)
     wait_for(lambda: counted(site.daemon)["alice"] >= (4 * unit[0], 4 * unit[1]),
-             "all of it is counted", limit=30)
+             "all of it is counted")
     gost.fetch("carol", site.target.url)
-    wait_for(lambda: counted(site.daemon).get("carol") == unit, "carol is counted", limit=30)
+    wait_for(lambda: counted(site.daemon).get("carol") == unit, "carol is counted")
     assert counted(site.daemon)["alice"] == (4 * unit[0], 4 * unit[1])
     assert WRONG not in site.daemon.log()
 
@@ -289,11 +289,11 @@ def test_a_service_without_users_is_counted_as_the_readme_shows_it(is_delta, sit
         return found
 
     gost.fetch_whole()
-    wait_for(lambda: total()[1] > len(PAYLOAD), "the first is counted", limit=30)
+    wait_for(lambda: total()[1] > len(PAYLOAD), "the first is counted")
     unit = total()
     for n in range(2, 6):
         gost.fetch_whole()
-        wait_for(lambda n=n: total()[1] >= n * unit[1], "it is counted", limit=30)
+        wait_for(lambda n=n: total()[1] >= n * unit[1], "it is counted")
         assert total() == (n * unit[0], n * unit[1])
     assert counted(site.daemon) == {}
     gost.has_stats = False
@@ -302,7 +302,7 @@ def test_a_service_without_users_is_counted_as_the_readme_shows_it(is_delta, sit
     gost.has_stats = True
     gost.restart()
     gost.fetch_whole()
-    wait_for(lambda: total()[1] >= 6 * unit[1], "it is counted again", limit=30)
+    wait_for(lambda: total()[1] >= 6 * unit[1], "it is counted again")
     assert total() == (6 * unit[0], 6 * unit[1])  # not what came in between
     assert WRONG not in site.daemon.log()
 
@@ -342,12 +342,12 @@ def test_a_gost_that_reports_to_nobody_is_seen_in_the_refusals(spoil, code, site
     def refusals():
         return site.daemon.status()["refusals"]
 
-    wait_for(lambda: code in refusals()["counts"], "a report is refused", limit=30)
+    wait_for(lambda: code in refusals()["counts"], "a report is refused")
     assert {found["code"] for found in refusals()["last"]} == {code}
     assert f"code={code} " in site.daemon.log()
     gost.change_plugin(site.plugin())
     wait_for(lambda: counted(site.daemon).get("alice", (0, 0))[1] >= 2 * len(PAYLOAD),
-             "what it has kept is counted", limit=30)
+             "what it has kept is counted")
 
 
 @pytest.mark.parametrize("edit, code", [(only_service, "service-only"),

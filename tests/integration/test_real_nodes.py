@@ -80,12 +80,11 @@ class Operator:
 
     def await_payload(self, user, n):
         """Until the user's n fetches through both proxies have come, or more."""
-        wait_for(lambda: self.bytes(user)[1] >= 2 * n * len(PAYLOAD), f"{user} is counted",
-                 limit=30)
+        wait_for(lambda: self.bytes(user)[1] >= 2 * n * len(PAYLOAD), f"{user} is counted")
 
     def await_refused(self, status):
         wait_for(lambda: f"report refused: status={status} " in self.daemon.log(),
-                 f"a report is refused with {status}", limit=30)
+                 f"a report is refused with {status}")
 
     def check(self, gost, target, n):
         """alice has fetched n times."""

@@ -2,11 +2,13 @@
 import base64
 import contextlib
 import os
+import pathlib
 import signal
 import socket
-import time
 import stat
 import subprocess
+import tempfile
+import time
 
 import pytest
 
@@ -352,16 +354,18 @@ print(connection.getresponse().status)
 def test_the_actor_is_the_peers_uid_also_from_a_namespace_of_users(wrapper, make):
     if os.getuid() != 0 or subprocess.run(["unshare", "-U", "true"], check=False).returncode:
         pytest.skip("needs root, and namespaces of users")
-    daemon = make().start()
-    for path in (daemon.directory, *daemon.directory.parents[:-2]):
-        path.chmod(path.stat().st_mode | 0o011)
-    daemon.admin.chmod(0o666)
-    done = subprocess.run(
-        ["setpriv", "--reuid=4321", "--clear-groups", *wrapper, "/usr/bin/env", "python3", "-c",
-         POST_OVER_UNIX, str(daemon.admin), '{"name":"hk1"}'],
-        capture_output=True, text=True, check=False, cwd="/")
-    assert done.stdout.strip() == "201", done
-    assert ask(str(daemon.admin), "POST", "/force-sync").status == 200
+    daemon = make()
+    with tempfile.TemporaryDirectory() as directory:  # which others may enter, unlike tmp_path
+        os.chmod(directory, 0o755)
+        daemon.admin = daemon.options["admin_socket"] = pathlib.Path(directory) / "admin.sock"
+        daemon.start()
+        daemon.admin.chmod(0o666)
+        done = subprocess.run(
+            ["setpriv", "--reuid=4321", "--clear-groups", *wrapper, "/usr/bin/env", "python3",
+             "-c", POST_OVER_UNIX, str(daemon.admin), '{"name":"hk1"}'],
+            capture_output=True, text=True, check=False, cwd="/")
+        assert done.stdout.strip() == "201", done
+        assert ask(str(daemon.admin), "POST", "/force-sync").status == 200
     assert daemon.sql("select actor, verb from audit") == [("uid:4321", "node.create")]
 
 

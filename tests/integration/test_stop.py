@@ -25,7 +25,7 @@ MUST_BE_FAST = os.environ.get("TALLYD_TIMING") == "1" and not IS_ASAN and not VA
 def test_a_stop_under_load_leaves_in_sqlite_just_what_was_answered(redis, tallyd, number):
     daemon = start_linked(tallyd(redis_url=redis.url, redis_timeout="20s"))
     load = Load(daemon.address, 20, repeats=False).start()
-    wait_for(lambda: load.n_answered() > 500, "five hundred answers", limit=30)
+    wait_for(lambda: load.n_answered() > 500, "five hundred answers")
     daemon.stop(number=number)
     load.finish()
     counted = daemon.users()

@@ -360,7 +360,7 @@ def test_a_daemon_that_comes_back_between_two_attempts_is_met(tmp_path):
     first.close()
     first.path.unlink()
     second = FakeTallyd(tmp_path / "admin.sock")
-    out, err = process.communicate(timeout=seconds(30))
+    out, err = process.communicate(timeout=seconds(60))
     second.close()
     assert process.returncode == 0, err
     assert [headers["idempotency-key"] for _, _, headers, _ in first.seen] == [

@@ -21,7 +21,7 @@ class Admin:
     def __init__(self, daemon):
         self.daemon = daemon
 
-    def ask(self, method, path, body=None, key=None, timeout=10):
+    def ask(self, method, path, body=None, key=None, timeout=60):
         """One request of a connection of its own: the response, or an OSError."""
         client = Client(self.daemon.options["admin_socket"], timeout)
         headers = {"Idempotency-Key": key} if key else {}

@@ -20,7 +20,7 @@ class Response:
         return f"<{self.status} {self.body[:200]!r}>"
 
 
-def connect(address, timeout=10):
+def connect(address, timeout=60):
     """`address` is (host, port), or the path of a unix socket."""
     if isinstance(address, tuple):
         return socket.create_connection(address[:2], timeout=seconds(timeout))
@@ -48,7 +48,7 @@ class _Connection(http.client.HTTPConnection):
 class Client:
     """One keep-alive connection; it reconnects after it was closed."""
 
-    def __init__(self, address, timeout=10):
+    def __init__(self, address, timeout=60):
         self.connection = _Connection(address, timeout)
 
     def request(self, method, path, body=None, headers=None):
@@ -76,7 +76,7 @@ class Client:
 class RawClient:
     """A socket that is read as HTTP answers."""
 
-    def __init__(self, address, timeout=30):
+    def __init__(self, address, timeout=60):
         self.sock = connect(address, timeout)
         self.file = self.sock.makefile("rb")
 

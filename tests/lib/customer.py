@@ -34,7 +34,7 @@ class Customer:
         """A connection to there; with "forward": to the proxy, for one request."""
         sock = socket.create_connection(
             ("127.0.0.1", self.ports["socks5" if kind == "socks5" else "http"]),
-            timeout=seconds(30))
+            timeout=seconds(60))
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             if kind == "socks5":

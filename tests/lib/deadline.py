@@ -24,7 +24,7 @@ def seconds(base):
     return base * slowness()
 
 
-def wait_for(condition, what, limit=15):
+def wait_for(condition, what, limit=60):
     """The first true result of `condition()`; an AssertionError if there is none in time."""
     end = time.monotonic() + seconds(limit)
     while True:

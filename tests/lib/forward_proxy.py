@@ -40,7 +40,7 @@ class ForwardProxy:
             serve(client, file)
 
     def reach(self, host, port):
-        server = socket.create_connection((self.names.get(host, host), port), timeout=30)
+        server = socket.create_connection((self.names.get(host, host), port), timeout=60)
         server.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return server
 

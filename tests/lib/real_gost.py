@@ -88,7 +88,7 @@ class RealGost:
                 [GOST, "-C", str(path)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 env={**os.environ, "HOME": str(self.directory)})  # it keeps a certificate there
         for port in (*self.ports.values(), self.api_port):
-            wait_for(lambda p=port: self.listens(p), "gost listens", limit=30)
+            wait_for(lambda p=port: self.listens(p), "gost listens")
         return self
 
     def listens(self, port):
@@ -125,7 +125,7 @@ class RealGost:
             f"http://127.0.0.1:{self.api_port}/config/observers/tally", method="PUT",
             data=json.dumps({"name": "tally", "plugin": plugin}).encode(),
             headers={"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             assert answer.status == 200
 
     def fetch(self, user, url, n=1, kinds=("socks5", "http")):

@@ -7,7 +7,7 @@ class RedisError(Exception):
 
 
 class Resp:
-    def __init__(self, path, timeout=30):
+    def __init__(self, path, timeout=60):
         self.sock = socket.socket(socket.AF_UNIX)
         self.sock.settimeout(timeout)
         self.sock.connect(str(path))

@@ -98,7 +98,7 @@ class Daemon:
 
     def start(self):
         self.spawn()
-        wait_for(self.is_ready, "tallyd is ready", limit=30)
+        wait_for(self.is_ready, "tallyd is ready")
         return self
 
     def is_ready(self):
@@ -109,7 +109,7 @@ class Daemon:
         except OSError:
             return False
 
-    def wait_exit(self, limit=30):
+    def wait_exit(self, limit=60):
         """The exit code, once it has ended."""
         try:
             code = self.process.wait(seconds(limit))
@@ -178,7 +178,7 @@ class Daemon:
 
     # Talking to it.
 
-    def client(self, timeout=10):
+    def client(self, timeout=60):
         return Client(self.address, timeout)
 
     def request(self, method, path, body=None, headers=None):
@@ -223,7 +223,7 @@ class Daemon:
         return self.data_dir / "tally.db"
 
     def sql(self, statement, *values):
-        with contextlib.closing(sqlite3.connect(self.database, timeout=30)) as db, db:
+        with contextlib.closing(sqlite3.connect(self.database, timeout=60)) as db, db:
             return db.execute(statement, values).fetchall()
 
     def users(self):

@@ -37,7 +37,7 @@ def check_shown(missing, answered_in):
     wait_for(lambda: not missing(), "what was answered is shown")
 
 
-def wait_for_view(redis, daemon, prefix="user:", limit=30, missing=None):
+def wait_for_view(redis, daemon, prefix="user:", limit=60, missing=None):
     """Flushes, and waits until Redis shows just what SQLite holds, and `missing` besides."""
     daemon.force_sync()
     held = daemon.users()
