@@ -10,7 +10,7 @@ import tempfile
 import time
 
 from ledger import Ledger, check_view
-from load import give_up, program, send, Sender
+from load import Sender, give_up, program, said_by, send
 from proc import cpu_us
 
 from admin import credential
@@ -191,9 +191,7 @@ class Hincrby:
                 contextlib.closing(RedisServer(pathlib.Path(name))) as redis:
             redis.start()
             before = cpu_us(redis.process.pid)
-            done = json.loads(subprocess.run(
-                [program("hincrby"), *map(str, (redis.port, seconds, events, connections))],
-                capture_output=True, text=True, check=True).stdout)
+            done = json.loads(said_by("hincrby", redis.port, seconds, events, connections))
             spent = cpu_us(redis.process.pid) - before
         return {"reports/s": done["reports"] / done["seconds"],
                 "CPU µs per report, Redis": spent / done["reports"]}

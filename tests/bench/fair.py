@@ -29,7 +29,7 @@ def filled(head, piece, tail):
 
 
 def bodies():
-    """{what: body}: that of the slowest comes first."""
+    """{what: body}"""
     return {
         "an array of 8 million numbers as event": filled(b'{"events":[[', b"1", b"]]}"),
         "a string of 16 MiB of 0x01 as event":

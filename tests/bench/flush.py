@@ -1,11 +1,9 @@
 """A flush: how long it takes, and what reports feel of it. Beside it, a bare transaction."""
 import contextlib
 import sqlite3
-import subprocess
 import time
 
-from load import latencies, program
-from spread import spreads
+from load import latencies, said_by
 from tables import Table
 
 # No flush but those that are asked for.
@@ -23,7 +21,8 @@ def one(server, users, seconds):
     load = server.note(sender.stop())
     without = latencies(load.took_ms(until=began))
     during = load.took_ms(since=began, until=began + int(ms * 1e6))
-    figures = {"flush ms": ms, **{f"{name} without": without[name] for name in ("p50 ms", "p99 ms")}}
+    figures = {"flush ms": ms, "p50 ms without": without["p50 ms"],
+               "p99 ms without": without["p99 ms"]}
     if len(during) >= 100:  # else there is no such percentile
         figures |= {f"{name} during": value for name, value in latencies(during).items()}
     return figures
@@ -36,9 +35,7 @@ def copy(database, to):
 
 
 def bare(database):
-    done = subprocess.run([program("transaction"), str(database)], capture_output=True,
-                          text=True, check=True)
-    return {"flush ms": float(done.stdout)}
+    return {"flush ms": float(said_by("transaction", database))}
 
 
 def table(bench, users):

@@ -98,6 +98,8 @@ int main(int argc, char **argv)
 		send_all(fd, batch, len);
 		read_replies(fd, n);
 	}
+	(void)close(fd);
+	free(batch);
 	printf("{\"reports\":%zu,\"seconds\":%.6f}\n", reports, now() - began);
 	return 0;
 }

@@ -38,6 +38,15 @@ def program(name):
     return str(path)
 
 
+def said_by(name, *arguments):
+    """What one of our programs prints."""
+    done = subprocess.run([program(name), *map(str, arguments)], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        give_up(f"{name} has failed: {done.stderr.strip()}")
+    return done.stdout
+
+
 @dataclasses.dataclass(frozen=True)
 class Load:
     """reports: how many were answered 200, each counted once; failed: tries that were not."""

@@ -47,6 +47,13 @@ static char **load_ids(size_t *ret_n)
 	return ids;
 }
 
+static void free_all(char **ids, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		free(ids[i]);
+	free(ids);
+}
+
 /* The same order each time. */
 static void shuffle(char **ids, size_t n)
 {
@@ -97,6 +104,7 @@ int main(int argc, char **argv)
 		add(stmt, ids[i]);
 	check(sqlite3_exec(db, "COMMIT", NULL, NULL, NULL));
 	printf("%.3f\n", now_ms() - began_ms);
+	free_all(ids, n);
 	check(sqlite3_finalize(stmt));
 	check(sqlite3_close(db));
 	return 0;

@@ -10,11 +10,11 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.parse
 import xml.etree.ElementTree
 
 import pytest
 
+from client import post_bytes
 from deadline import BIN, ROOT, seconds
 
 BENCH = ROOT / "tests" / "bench"
@@ -115,15 +115,17 @@ def test_only_what_stands_between_its_two_lines_is_renewed_in_the_readme():
 class Bookkeeper(http.server.ThreadingHTTPServer):
     """Takes reports, and keeps their bodies and what they add.
 
-    refuse(n): what becomes of the n-th try, None for ok: a status, or "hang up".
+    refuse(n): what becomes of the n-th try, None for ok: a status, "hang up" or "silence".
+    piece: how many bytes of an answer are written at a time.
     """
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, refuse=lambda n: None, hold=0, is_cumulative=False):
+    def __init__(self, refuse=lambda n: None, hold=0, piece=None, is_cumulative=False):
         super().__init__(("127.0.0.1", 0), BookkeepersHandler)
         self.lock = threading.Lock()
-        self.refuse, self.hold, self.is_cumulative = refuse, hold, is_cumulative
+        self.refuse, self.hold, self.piece = refuse, hold, piece
+        self.is_cumulative = is_cumulative
         self.tries, self.accepted = [], []
         self.input_bytes = self.output_bytes = 0
         self.marks, self.users = {}, collections.Counter()
@@ -165,10 +167,10 @@ class BookkeepersHandler(http.server.BaseHTTPRequestHandler):
         if answer in ("hang up", "silence"):
             self.close_connection = True
             return
-        self.send_response(answer)
-        self.send_header("Content-Length", "11")
-        self.end_headers()
-        self.wfile.write(b'{"ok":true}')
+        text = b'HTTP/1.1 %d X\r\nDate: today\r\ncontent-length: 11\r\n\r\n{"ok":true}' % answer
+        size = self.server.piece or len(text)
+        for start in range(0, len(text), size):
+            self.wfile.write(text[start:start + size])
 
     def log_message(self, *_):
         pass
@@ -225,6 +227,23 @@ def test_a_report_that_is_not_answered_in_time_comes_again():
     assert len(server.tries) >= 2
     assert len(set(server.tries)) == 1
     assert sent.input_bytes == json.loads(server.tries[0])["events"][0]["stats"]["inputBytes"]
+
+
+@pytest.mark.parametrize("piece", [1, 7, 60])
+def test_answers_are_read_in_any_pieces(piece):
+    with bookkeeper(piece=piece) as server:
+        sent = load.send(server.url, reports=20)
+    check_books(server, sent, {})
+    assert sent.failed == 0
+
+
+def test_what_is_no_report_is_sent_as_it_is_and_has_as_many_answers_as_it_asks(tmp_path):
+    raw = tmp_path / "raw"
+    raw.write_bytes(post_bytes("/a", b'{"events":[]}') * 3)
+    with bookkeeper() as server:
+        sent = load.send(server.url, raw=raw, answers=3, reports=4, connections=2)
+    assert server.tries == [b'{"events":[]}'] * 12
+    assert sent.reports == 4
 
 
 @pytest.mark.parametrize("is_at_once", [False, True])
@@ -330,7 +349,8 @@ def shrink(monkeypatch):
     (lambda: [flush.table(TINY, 100)], {"flush ms", "p99 ms without", "times bare"}),
     (lambda: [rest.table(TINY, "rest", 100)],
      {"% of a core", "% of a core, Redis", "wakeups/s", "edit mended after ms"}),
-    (lambda: [gosts.table(WITHOUT_REDIS, "gosts", True)], {"p99 ms", "worst ms", "% of a core", "resident MiB"}),
+    (lambda: [gosts.table(WITHOUT_REDIS, "gosts", True)],
+     {"p99 ms", "worst ms", "% of a core", "resident MiB"}),
     (lambda: fair.measure(TINY), {"tries without answer", "p99 ms", "MiB more 5 s after"}),
     (lambda: settings.measure(TINY), {"reports/s", "CPU µs per report", "reports per sync"}),
     (lambda: [scale.table(TINY, "scale", "scale", scale.without_redis)],
