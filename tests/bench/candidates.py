@@ -63,17 +63,17 @@ class RunningTallyd(Server):
         super().__init__(f"http://127.0.0.1:{daemon.port}/observer?node=n%", {}, Ledger())
         self.daemon = daemon
         self.redis = redis
-        self.client = daemon.client(timeout=600)
         self.rights = {}
         if AUTH:
             node, _, secret = AUTH.partition(":")
             self.url = self.url.replace("n%", node)
             self.header = f"Authorization: {credential(node, secret)['Authorization']}"
             self.rights = {"Authorization": f"Bearer {API_TOKEN}"}
-        self.note_pids()
+        self.note_process()
 
-    def note_pids(self):
+    def note_process(self):
         """Again, if it was started again."""
+        self.client = self.daemon.client(timeout=600)
         self.pids = {"server": self.daemon.process.pid}
         if self.redis:
             self.pids["Redis"] = self.redis.process.pid
@@ -107,6 +107,7 @@ class RunningTallyd(Server):
                 give_up(f"tallyd lost its Redis:\n{self.daemon.log()}")
             if users <= MAX_VIEW:
                 check_view(self.redis.view(), expected)
+        self.flush()  # it may be more than a stop has time for
         self.daemon.stop()
         self.ledger.check(self.daemon.database)
 

@@ -7,9 +7,9 @@ WIDTH, LABEL, VALUE = 760, 250, 80  # px: all of it, names on the left, values o
 BAR, GAP, TITLE, PAD = 14, 8, 34, 12
 COLOURS = {"tallyd": "#2f81f7", "BASE": "#8957e5", "ceiling": "#8b949e", "peer": "#d29922"}
 STYLE = """
-text { font: 12px system-ui, sans-serif; fill: #57606a }
+text { font: 12px system-ui, sans-serif; fill: #6e7781 }
 .title { font-weight: 600 }
-.span { stroke: #57606a; stroke-width: 1.5 }
+.span { stroke: #6e7781; stroke-width: 1.5 }
 @media (prefers-color-scheme: dark) { text { fill: #c9d1d9 } .span { stroke: #c9d1d9 } }
 """
 

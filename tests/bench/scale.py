@@ -9,6 +9,7 @@ from proc import resident_bytes
 from spread import Spread, spreads
 from tables import Table
 
+from deadline import wait_for
 from tallyd import Daemon
 
 USERS = (10**3, 10**4, 10**5, 10**6)
@@ -36,6 +37,11 @@ def flushes(bench, server, users):
     return {"flush ms, new users": Spread((new_ms,)), "flush ms": Spread(tuple(known_ms))}
 
 
+def start(daemon):
+    daemon.spawn()
+    wait_for(daemon.is_ready, "tallyd has folded its journal", limit=300)
+
+
 def start_ms(daemon, data_dir):
     """Of another tallyd, on a copy of a directory that a kill has left."""
     copy = daemon.directory / "copy"
@@ -43,7 +49,7 @@ def start_ms(daemon, data_dir):
     other = Daemon(daemon.directory / "other", binary=daemon.binary, log_level="warn",
                    **{**OPTIONS, "data_dir": copy})
     began = time.monotonic()
-    other.start()
+    start(other)
     ms = (time.monotonic() - began) * 1e3
     other.kill()
     shutil.rmtree(copy)
@@ -56,8 +62,8 @@ def starts(bench, server, users):
     server.daemon.kill()
     spread = Spread(tuple(start_ms(server.daemon, server.daemon.data_dir)
                           for _ in range(bench.rounds)))
-    server.daemon.start()
-    server.note_pids()
+    start(server.daemon)
+    server.note_process()
     return {"start ms": spread}
 
 
