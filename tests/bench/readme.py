@@ -13,6 +13,7 @@ from tables import document, from_plain  # noqa: E402
 from deadline import ROOT  # noqa: E402
 
 BEGIN = "<!-- written by `make bench-readme` -->\n"
+PLOT = "![Reports per second](tests/bench/speed.svg)\n\n"
 END = "<!-- end of what `make bench-readme` writes -->\n"
 
 
@@ -34,8 +35,8 @@ def main():
     if missing:
         give_up(f"the last run has measured no {missing[0]}: run `make bench` without ONLY")
     readme = ROOT / "README.md"
-    readme.write_text(renewed(readme.read_text(),
-                              document(run, map(from_plain, run["tables"]))))
+    readme.write_text(renewed(
+        readme.read_text(), PLOT + document(run, map(from_plain, run["tables"]))))
     shutil.copy(results / "bench.svg", HERE / "speed.svg")
 
 
