@@ -60,6 +60,9 @@ UNIT_SOURCES := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_TESTS := $(UNIT_SOURCES:%.c=$(B)/%)
 TEST_LIB_SOURCES := $(sort $(wildcard tests/lib/*.c))
 TEST_LIB_OBJECTS := $(TEST_LIB_SOURCES:%.c=$(B)/%.o)
+# What loads the daemon, and what it is measured against.
+BENCH_PROGRAMS := $(addprefix $(B)/tests/bench/,send constant hincrby transaction)
+SENDER_OBJECTS := $(addprefix $(B)/tests/bench/,request.o answers.o options.o samples.o)
 # What unit tests can make fail, each counted; see tests/lib/faults.h. The 64s are the names that
 # these functions have with _FILE_OFFSET_BITS=64, which hiredis asks for.
 WRAPPED := malloc calloc realloc strdup strndup pwrite64 fdatasync fsync ftruncate64 renameat \
@@ -117,7 +120,13 @@ $(B)/tests/unit/test_ctl_%: $(B)/tests/unit/test_ctl_%.o $(CTL_LIBRARY_OBJECTS) 
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(CTL_PKG_LIBS) -lcmocka
 
--include $(ALL_OBJECTS:.o=.d) $(UNIT_SOURCES:%.c=$(B)/%.d) $(TEST_LIB_OBJECTS:.o=.d)
+$(B)/tests/bench/send: $(SENDER_OBJECTS)
+$(BENCH_PROGRAMS): %: %.o
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS)
+
+-include $(ALL_OBJECTS:.o=.d) $(UNIT_SOURCES:%.c=$(B)/%.d) $(TEST_LIB_OBJECTS:.o=.d) \
+	$(BENCH_PROGRAMS:%=%.d) $(SENDER_OBJECTS:.o=.d)
 .SECONDARY:
 
 .PHONY: check check-unit check-integration
@@ -129,12 +138,24 @@ check-unit: $(UNIT_TESTS) ## unit tests (cmocka)
 		'said=$$($(UNIT_RUNNER) {} 2>&1); status=$$?; printf "%s\n" "$$said"; \
 		[ $$status -eq 0 ] || { echo "{} failed"; exit 255; }'
 
-check-integration: $(PROGRAM) $(CTL) ## the real programs, a private Redis, real SQLite (pytest)
-	TALLYD_BIN=$(abspath $(PROGRAM)) $(PYTEST) -q tests/integration $(PYTEST_ARGS)
+check-integration: $(PROGRAM) $(CTL) $(BENCH_PROGRAMS) ## the real programs, a private Redis, real SQLite (pytest)
+	TALLYD_BIN=$(abspath $(PROGRAM)) BENCH_PROGRAMS=$(abspath $(B)/tests/bench) \
+		$(PYTEST) -q tests/integration $(PYTEST_ARGS)
 
-.PHONY: bench
-bench: $(PROGRAM) ## figures under load (wrk), as ratios; BASE=commit: CPU per report, now to it
-	TALLYD_BIN=$(abspath $(PROGRAM)) $(firstword $(PYTEST)) tests/bench/bench.py $(BASE:%=--base %)
+RUN_BENCH = TALLYD_BIN=$(abspath $(PROGRAM)) BENCH_PROGRAMS=$(abspath $(B)/tests/bench) \
+	$(firstword $(PYTEST)) tests/bench/bench.py
+.PHONY: bench bench-readme scale soak
+bench: $(PROGRAM) $(BENCH_PROGRAMS) ## speed side by side; ONLY=events,flush BASE=commit PEER=NAME=URL
+	$(RUN_BENCH) $(ONLY:%=--only %) $(BASE:%=--base %) $(PEER:%=--peer %)
+
+bench-readme: ## puts what the last `make bench` printed, and its plot, into README.md
+	$(firstword $(PYTEST)) tests/bench/readme.py
+
+scale: $(PROGRAM) $(BENCH_PROGRAMS) ## what more users cost, up to a million
+	$(RUN_BENCH) --only scale
+
+soak: $(PROGRAM) $(BENCH_PROGRAMS) ## MINUTES=30 of honest load: memory, descriptors, every byte
+	$(RUN_BENCH) --only soak $(MINUTES:%=--minutes %)
 
 CYCLES ?= 20
 .PHONY: crash
