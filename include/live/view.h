@@ -71,25 +71,13 @@ bool view_is_repaired(const struct view *view);
 
 void view_get_stats(const struct view *view, struct view_stats *ret_stats);
 
-/* The fields of a user's hash, in the order in which HMGET asks for them. */
-#define VIEW_USED "usedTraffic"
-#define VIEW_INPUT "inputBytes"
-#define VIEW_OUTPUT "outputBytes"
-
 /* Whether Redis is to show just the ledger's total for this user, once it has executed
  * what was sent so far. */
 bool view_is_verified(const struct view *view, const struct user *user);
 
-/* A field as Redis shows it: a whole number from 0 to 2^63-1. False if `reply` is
- * anything else. */
-bool view_parse_total(const redisReply *reply, uint64_t *ret_total);
-
 /* Asks for a user's three fields (HMGET). As redis_send(). */
 int view_ask(struct view *view, const struct user *user, redis_reply_cb on_reply,
 	void *item) MUST_CHECK;
-
-/* Whether that was answered with these totals, just as this view writes them. */
-bool view_is_as_expected(const redisReply *reply, const struct totals *expected);
 
 /* A reply to a question that was asked in view `number` (view_number()) showed something
  * else than the ledger's total: this user is written first of all. */

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/timer.h"
+#include "live/fields.h"
 #include "live/holder.h"
 #include "live/link.h"
 
@@ -21,7 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TOTAL_DIGITS 19 /* of 2^63-1 */
 #define BATCH_USERS 1000
 #define MAX_BATCHES 2
 #define TICK_MS 100      /* how often the walk gets its allowance */
@@ -29,22 +29,12 @@
 #define READ_COST 4      /* users that could be written instead of one that is read */
 #define MAX_VISITS 10000 /* users the walk looks at in one loop turn */
 
-enum write_kind {
-	WRITE_SET,  /* HSET: absolute */
-	WRITE_ADD,  /* HINCRBY for each field of `fields` */
-	WRITE_READ, /* HMGET, to compare */
-};
-
-/* The fields of struct totals, in the order they are sent. */
-enum field { FIELD_USED = 1, FIELD_INPUT = 2, FIELD_OUTPUT = 4 };
-
+/* Of one user, in one batch. */
 struct write {
 	struct view *view;
 	struct user *user;
 	uint64_t number; /* of the view it was sent in */
 	struct totals expected;
-	enum write_kind kind;
-	unsigned fields; /* WRITE_ADD: those that are not answered yet */
 	bool was_refused;
 };
 
@@ -60,6 +50,7 @@ struct view {
 	struct ledger *ledger;
 	struct redis *redis;
 	struct view_config config;
+	size_t prefix_len;
 	struct view_hooks hooks;
 	struct view_stats stats;
 
@@ -204,44 +195,6 @@ static void refuse(
 			"user=%s error=%s", LOG_QUOTE(user->id), LOG_QUOTE(error));
 }
 
-static void judge_error(struct view *view, const struct write *write, const char *error)
-{
-	if (write->kind == WRITE_SET && write->number == view->number)
-		refuse(view, write->user, write->was_refused, error);
-	else if (write->kind != WRITE_SET)
-		view_note_difference(view, write->number, write->user);
-}
-
-/* The total that the first unanswered field of an increment has to be. */
-static uint64_t take_expected(struct write *write)
-{
-	unsigned field = write->fields & (0U - write->fields);
-
-	write->fields &= ~field;
-	return field == FIELD_USED     ? write->expected.used
-		: field == FIELD_INPUT ? write->expected.input
-				       : write->expected.output;
-}
-
-/* Why the connection is good for nothing after this reply, or NULL. */
-static const char *why_unusable(const struct write *write, const redisReply *reply)
-{
-	if (reply->type == REDIS_REPLY_ERROR)
-		return is_of_one_key(reply->str) ? NULL : reply->str;
-	return reply->type ==
-			(write->kind == WRITE_READ ? REDIS_REPLY_ARRAY
-						   : REDIS_REPLY_INTEGER)
-		? NULL
-		: "a reply to something else";
-}
-
-static bool is_expected(struct write *write, const redisReply *reply)
-{
-	if (write->kind == WRITE_READ)
-		return view_is_as_expected(reply, &write->expected);
-	return reply->integer >= 0 && (uint64_t)reply->integer == take_expected(write);
-}
-
 static void finish_batch(struct view *view)
 {
 	const struct batch *batch = &view->batches[view->first_batch];
@@ -255,73 +208,141 @@ static void finish_batch(struct view *view)
 	view->hooks.on_progress(view->hooks.arg);
 }
 
-static void on_written(void *arg, void *item, const redisReply *reply)
+static void finish_command(struct view *view)
 {
-	struct write *write = item;
-	struct view *view = write->view;
-	const char *why;
-
-	(void)arg;
-	if (reply == NULL)
-		return; /* the connection is lost, and with it all that was sent */
-	view->stats.n_refused += reply->type == REDIS_REPLY_ERROR;
-	why = why_unusable(write, reply);
-	if (why != NULL) {
-		redis_disconnect(view->redis, why);
-		return;
-	}
-	if (reply->type == REDIS_REPLY_ERROR)
-		judge_error(view, write, reply->str);
-	else if (write->kind == WRITE_SET)
-		view->stats.n_absolute++;
-	else if (!is_expected(write, reply))
-		view_note_difference(view, write->number, write->user);
 	view->n_answered++;
 	if (view->n_batches > 0 &&
 		view->n_answered == view->batches[view->first_batch].end_command)
 		finish_batch(view);
 }
 
+/* Why the connection is good for nothing after this reply, or NULL. */
+static const char *why_unusable(const redisReply *reply, int type)
+{
+	if (reply->type == REDIS_REPLY_ERROR)
+		return is_of_one_key(reply->str) ? NULL : reply->str;
+	return reply->type == type ? NULL : "a reply to something else";
+}
+
+/* False: there is nothing to be judged, with the connection all that was sent is lost. */
+static bool is_usable(struct view *view, const redisReply *reply, int type)
+{
+	const char *why;
+
+	if (reply == NULL)
+		return false;
+	view->stats.n_refused += reply->type == REDIS_REPLY_ERROR;
+	why = why_unusable(reply, type);
+	if (why != NULL)
+		redis_disconnect(view->redis, why);
+	return why == NULL;
+}
+
+static void judge(struct write *write, bool is_expected)
+{
+	if (!is_expected)
+		view_note_difference(write->view, write->number, write->user);
+	finish_command(write->view);
+}
+
+static bool is_number(const redisReply *reply, uint64_t number)
+{
+	return reply->type == REDIS_REPLY_INTEGER && reply->integer >= 0 &&
+		(uint64_t)reply->integer == number;
+}
+
+static void on_incremented(void *arg, void *item, const redisReply *reply)
+{
+	struct write *write = item;
+
+	(void)arg;
+	if (is_usable(write->view, reply, REDIS_REPLY_INTEGER))
+		judge(write, is_number(reply, write->expected.used));
+}
+
+/* Of the two other fields neither may be new. */
+static void on_rest_set(void *arg, void *item, const redisReply *reply)
+{
+	struct write *write = item;
+
+	(void)arg;
+	if (is_usable(write->view, reply, REDIS_REPLY_INTEGER))
+		judge(write, is_number(reply, 0));
+}
+
+static void on_read(void *arg, void *item, const redisReply *reply)
+{
+	struct write *write = item;
+
+	(void)arg;
+	if (is_usable(write->view, reply, REDIS_REPLY_ARRAY))
+		judge(write, fields_are(reply, &write->expected));
+}
+
+static void on_set(void *arg, void *item, const redisReply *reply)
+{
+	struct write *write = item;
+	struct view *view = write->view;
+
+	(void)arg;
+	if (!is_usable(view, reply, REDIS_REPLY_INTEGER))
+		return;
+	if (reply->type != REDIS_REPLY_ERROR)
+		view->stats.n_absolute++;
+	else if (write->number == view->number)
+		refuse(view, write->user, write->was_refused, reply->str);
+	finish_command(view);
+}
+
 /* Writing */
 
-/* The key of a user's hash. */
-struct key {
-	char text[1024]; /* prefix and id are each at most 255 bytes */
-};
-
-static const char *make_key(
-	const struct view *view, const struct user *user, struct key *key)
+static void make_key(
+	const struct view *view, const struct user *user, struct fields_key *key)
 {
-	(void)snprintf(
-		key->text, sizeof(key->text), "%s%s", view->config.key_prefix, user->id);
-	return key->text;
+	fields_make_key(key, view->config.key_prefix, view->prefix_len, user);
 }
 
 int view_ask(
 	struct view *view, const struct user *user, redis_reply_cb on_reply, void *item)
 {
-	struct key key;
-	const char *argv[] = {
-		"HMGET", make_key(view, user, &key), VIEW_USED, VIEW_INPUT, VIEW_OUTPUT};
+	char *at = redis_room(view->redis, FIELDS_COMMAND_BYTES);
+	struct fields_key key;
 
-	return redis_send(view->redis, on_reply, item, 5, argv);
+	if (at == NULL)
+		return ERR_NOMEM;
+	make_key(view, user, &key);
+	return redis_add(view->redis, fields_put_read(at, &key), on_reply, item);
 }
 
-static void note_sent(struct view *view, int code)
+/* False: it was not sent, and the connection is dropped. */
+static bool note_sent(struct view *view, int code)
 {
 	if (code == 0)
 		view->n_sent++;
 	else
 		redis_disconnect(view->redis, err_text(code));
+	return code == 0;
 }
 
-static void send_for(struct view *view, struct write *write, int argc, const char **argv)
+/* Up to `end` is a command of this batch. */
+static bool add_command(
+	struct view *view, const char *end, redis_reply_cb on_reply, struct write *write)
 {
-	note_sent(view, redis_send(view->redis, on_written, write, argc, argv));
+	return note_sent(view, redis_add(view->redis, end, on_reply, write));
 }
 
-static struct write *add_write(
-	struct view *view, struct batch *batch, struct user *user, enum write_kind kind)
+/* Room for the commands of a user; NULL, and the connection is dropped, if there is none.
+ */
+static char *make_room(struct view *view)
+{
+	char *at = redis_room(view->redis, 2 * FIELDS_COMMAND_BYTES);
+
+	if (at == NULL)
+		redis_disconnect(view->redis, err_text(ERR_NOMEM));
+	return at;
+}
+
+static struct write *add_write(struct view *view, struct batch *batch, struct user *user)
 {
 	struct write *write = &batch->writes[batch->n++];
 
@@ -329,52 +350,52 @@ static struct write *add_write(
 		.user = user,
 		.number = view->number,
 		.expected = user->total,
-		.kind = kind,
 		.was_refused = is_refused(view, user)};
 	return write;
 }
 
 static void write_absolutely(struct view *view, struct batch *batch, struct user *user)
 {
+	struct fields_key key;
 	struct write *write;
-	struct key key;
-	char used[24], input[24], output[24];
-	const char *argv[] = {"HSET", make_key(view, user, &key), VIEW_USED, used,
-		VIEW_INPUT, input, VIEW_OUTPUT, output};
+	char *at;
 
-	if (strcmp(key.text, INSTANCE_KEY) == 0 || strcmp(key.text, HOLDER_KEY) == 0) {
+	make_key(view, user, &key);
+	if (fields_is_key(&key, INSTANCE_KEY) || fields_is_key(&key, HOLDER_KEY)) {
 		refuse(view, user, is_refused(view, user),
 			INSTANCE_KEY " and " HOLDER_KEY " are no user's");
 		return;
 	}
-	write = add_write(view, batch, user, WRITE_SET);
-	(void)snprintf(used, sizeof(used), "%" PRIu64, user->total.used);
-	(void)snprintf(input, sizeof(input), "%" PRIu64, user->total.input);
-	(void)snprintf(output, sizeof(output), "%" PRIu64, user->total.output);
+	at = make_room(view);
+	if (at == NULL)
+		return;
+	write = add_write(view, batch, user);
 	place(view, user, view->number);
-	send_for(view, write, 8, argv);
+	(void)add_command(view, fields_put_set(at, &key, &user->total), on_set, write);
 }
 
-static void increment(struct view *view, struct write *write, enum field bit,
-	const char *field, uint64_t by)
+static void write_increment(
+	struct view *view, struct batch *batch, struct user *user, uint64_t used)
 {
-	struct key key;
-	char number[24];
-	const char *argv[] = {
-		"HINCRBY", make_key(view, write->user, &key), field, number};
+	char *at = make_room(view);
+	struct fields_key key;
+	struct write *write;
 
-	if (by == 0)
+	if (at == NULL)
 		return;
-	write->fields |= bit;
-	(void)snprintf(number, sizeof(number), "%" PRIu64, by);
-	send_for(view, write, 4, argv);
+	write = add_write(view, batch, user);
+	make_key(view, user, &key);
+	at = fields_put_increment(at, &key, used);
+	if (add_command(view, at, on_incremented, write))
+		(void)add_command(view, fields_put_rest(at, &key, &user->total),
+			on_rest_set, write);
 }
 
 static void read_again(struct view *view, struct batch *batch, struct user *user)
 {
-	struct write *write = add_write(view, batch, user, WRITE_READ);
+	struct write *write = add_write(view, batch, user);
 
-	note_sent(view, view_ask(view, user, on_written, write));
+	(void)note_sent(view, view_ask(view, user, on_read, write));
 }
 
 /* The increments of a refused user wait in its total for the next time that it is tried
@@ -382,18 +403,12 @@ static void read_again(struct view *view, struct batch *batch, struct user *user
 static void write_unsent(struct view *view, struct batch *batch, struct user *user,
 	const struct totals *unsent)
 {
-	struct write *write;
-
 	if (is_refused(view, user))
 		return;
-	if (user->view != view->number) {
+	if (user->view != view->number)
 		write_absolutely(view, batch, user);
-		return;
-	}
-	write = add_write(view, batch, user, WRITE_ADD);
-	increment(view, write, FIELD_USED, VIEW_USED, unsent->used);
-	increment(view, write, FIELD_INPUT, VIEW_INPUT, unsent->input);
-	increment(view, write, FIELD_OUTPUT, VIEW_OUTPUT, unsent->output);
+	else if (unsent->used > 0 || unsent->input > 0 || unsent->output > 0)
+		write_increment(view, batch, user, unsent->used);
 }
 
 /* The walk */
@@ -603,37 +618,6 @@ void view_get_stats(const struct view *view, struct view_stats *ret_stats)
 		ret_stats->error[0] = '\0';
 }
 
-bool view_parse_total(const redisReply *reply, uint64_t *ret_total)
-{
-	size_t len = reply->type == REDIS_REPLY_STRING ? (size_t)reply->len : 0;
-	uint64_t value;
-
-	if (len == 0 || len > TOTAL_DIGITS || strspn(reply->str, "0123456789") != len)
-		return false;
-	value = strtoull(reply->str, NULL, 10); /* 19 digits fit */
-	if (value > TOTAL_MAX)
-		return false;
-	*ret_total = value;
-	return true;
-}
-
-/* As we write it, without a zero in front, which Redis could not add to. */
-static bool is_written(const redisReply *reply, uint64_t total)
-{
-	uint64_t shown;
-
-	return view_parse_total(reply, &shown) && shown == total &&
-		(reply->str[0] != '0' || reply->len == 1);
-}
-
-bool view_is_as_expected(const redisReply *reply, const struct totals *expected)
-{
-	return reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 &&
-		is_written(reply->element[0], expected->used) &&
-		is_written(reply->element[1], expected->input) &&
-		is_written(reply->element[2], expected->output);
-}
-
 /* Life */
 
 static void free_batches(struct view *view)
@@ -667,6 +651,7 @@ struct view *view_new(struct ledger *ledger, struct redis *redis,
 	view->ledger = ledger;
 	view->redis = redis;
 	view->config = *config;
+	view->prefix_len = strlen(config->key_prefix);
 	view->hooks = *hooks;
 	return view;
 }

@@ -241,6 +241,18 @@ void rig_until_shown(struct live_rig *rig)
 	rig_until(rig, is_all_shown);
 }
 
+size_t rig_count_whole(const struct live_rig *rig)
+{
+	size_t n = 0;
+
+	for (const char *line = peer_seen(rig->peer); *line != '\0';
+		line = strchr(line, '\n') + 1)
+		n += strncmp(line, "HSET ", 5) == 0 &&
+			strncmp(line + 5 + strcspn(line + 5, " "), " usedTraffic ", 13) ==
+				0;
+	return n;
+}
+
 bool rig_saw_no_write(const struct live_rig *rig)
 {
 	return peer_count(rig->peer, "SET") == 0 && peer_count(rig->peer, "HSET") == 0 &&

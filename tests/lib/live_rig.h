@@ -63,6 +63,9 @@ void rig_until_shown(struct live_rig *rig);
 /* Whether Redis holds just the ledger's totals of that user. */
 bool rig_is_shown(const struct live_rig *rig, const char *id);
 
+/* Users that were written as a whole: all three fields at once. */
+size_t rig_count_whole(const struct live_rig *rig);
+
 /* No command came that changes anything but names of connections. */
 bool rig_saw_no_write(const struct live_rig *rig);
 

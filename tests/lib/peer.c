@@ -169,7 +169,12 @@ void peer_hset_bytes(struct peer *peer, const char *key, size_t key_len,
 
 void peer_hset(struct peer *peer, const char *key, const char *field, const char *value)
 {
-	peer_hset_bytes(peer, key, strlen(key), field, value, strlen(value));
+	struct entry *entry = find_or_add(peer, of_text(key), true);
+
+	if (value != NULL)
+		put(field_of(entry, of_text(field)), of_text(value));
+	else
+		field_of(entry, of_text(field))->is_there = false;
 }
 
 const char *peer_hget(const struct peer *peer, const char *key, const char *field)

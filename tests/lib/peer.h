@@ -17,8 +17,8 @@ struct peer *peer_open(uv_loop_t *loop, const char *path);
 /* Runs the loop until all is closed, and frees it. */
 void peer_close(struct peer *peer);
 
-/* What it holds. A value is NULL where there is none; a hash has the three fields that
- * tallyd knows. */
+/* What it holds. A value is NULL where there is none, or is to be none; a hash has the
+ * three fields that tallyd knows. */
 void peer_set(struct peer *peer, const char *key, const char *value);
 const char *peer_get(const struct peer *peer, const char *key);
 void peer_hset(struct peer *peer, const char *key, const char *field, const char *value);

@@ -44,8 +44,7 @@ TEST(each_length_has_as_many_digits_as_it_needs)
 
 TEST(a_command_is_the_count_of_its_words_and_the_words)
 {
-	static const char expected[] =
-		"*3\r\n$3\r\nSET\r\n$3\r\na\0b\r\n$2\r\n42\r\n";
+	static const char expected[] = "*3\r\n$3\r\nSET\r\n$3\r\na\0b\r\n$2\r\n42\r\n";
 	char *at = resp_begin(room, 3);
 
 	at = RESP_RAW(at, "$3\r\nSET\r\n");
