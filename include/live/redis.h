@@ -59,6 +59,10 @@ void redis_start(struct redis *redis, uv_loop_t *loop);
  * inside. */
 void redis_connect(struct redis *redis);
 
+/* The same, to the very address that the other one is connected to: a name may have
+ * several servers. */
+void redis_connect_beside(struct redis *redis, const struct redis *other);
+
 /*
  * Sends one command of `argc` words, REDIS_MAX_WORDS at most, copied. `on_reply` (may be
  * NULL) gets `item` back. Written at the end of the loop turn, with all others of that
@@ -80,6 +84,15 @@ void redis_ask(struct redis *redis, redis_reply_cb on_reply, void *item, int arg
 char *redis_room(struct redis *redis, size_t n_bytes);
 int redis_add(struct redis *redis, const char *end, redis_reply_cb on_reply,
 	void *item) MUST_CHECK;
+
+/* For who subscribes: each key that a message names, or NULL if it says that any may be
+ * meant; borrowed. It must not send. Before the first connection. */
+typedef void (*redis_key_cb)(void *arg, const char *key, size_t len);
+void redis_listen(struct redis *redis, redis_key_cb on_key);
+
+/* Nothing is read, and no reply is waited for, until it goes on; what was read already is
+ * still given. Ends with the connection. */
+void redis_pause(struct redis *redis, bool is_paused);
 
 /* Drops the connection now; callbacks fire as for a lost one. Within a reply's callback:
  * behind it. */

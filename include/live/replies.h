@@ -25,7 +25,7 @@ struct replies {
 	size_t n_elements, n_bytes; /* of the reply that is being read */
 	redisReply line; /* a whole reply that is one line: a number, a status */
 	char text[REPLIES_LINE_BYTES];
-	bool is_too_large;
+	const char *why; /* nothing more is to be had; NULL: as hiredis has it */
 };
 
 /* Takes over the reader of a new connection; on_key is set already. */

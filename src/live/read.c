@@ -68,7 +68,8 @@ static void on_reply(void *arg, void *item, const redisReply *reply)
 		tell(question, &question->expected);
 	} else {
 		tell(question, NULL);
-		view_note_difference(reader->view, question->number, question->user);
+		view_note_difference(reader->view, question->number,
+			(struct user *)question->user); /* of its place there */
 	}
 	free(question);
 }

@@ -61,6 +61,7 @@ struct redis {
 	struct call *calls; /* a ring: replies come in the order of commands */
 	size_t calls_cap, calls_head, n_calls;
 	size_t n_due;         /* of the calls: a write was tried, a reply may come */
+	bool is_paused;       /* nothing is read */
 	bool is_giving;       /* replies, to callbacks that may want an end */
 	bool is_doomed;       /* one did */
 	unsigned n_handshake; /* replies to AUTH and SELECT that are to come */
@@ -69,6 +70,7 @@ struct redis {
 	char error[256];
 
 	unsigned n_failed; /* attempts: each tries the next address of a name */
+	char ip[64];       /* of the last one; "" where there is a path */
 	uv_getaddrinfo_t resolving;
 	bool is_resolving;
 	uv_timer_t deadline;
@@ -126,7 +128,7 @@ static void finish(struct redis *redis, bool was_ready)
 	char error[sizeof(redis->error)];
 
 	redis->state = STATE_CLOSED;
-	redis->is_doomed = false;
+	redis->is_doomed = redis->is_paused = false;
 	close_socket(redis);
 	(void)uv_timer_stop(&redis->deadline);
 	while (redis->n_calls > 0)
@@ -171,7 +173,7 @@ static void end_giving(struct redis *redis)
 static void on_deadline(uv_timer_t *timer)
 {
 	struct redis *redis = timer->data;
-	uint64_t idle = clock_ms() - redis->progress_ms;
+	uint64_t idle = redis->is_paused ? 0 : clock_ms() - redis->progress_ms;
 
 	if (redis->state == STATE_CLOSED) {
 		finish(redis, false); /* an attempt that failed inside redis_connect() */
@@ -195,13 +197,23 @@ static void start_deadline(struct redis *redis, uint64_t ms)
 
 static void on_poll(uv_poll_t *poll, int status, int events);
 
+/* Both fail only for a closed handle. */
 static void poll_for(struct redis *redis, int events)
 {
 	if (redis->polled_for == events)
 		return;
 	redis->polled_for = events;
-	/* Fails only for a closed handle. */
-	(void)uv_poll_start(redis->poll, events, on_poll);
+	if (events != 0)
+		(void)uv_poll_start(redis->poll, events, on_poll);
+	else
+		(void)uv_poll_stop(redis->poll);
+}
+
+static void poll_as_needed(struct redis *redis)
+{
+	poll_for(redis,
+		(redis->is_paused ? 0 : UV_READABLE) |
+			(redis->out.len > 0 ? UV_WRITABLE : 0));
 }
 
 /* What does not fit waits until the socket has room. */
@@ -216,13 +228,11 @@ static void write_out(struct redis *redis)
 	}
 	redis->n_due = redis->n_calls;
 	redis->written += n > 0 ? (size_t)n : 0;
-	if (redis->written < redis->out.len) {
-		poll_for(redis, UV_READABLE | UV_WRITABLE);
-		return;
+	if (redis->written == redis->out.len) {
+		buf_reset(&redis->out, KEPT_OUT_BYTES);
+		redis->written = 0;
 	}
-	buf_reset(&redis->out, KEPT_OUT_BYTES);
-	redis->written = 0;
-	poll_for(redis, UV_READABLE);
+	poll_as_needed(redis);
 }
 
 /* One write for all commands of the turn. */
@@ -438,7 +448,7 @@ static void on_connected(struct redis *redis)
 		return;
 	}
 	redis->state = STATE_GREETING;
-	poll_for(redis, UV_READABLE);
+	poll_as_needed(redis);
 	begin_giving(redis);
 	shake_hands(redis);
 	end_giving(redis);
@@ -481,12 +491,12 @@ static int attach(struct redis *redis, redisContext *context)
 }
 
 /* An attempt that fails at once is told of by the timer, as if it had taken a moment. */
-static void open_socket(struct redis *redis, const char *ip)
+static void open_socket(struct redis *redis)
 {
 	const struct redis_address *address = redis->address;
 	redisContext *context = address->path != NULL
 		? redisConnectUnixNonBlock(address->path)
-		: redisConnectNonBlock(ip, address->port);
+		: redisConnectNonBlock(redis->ip, address->port);
 
 	redis->state = STATE_CONNECTING;
 	if (context != NULL && context->err == 0 && attach(redis, context) == 0) {
@@ -509,8 +519,7 @@ static void maybe_closed(struct redis *redis)
 }
 
 /* A name may have an address where nobody listens, as localhost often has. */
-static void choose_address(
-	const struct redis *redis, const struct addrinfo *list, char *ip, size_t size)
+static void choose_address(struct redis *redis, const struct addrinfo *list)
 {
 	unsigned n = 1, nth;
 
@@ -519,27 +528,27 @@ static void choose_address(
 	for (nth = redis->n_failed % n; nth > 0; nth--)
 		list = list->ai_next;
 	if (list->ai_family == AF_INET)
-		(void)uv_ip4_name(
-			(const struct sockaddr_in *)(void *)list->ai_addr, ip, size);
+		(void)uv_ip4_name((const struct sockaddr_in *)(void *)list->ai_addr,
+			redis->ip, sizeof(redis->ip));
 	else if (list->ai_family == AF_INET6)
-		(void)uv_ip6_name(
-			(const struct sockaddr_in6 *)(void *)list->ai_addr, ip, size);
+		(void)uv_ip6_name((const struct sockaddr_in6 *)(void *)list->ai_addr,
+			redis->ip, sizeof(redis->ip));
 }
 
 static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *list)
 {
 	struct redis *redis = request->data;
-	char ip[64] = "";
 
 	redis->is_resolving = false;
+	redis->ip[0] = '\0';
 	if (status == 0)
-		choose_address(redis, list, ip, sizeof(ip));
+		choose_address(redis, list);
 	uv_freeaddrinfo(list);
 	if (redis->on_closed != NULL) {
 		maybe_closed(redis);
 	} else if (redis->state == STATE_RESOLVING) {
-		if (ip[0] != '\0')
-			open_socket(redis, ip);
+		if (redis->ip[0] != '\0')
+			open_socket(redis);
 		else
 			drop(redis,
 				status != 0 ? uv_strerror(status) : "no usable address");
@@ -569,10 +578,31 @@ void redis_connect(struct redis *redis)
 		note_error(redis, "the name is still being resolved");
 		start_deadline(redis, 0);
 	} else if (redis->address->path != NULL) {
-		open_socket(redis, NULL);
+		open_socket(redis);
 	} else {
 		resolve(redis);
 	}
+}
+
+void redis_connect_beside(struct redis *redis, const struct redis *other)
+{
+	memcpy(redis->ip, other->ip, sizeof(redis->ip));
+	open_socket(redis);
+}
+
+void redis_listen(struct redis *redis, redis_key_cb on_key)
+{
+	redis->replies.on_key = on_key;
+	redis->replies.arg = redis->arg;
+}
+
+void redis_pause(struct redis *redis, bool is_paused)
+{
+	if (redis->state != STATE_READY)
+		return;
+	redis->is_paused = is_paused;
+	redis->progress_ms = clock_ms();
+	poll_as_needed(redis);
 }
 
 void redis_disconnect(struct redis *redis, const char *reason)

@@ -10,6 +10,7 @@
 #define MAX_REPLY_BYTES (4 << 20)
 
 static const char too_large[] = "a reply that is too large";
+static const char no_key[] = "a message that holds something else than keys";
 
 /* hiredis takes what an array promises at once, and knows no bound for what is parsed. */
 static bool is_within_bounds(const redisReadTask *task, size_t n_elements, size_t n_bytes)
@@ -20,9 +21,10 @@ static bool is_within_bounds(const redisReadTask *task, size_t n_elements, size_
 		replies->n_elements = replies->n_bytes = 0;
 	replies->n_elements += n_elements;
 	replies->n_bytes += n_bytes;
-	replies->is_too_large =
-		replies->n_elements > MAX_ELEMENTS || replies->n_bytes > MAX_REPLY_BYTES;
-	return !replies->is_too_large;
+	if (replies->n_elements <= MAX_ELEMENTS && replies->n_bytes <= MAX_REPLY_BYTES)
+		return true;
+	replies->why = too_large;
+	return false;
 }
 
 /* Messages */
@@ -48,6 +50,12 @@ static unsigned depth_in_message(const redisReadTask *task)
 	return task->idx == 2 && is_message(outer->obj) ? 1 : 0;
 }
 
+static void *refuse(struct replies *replies)
+{
+	replies->why = no_key;
+	return NULL;
+}
+
 /* Objects. What stands in a message is none: hiredis only has to see that it was taken.
  */
 
@@ -65,7 +73,7 @@ static void *create_integer(const redisReadTask *task, long long value)
 		return make_line(replies,
 			(redisReply){.type = REDIS_REPLY_INTEGER, .integer = value});
 	return depth_in_message(task) < 2 ? replies->hiredis->createInteger(task, value)
-					  : NULL;
+					  : refuse(replies);
 }
 
 static void *create_nil(const redisReadTask *task)
@@ -74,7 +82,8 @@ static void *create_nil(const redisReadTask *task)
 
 	if (task->parent == NULL)
 		return make_line(replies, (redisReply){.type = REDIS_REPLY_NIL});
-	return depth_in_message(task) < 2 ? replies->hiredis->createNil(task) : NULL;
+	return depth_in_message(task) < 2 ? replies->hiredis->createNil(task)
+					  : refuse(replies);
 }
 
 static void *create_array(const redisReadTask *task, int elements)
@@ -83,7 +92,7 @@ static void *create_array(const redisReadTask *task, int elements)
 	unsigned depth = depth_in_message(task);
 
 	if (depth > 0)
-		return depth == 1 ? &replies->line : NULL;
+		return depth == 1 ? &replies->line : refuse(replies);
 	return is_within_bounds(task, (size_t)elements, 0)
 		? replies->hiredis->createArray(task, elements)
 		: NULL;
@@ -123,7 +132,7 @@ void replies_begin(struct replies *replies, redisReader *reader)
 	replies->hiredis = reader->fn;
 	replies->functions = (redisReplyObjectFunctions){create_string, create_array,
 		create_integer, create_nil, reader->fn->freeObject};
-	replies->is_too_large = false;
+	replies->why = NULL;
 	reader->fn = &replies->functions;
 	reader->privdata = replies;
 }
@@ -143,7 +152,7 @@ void replies_end(struct replies *replies)
 
 static const char *why_useless(const struct replies *replies)
 {
-	return replies->is_too_large ? too_large : replies->reader->errstr;
+	return replies->why != NULL ? replies->why : replies->reader->errstr;
 }
 
 const char *replies_feed(struct replies *replies, const char *bytes, size_t len)

@@ -277,3 +277,30 @@ void rig_begin_quiet(struct live_rig *rig)
 	rig_until_shown(rig);
 	peer_forget(rig->peer);
 }
+
+static bool is_tracked(const void *arg)
+{
+	return strcmp(rig_stats(arg).edits, "told") == 0;
+}
+
+void rig_until_tracked(struct live_rig *rig)
+{
+	rig_until(rig, is_tracked);
+}
+
+/* The first answer is held until the question is there, whose answer so comes before all
+ * others that are still needed. */
+void rig_begin_tracked(struct live_rig *rig)
+{
+	rig_begin_linked(rig);
+	peer_track(rig->peer, true);
+	rig_book(rig, "ann", 1, 2);
+	rig_book(rig, "bob", 3, 4);
+	peer_hold(rig->peer, "GET");
+	rig_start(rig);
+	rig_until_seen(rig, "CLIENT TRACKING ON", 1);
+	peer_release(rig->peer);
+	rig_until_shown(rig);
+	rig_until_tracked(rig);
+	peer_forget(rig->peer);
+}

@@ -70,6 +70,17 @@ unsigned peer_count_replies(const struct peer *peer); /* since then */
 void peer_hold(struct peer *peer, const char *head);
 void peer_release(struct peer *peer);
 
+/*
+ * Whether it tells of edits (CLIENT TRACKING): what a test writes is somebody else's. Not
+ * unless told, and then the second connection that tallyd asks for is in no list of what
+ * came, and refused. While it was told and is not, edits are silent.
+ */
+void peer_track(struct peer *peer, bool tracks);
+
+/* Bytes for the second connection, as if they told of edits; it is ended. */
+void peer_tell(struct peer *peer, const char *bytes);
+void peer_drop_listener(struct peer *peer);
+
 /* Ends all connections; replies that were held are never sent. */
 void peer_drop(struct peer *peer);
 

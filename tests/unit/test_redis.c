@@ -398,13 +398,13 @@ TEST(the_reason_of_one_loss_is_not_told_of_the_next)
 	rig_begin_linked(&rig);
 	rig.address.password = strdup("secret");
 	rig.config.repair_rate = 0;
-	for (unsigned i = 0; i < 30; i++)
+	for (unsigned i = 0; i < 60; i++)
 		rig_book(&rig, sample_name(i), 1, 1);
 	rig_start(&rig);
 	rig_until_shown(&rig);
 	peer_forget(rig.peer);
 	peer_answer(rig.peer, "AUTH", 1, "-WRONGPASS no\r\n");
-	for (unsigned i = 0; i < 30; i++)
+	for (unsigned i = 0; i < 60; i++)
 		rig_book(&rig, sample_name(i), 1, 1);
 	faults_fail_nth(FAULT_MEMORY, 1, ENOMEM);
 	rig_until_state(&rig, LIVE_DOWN);
