@@ -14,7 +14,7 @@ void fields_make_key(struct fields_key *key, const char *prefix, size_t prefix_l
 {
 	char text[2 * NAME_MAX_BYTES];
 	const char *end =
-		resp_raw(resp_raw(text, prefix, prefix_len), user->id, user->id_len);
+		resp_raw(resp_raw(text, prefix, prefix_len), user->id, strlen(user->id));
 
 	end = resp_word(key->word, text, (size_t)(end - text));
 	key->len = (size_t)(end - key->word);

@@ -256,7 +256,7 @@ static void on_owner_again(uv_timer_t *timer)
 
 	link_ask(&live->link);
 	holder_renew(&live->holder);
-	timer_start(timer, on_owner_again, OWNER_AGAIN_MS);
+	timer_start_aligned(timer, on_owner_again, OWNER_AGAIN_MS);
 }
 
 static void heed_owner(struct live *live)
@@ -304,7 +304,7 @@ static void up(struct live *live)
 	set_state(live, LIVE_UP);
 	tracking_begin(live->tracking);
 	view_begin(live->view);
-	timer_start(&live->owner_again, on_owner_again, OWNER_AGAIN_MS);
+	timer_start_aligned(&live->owner_again, on_owner_again, OWNER_AGAIN_MS);
 }
 
 static void on_taken(void *arg)

@@ -114,7 +114,7 @@ static void on_time(uv_timer_t *timer)
 		timer_start(timer, on_time, REST_MS);
 		return;
 	}
-	timer_start(timer, on_time, ALIVE_MS);
+	timer_start_aligned(timer, on_time, ALIVE_MS);
 	if (tracking->is_resting)
 		redis_pause(tracking->second, false);
 	else
@@ -158,7 +158,7 @@ static void on_asked(void *arg, void *item, const redisReply *reply)
 	tracking->state = STATE_ON;
 	tracking->has_failed = tracking->has_said_why = false;
 	view_set_tracked(tracking->view, true);
-	timer_start(&tracking->timer, on_time, ALIVE_MS);
+	timer_start_aligned(&tracking->timer, on_time, ALIVE_MS);
 }
 
 /* Off first: a connection that has lost its second one refuses to be told where to send
