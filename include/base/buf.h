@@ -26,6 +26,10 @@ void buf_reset(struct buf *buf, size_t keep_bytes);
 
 bool buf_ok(const struct buf *buf);
 
+/* Room for `len` bytes behind those that are there, or NULL once memory was short. What
+ * is written into it is there as soon as `buf->len` has grown by it. */
+uint8_t *buf_room(struct buf *buf, size_t len);
+
 void buf_put(struct buf *buf, const void *bytes, size_t len);
 void buf_put_u8(struct buf *buf, uint8_t value);
 void buf_put_u32(struct buf *buf, uint32_t value);

@@ -23,6 +23,8 @@ struct holder {
 	void *on_seen_arg;
 	holder_cb on_taken;
 	void *on_taken_arg;
+	holder_cb on_older; /* the key is ours, but not as we wrote it last */
+	void *on_older_arg;
 
 	char run[RUN_BYTES];                 /* of this process */
 	char where[64];                      /* host and process, for whoever wonders */
@@ -31,7 +33,8 @@ struct holder {
 	/* What the key holds, as it was read last; "" where it is missing, or is no value
 	 * of ours. */
 	char value[HOLDER_BYTES];
-	bool is_there;
+	char written[HOLDER_BYTES]; /* by us */
+	bool is_there, is_renewing;
 	bool is_forbidden, has_told_forbidden; /* Redis does not let us use the key */
 };
 
@@ -54,7 +57,8 @@ bool holder_is_ours(const struct holder *holder);
  * somebody was faster the connection is dropped. */
 void holder_take(struct holder *holder);
 
-/* Counts on. If the key is another's by now, the connection is dropped. */
+/* Counts on. If the key is another's by now, the connection is dropped. Asked for while
+ * Redis has not answered the last one, nothing is done. */
 void holder_renew(struct holder *holder);
 
 #endif

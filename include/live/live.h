@@ -57,6 +57,9 @@ struct live_stats {
 	enum live_state state;
 	struct view_stats view;
 	struct survey survey;
+	/* How edits by others are noticed: "told" by Redis, "walked", or "" as long as
+	 * that is not known. */
+	const char *edits;
 	/* Why it is not up, or what of it is wrong; "" if nothing is. Never holds a
 	 * password. */
 	char error[LIVE_ERROR_BYTES];

@@ -1,9 +1,7 @@
 /*
- * One connection to Redis in the loop: hiredis with our own adapter and our own timers
- * (hiredis 0.14 has neither a reply deadline nor a libuv adapter that reports errors).
- *
- * Knows how to connect, authenticate, select, send and time out; not what is sent. It
- * does not reconnect. `redisReply` and `redisAsyncContext` are seen only in src/live.
+ * One connection to Redis in the loop. Knows how to connect, authenticate, select, send
+ * and time out; not what is sent. It does not reconnect. `redisReply` is seen only in
+ * src/live.
  */
 #ifndef TALLYD_LIVE_REDIS_H
 #define TALLYD_LIVE_REDIS_H
@@ -40,7 +38,7 @@ void redis_address_done(struct redis_address *address);
 
 struct redis;
 
-/* Replies come in the order of redis_send(). `reply` is NULL if the connection was lost.
+/* Replies come in the order of commands. `reply` is NULL if the connection was lost.
  * Borrowed. */
 typedef void (*redis_reply_cb)(void *arg, void *item, const redisReply *reply);
 
@@ -61,6 +59,10 @@ void redis_start(struct redis *redis, uv_loop_t *loop);
  * inside. */
 void redis_connect(struct redis *redis);
 
+/* The same, to the very address that the other one is connected to: a name may have
+ * several servers. */
+void redis_connect_beside(struct redis *redis, const struct redis *other);
+
 /*
  * Sends one command of `argc` words, REDIS_MAX_WORDS at most, copied. `on_reply` (may be
  * NULL) gets `item` back. Written at the end of the loop turn, with all others of that
@@ -74,7 +76,26 @@ int redis_send(struct redis *redis, redis_reply_cb on_reply, void *item, int arg
 void redis_ask(struct redis *redis, redis_reply_cb on_reply, void *item, int argc,
 	const char **argv);
 
-/* Drops the connection now; callbacks fire as for a lost one. */
+/*
+ * For who has many to send: room for commands (resp.h) of `n_bytes` in all, behind those
+ * of this turn, or NULL as redis_send() fails. What is written there is sent with
+ * redis_add(), one command each; the next one goes on at its `end`. 0 or ERR_NOMEM.
+ */
+char *redis_room(struct redis *redis, size_t n_bytes);
+int redis_add(struct redis *redis, const char *end, redis_reply_cb on_reply,
+	void *item) MUST_CHECK;
+
+/* For who subscribes: each key that a message names, or NULL if it says that any may be
+ * meant; borrowed. It must not send. Before the first connection. */
+typedef void (*redis_key_cb)(void *arg, const char *key, size_t len);
+void redis_listen(struct redis *redis, redis_key_cb on_key);
+
+/* Nothing is read, and no reply is waited for, until it goes on; what was read already is
+ * still given. Ends with the connection. */
+void redis_pause(struct redis *redis, bool is_paused);
+
+/* Drops the connection now; callbacks fire as for a lost one. Within a reply's callback:
+ * behind it. */
 void redis_disconnect(struct redis *redis, const char *reason);
 
 void redis_close(struct redis *redis, void (*on_closed)(void *arg), void *arg);

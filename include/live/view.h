@@ -59,6 +59,17 @@ void view_hold(struct view *view);
 void view_resume(struct view *view);
 void view_renew(struct view *view);
 
+/*
+ * Redis tells of edits by others (tracking.h), or not, which is how it begins. What it
+ * has told is the key, of which any user's is read again, or that any key may be meant:
+ * then the owner is asked, and all are read. While view_has_read_told() is false, nothing
+ * more is to be told.
+ */
+void view_set_tracked(struct view *view, bool is_tracked);
+void view_tell(struct view *view, const char *key, size_t len);
+void view_tell_all(struct view *view);
+bool view_has_read_told(const struct view *view);
+
 /* There may be unsent users: they are sent at the end of this loop turn. */
 void view_poke(struct view *view);
 void view_set_repair_rate(struct view *view, uint64_t users_per_second);
@@ -71,30 +82,18 @@ bool view_is_repaired(const struct view *view);
 
 void view_get_stats(const struct view *view, struct view_stats *ret_stats);
 
-/* The fields of a user's hash, in the order in which HMGET asks for them. */
-#define VIEW_USED "usedTraffic"
-#define VIEW_INPUT "inputBytes"
-#define VIEW_OUTPUT "outputBytes"
-
 /* Whether Redis is to show just the ledger's total for this user, once it has executed
  * what was sent so far. */
 bool view_is_verified(const struct view *view, const struct user *user);
-
-/* A field as Redis shows it: a whole number from 0 to 2^63-1. False if `reply` is
- * anything else. */
-bool view_parse_total(const redisReply *reply, uint64_t *ret_total);
 
 /* Asks for a user's three fields (HMGET). As redis_send(). */
 int view_ask(struct view *view, const struct user *user, redis_reply_cb on_reply,
 	void *item) MUST_CHECK;
 
-/* Whether that was answered with these totals, just as this view writes them. */
-bool view_is_as_expected(const redisReply *reply, const struct totals *expected);
-
 /* A reply to a question that was asked in view `number` (view_number()) showed something
  * else than the ledger's total: this user is written first of all. */
 uint64_t view_number(const struct view *view);
-void view_note_difference(struct view *view, uint64_t number, const struct user *user);
+void view_note_difference(struct view *view, uint64_t number, struct user *user);
 
 void view_close(struct view *view, void (*on_closed)(void *arg), void *arg);
 void view_free(struct view *view);

@@ -88,6 +88,7 @@ static void add_redis(
 	json_add_u64(redis, "repairs", stats.view.n_absolute);
 	json_add_u64(redis, "differences", stats.view.n_differences);
 	json_add_u64(redis, "refusedCommands", stats.view.n_refused);
+	json_add_text(redis, "edits", stats.edits);
 	json_add_text(redis, "serverVersion", stats.survey.version);
 	json_add_text(redis, "maxmemoryPolicy", stats.survey.maxmemory_policy);
 	json_add_text(redis, "appendOnly", stats.survey.append_only);

@@ -95,7 +95,8 @@ static const struct option_row rows[] = {
 		"deadline for connecting and for replies; answers wait 1 s at most"},
 	{"redis_repair_rate", NULL, TYPE_COUNT, AT(redis_repair_rate), "20000", 1,
 		10000000, NULL, false, true, SECRET_NOT, NULL,
-		"users per second written anew when Redis may differ; 1/4 for looking"},
+		"users per second written anew when Redis may differ; 1/20 for looking, "
+		"where Redis does not tell of edits"},
 	{"min_free_bytes", NULL, TYPE_BYTES, AT(min_free_bytes), "auto", 0,
 		UINT64_C(1) << 50, NULL, true, false, SECRET_NOT, NULL,
 		"below this much free disk: 503; auto: 16 MiB or 5 %, the smaller"},

@@ -24,11 +24,8 @@ bool buf_ok(const struct buf *buf)
 	return !buf->failed;
 }
 
-/* Room for `len` more bytes, or NULL once an allocation has failed. */
-static uint8_t *extend(struct buf *buf, size_t len)
+uint8_t *buf_room(struct buf *buf, size_t len)
 {
-	uint8_t *at;
-
 	if (buf->failed)
 		return NULL;
 	if (buf->cap - buf->len < len) {
@@ -45,8 +42,15 @@ static uint8_t *extend(struct buf *buf, size_t len)
 		buf->data = data;
 		buf->cap = cap;
 	}
-	at = buf->data + buf->len;
-	buf->len += len;
+	return buf->data + buf->len;
+}
+
+static uint8_t *extend(struct buf *buf, size_t len)
+{
+	uint8_t *at = buf_room(buf, len);
+
+	if (at != NULL)
+		buf->len += len;
 	return at;
 }
 

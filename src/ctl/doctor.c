@@ -349,6 +349,25 @@ static void look_at_policy(const struct doctor *doctor, const struct symptom *sy
 		"maxmemory-policy noeviction");
 }
 
+static void look_at_edits(const struct doctor *doctor, const struct symptom *symptom)
+{
+	const char *edits = member_text(member_object(doctor->status, "redis"), "edits");
+	cJSON *finding;
+
+	if (edits == NULL || strcmp(edits, "walked") != 0)
+		return;
+	finding = add(doctor, symptom,
+		mem_copy("Redis does not tell tallyd of edits by others: a total that "
+			 "somebody has changed there stays so until its user reports, "
+			 "or until tallyd comes by; Redis 6 or later tells of them, if "
+			 "its ACL lets tallyd ask"));
+	finding_change(finding,
+		"ACL SETUSER tallyd +subscribe +client|tracking "
+		"&__redis__:invalidate   # in redis-cli, and the same in redis.conf");
+	finding_change(
+		finding, "journalctl -u tallyd | grep 'does not tell of edits'   # why");
+}
+
 static void look_at_memory(const struct doctor *doctor, const struct symptom *symptom)
 {
 	(void)symptom;
@@ -449,6 +468,7 @@ static const struct symptom symptoms[] = {
 	{"rejected-events", LEVEL_WARNING, look_at_rejects},
 	{"redis-refused", LEVEL_WARNING, look_at_refused_users},
 	{"redis-evicts", LEVEL_WARNING, look_at_policy},
+	{"redis-edits", LEVEL_WARNING, look_at_edits},
 	{"saturated", LEVEL_WARNING, look_at_saturation},
 	{NULL, LEVEL_WARNING, look_at_warnings},
 };

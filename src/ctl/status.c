@@ -11,6 +11,7 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void show_version(struct table *table, const cJSON *data)
 {
@@ -72,6 +73,7 @@ static void show_redis(struct table *table, const cJSON *redis)
 {
 	const char *state = member_text(redis, "state");
 	const char *error = member_text(redis, "error");
+	const char *edits = member_text(redis, "edits");
 	uint64_t unsent = member_u64_or_0(redis, "unsentUsers");
 	uint64_t refused = member_u64_or_0(redis, "refusedUsers");
 
@@ -80,6 +82,11 @@ static void show_redis(struct table *table, const cJSON *redis)
 	table_cell(table, "redis");
 	table_cellf(table, "%s%s%s", state, error != NULL ? ": " : "",
 		error != NULL ? error : "");
+	if (edits != NULL && strcmp(edits, "walked") == 0) {
+		table_cell(table, "");
+		table_cell(table,
+			"it does not tell of edits by others: they are looked for");
+	}
 	if (unsent == 0 && refused == 0)
 		return;
 	table_cell(table, "");

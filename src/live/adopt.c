@@ -8,7 +8,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "live/view.h"
+#include "live/fields.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -24,7 +24,7 @@
 #define KEYS_PER_PAGE 100
 #define PAGES_OF_UNKNOWN 1000000
 
-static const char *const field_names[] = {VIEW_USED, VIEW_INPUT, VIEW_OUTPUT};
+static const char *const field_names[] = {FIELD_USED, FIELD_INPUT, FIELD_OUTPUT};
 static const char not_a_number[] =
 	"a field in Redis is no whole number from 0 to 2^63-1: left out";
 static const char not_an_id[] = "a key in Redis is no user's: left out";
@@ -184,7 +184,7 @@ static void read_fields(struct adopt *adopt, const char *id, const redisReply *r
 
 		if (value->type != REDIS_REPLY_STRING)
 			continue;
-		if (view_parse_total(value, fields[i]))
+		if (fields_parse(value, fields[i]))
 			has_total = true;
 		else
 			reject(adopt, not_a_number, "%s%s %s=%s", adopt->key_prefix, id,

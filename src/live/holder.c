@@ -173,7 +173,7 @@ void holder_begin(struct holder *holder)
 
 	holder->client_id = 0;
 	holder->value[0] = '\0';
-	holder->is_there = holder->is_forbidden = false;
+	holder->is_there = holder->is_forbidden = holder->is_renewing = false;
 	redis_ask(holder->redis, on_client_id, holder, 2, argv);
 }
 
@@ -193,14 +193,13 @@ static void on_set(void *arg, void *item, const redisReply *reply)
 /* If the key is missing, only who comes first has it. */
 static void set(struct holder *holder)
 {
-	char value[HOLDER_BYTES];
-	const char *argv[] = {"SET", HOLDER_KEY, value, "NX"};
+	const char *argv[] = {"SET", HOLDER_KEY, holder->written, "NX"};
 
 	holder->count++;
 	if (holder->written_id != holder->client_id)
 		holder->written_before = holder->written_id;
 	holder->written_id = holder->client_id;
-	(void)snprintf(value, sizeof(value),
+	(void)snprintf(holder->written, sizeof(holder->written),
 		"run=%s count=%" PRIu64 " id=%" PRIu64 " where=%s", holder->run,
 		holder->count, holder->client_id, holder->where);
 	redis_ask(holder->redis, on_set, holder, holder->is_there ? 3 : 4, argv);
@@ -249,15 +248,22 @@ static void on_renewing(void *arg, void *item, const redisReply *reply)
 	struct holder *holder = item;
 
 	(void)arg;
+	holder->is_renewing = false;
 	if (reply == NULL || !note_value(holder, reply) || holder->is_forbidden)
 		return;
-	if (!holder->is_there || holder_is_ours(holder))
-		set(holder);
-	else
+	if (holder->is_there && !holder_is_ours(holder)) {
 		redis_disconnect(holder->redis, is_anothers);
+		return;
+	}
+	if (holder->is_there && strcmp(holder->value, holder->written) != 0)
+		holder->on_older(holder->on_older_arg);
+	set(holder);
 }
 
 void holder_renew(struct holder *holder)
 {
+	if (holder->is_renewing)
+		return;
+	holder->is_renewing = true;
 	get(holder, on_renewing);
 }

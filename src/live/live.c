@@ -16,6 +16,7 @@
 #include "live/fence.h"
 #include "live/holder.h"
 #include "live/link.h"
+#include "live/tracking.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -29,7 +30,7 @@
 #define LOOK_AGAIN_MS 250
 #define OWNER_AGAIN_MS 1000
 #define RECORD_AGAIN_MS 2000
-#define N_HANDLES 8 /* redis, view, reader and five timers */
+#define N_HANDLES 9 /* redis, view, tracking, reader and five timers */
 
 /* The claim of a Redis that nobody had claimed. */
 #define NOBODY "-"
@@ -49,6 +50,7 @@ struct live {
 	struct adopt *adopt;
 	struct survey survey;
 	struct view *view;
+	struct tracking *tracking;
 	struct reader *reader;
 
 	enum live_state state;
@@ -60,7 +62,6 @@ struct live {
 	char owner_id[CLAIM_BYTES];
 	bool has_told_unfenced;
 	enum told_copy told_copy;
-	bool has_to_count;     /* in the holder's key */
 	uint64_t reconnect_ms; /* the wait before the next attempt */
 
 	char error[LIVE_ERROR_BYTES];
@@ -253,16 +254,13 @@ static void on_owner_again(uv_timer_t *timer)
 {
 	struct live *live = timer->data;
 
-	live->has_to_count = true;
 	link_ask(&live->link);
-	timer_start(timer, on_owner_again, OWNER_AGAIN_MS);
+	holder_renew(&live->holder);
+	timer_start_aligned(timer, on_owner_again, OWNER_AGAIN_MS);
 }
 
 static void heed_owner(struct live *live)
 {
-	if (live->has_to_count && live->owner != OWNER_OTHER)
-		holder_renew(&live->holder);
-	live->has_to_count = false;
 	if (live->owner == OWNER_SELF) {
 		view_resume(live->view);
 		return;
@@ -300,13 +298,13 @@ static void up(struct live *live)
 	ledger_get_stats(live->ledger, &stats);
 	live->error[0] = '\0';
 	live->told_copy = TOLD_NO_COPY;
-	live->has_to_count = false;
 	log_line(live->told_error[0] == '\0' ? LOG_INFO : LOG_DEBUG, "Redis is up",
 		"redis=%s version=%s users=%zu", LOG_QUOTE(live->name),
 		LOG_QUOTE(live->survey.version), stats.users);
 	set_state(live, LIVE_UP);
+	tracking_begin(live->tracking);
 	view_begin(live->view);
-	timer_start(&live->owner_again, on_owner_again, OWNER_AGAIN_MS);
+	timer_start_aligned(&live->owner_again, on_owner_again, OWNER_AGAIN_MS);
 }
 
 static void on_taken(void *arg)
@@ -339,6 +337,12 @@ static void on_progress(void *arg)
 	if (view_is_repaired(live->view))
 		live->told_error[0] = '\0';
 	live->hooks.on_progress(live->hooks.arg);
+}
+
+/* The whole may have been replaced by an earlier copy, of which Redis does not tell. */
+static void on_older(void *arg)
+{
+	view_tell_all(((struct live *)arg)->view);
 }
 
 static void on_difference(void *arg)
@@ -491,8 +495,10 @@ static void on_ready(void *arg, const char *error)
 		down(live, error);
 		return;
 	}
-	if (live->state != LIVE_FOREIGN)
+	if (live->state != LIVE_FOREIGN) {
 		set_state(live, LIVE_CHECKING);
+		tracking_begin(live->tracking); /* so that it is on when it is needed */
+	}
 	live->is_fenced = live->has_owner = false;
 	survey_begin(live->redis, &live->survey);
 	link_begin(&live->link);
@@ -507,6 +513,7 @@ static void on_lost(void *arg, const char *error)
 	if (live->state == LIVE_UP && view_is_repaired(live->view))
 		live->reconnect_ms = RECONNECT_MIN_MS;
 	view_end(live->view);
+	tracking_end(live->tracking);
 	(void)uv_timer_stop(&live->owner_again);
 	(void)uv_timer_stop(&live->look_again);
 	(void)uv_timer_stop(&live->unfenced);
@@ -561,11 +568,14 @@ const char *live_state_name(enum live_state state)
 
 void live_get_stats(const struct live *live, struct live_stats *ret_stats)
 {
-	*ret_stats = (struct live_stats){.state = live->state, .address = live->name};
+	*ret_stats = (struct live_stats){
+		.state = live->state, .address = live->name, .edits = ""};
 	if (live->view == NULL)
 		return;
 	ret_stats->survey = live->survey;
 	view_get_stats(live->view, &ret_stats->view);
+	if (live->state == LIVE_UP)
+		ret_stats->edits = tracking_edits(live->tracking);
 	(void)snprintf(ret_stats->error, sizeof(ret_stats->error), "%s",
 		live->state == LIVE_UP ? ret_stats->view.error : live->error);
 }
@@ -592,6 +602,9 @@ static bool build_parts(struct live *live)
 	if (live->redis != NULL)
 		live->view = view_new(live->ledger, live->redis, &view, &hooks);
 	if (live->view != NULL)
+		live->tracking = tracking_new(config->address, config->timeout_ms,
+			live->redis, live->view, config->key_prefix);
+	if (live->tracking != NULL)
 		live->reader = reader_new(live->view, config->read_timeout_ms);
 	if (live->reader != NULL)
 		live->adopt = adopt_new(live->redis, live->ledger, &live->survey,
@@ -605,7 +618,9 @@ static bool build_parts(struct live *live)
 		.on_seen = fence_on_holder,
 		.on_seen_arg = &live->fence,
 		.on_taken = on_held,
-		.on_taken_arg = live};
+		.on_taken_arg = live,
+		.on_older = on_older,
+		.on_older_arg = live};
 	holder_init(&live->holder);
 	live->fence = (struct fence){.redis = live->redis,
 		.holder = &live->holder,
@@ -647,6 +662,7 @@ void live_start(struct live *live, uv_loop_t *loop)
 		return;
 	redis_start(live->redis, loop);
 	view_start(live->view, loop);
+	tracking_start(live->tracking, loop);
 	reader_start(live->reader, loop);
 	(void)uv_timer_init(loop, &live->reconnect); /* always 0 */
 	(void)uv_timer_init(loop, &live->look_again);
@@ -684,6 +700,7 @@ void live_close(struct live *live, void (*on_closed)(void *arg), void *arg)
 	live->state = LIVE_DOWN;
 	redis_close(live->redis, maybe_closed, live);
 	view_close(live->view, maybe_closed, live);
+	tracking_close(live->tracking, maybe_closed, live);
 	reader_close(live->reader, maybe_closed, live);
 	uv_close((uv_handle_t *)&live->reconnect, finish_close);
 	uv_close((uv_handle_t *)&live->look_again, finish_close);
@@ -698,6 +715,7 @@ void live_free(struct live *live)
 		return;
 	adopt_free(live->adopt);
 	reader_free(live->reader);
+	tracking_free(live->tracking);
 	view_free(live->view);
 	redis_free(live->redis);
 	free(live);

@@ -6,6 +6,7 @@
 #include "live/read.h"
 #include "base/clock.h"
 #include "base/timer.h"
+#include "live/fields.h"
 
 #include <stdlib.h>
 #include <sys/queue.h>
@@ -63,11 +64,12 @@ static void on_reply(void *arg, void *item, const redisReply *reply)
 	TAILQ_REMOVE(&reader->questions, question, link);
 	if (reply == NULL) {
 		tell(question, NULL);
-	} else if (view_is_as_expected(reply, &question->expected)) {
+	} else if (fields_are(reply, &question->expected)) {
 		tell(question, &question->expected);
 	} else {
 		tell(question, NULL);
-		view_note_difference(reader->view, question->number, question->user);
+		view_note_difference(reader->view, question->number,
+			(struct user *)question->user); /* of its place there */
 	}
 	free(question);
 }

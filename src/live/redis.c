@@ -1,32 +1,42 @@
 /*
- * connect() resolves the name on the thread pool, connects, then AUTH and SELECT;
- * on_ready(). Every end, whoever caused it, comes through on_cleanup(), which hiredis
- * calls once per context after it has given a NULL reply to each pending command: there,
- * and only there, on_ready() or on_lost() tells of it.
+ * connect() resolves the name on the thread pool, opens a socket, then AUTH and SELECT;
+ * on_ready(). Commands gather in `out`, which is written once per loop turn; what comes
+ * is read once per turn, too, and judged at once: so a turn's work is bounded, whatever
+ * Redis has to say. hiredis connects, and reads replies (replies.h).
+ *
+ * Every end, whoever caused it, comes through drop(): there, and only there, each call
+ * that is pending gets a NULL reply, and on_ready() or on_lost() tells of it. While
+ * replies are given nothing is torn down: the end waits until they are.
  *
  * Deadlines: connecting has timeout_ms in all; afterwards the connection is lost if
  * something is outstanding and no reply has come for timeout_ms.
  */
 #include "live/redis.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/text.h"
 #include "base/timer.h"
+#include "live/replies.h"
+#include "live/resp.h"
 
-#include <assert.h>
-#include <hiredis/async.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define FIRST_CALLS 64
-/* What a peer may make us allocate, and judge in one loop turn: an array's header alone,
- * and a reply that does not end. The largest we ask for are a page of SCAN and a list of
- * clients (FENCE_MAX_CLIENTS). */
-#define MAX_ELEMENTS 16384
-#define MAX_REPLY_BYTES (4 << 20)
+#define READ_BYTES 32768 /* in one turn: some 3,000 replies to increments */
+#define KEPT_OUT_BYTES (256 << 10)
 
-enum state { STATE_CLOSED, STATE_RESOLVING, STATE_CONNECTING, STATE_READY };
+enum state {
+	STATE_CLOSED,
+	STATE_RESOLVING,
+	STATE_CONNECTING,
+	STATE_GREETING, /* AUTH and SELECT are not answered yet */
+	STATE_READY
+};
 
 struct call {
 	redis_reply_cb on_reply;
@@ -42,22 +52,25 @@ struct redis {
 	void *arg;
 
 	enum state state;
-	redisAsyncContext *ac;
-	redisReplyObjectFunctions functions; /* of ac's reader: hiredis's, bounded */
-	redisReplyObjectFunctions *hiredis;
-	size_t n_elements, n_bytes; /* of the reply that is being read */
-	uv_poll_t *poll;            /* of ac's socket; frees itself */
-	bool wants_write, is_polling_write;
+	redisContext *context;
+	uv_poll_t *poll; /* of its socket; frees itself */
+	int polled_for;
+	struct replies replies;
+	struct buf out;     /* commands */
+	size_t written;     /* of them */
 	struct call *calls; /* a ring: replies come in the order of commands */
 	size_t calls_cap, calls_head, n_calls;
-	bool is_doomed;       /* to be dropped as soon as that can be */
-	bool is_in_connect;   /* inside hiredis's callback, which goes on to use ac */
+	size_t n_due;         /* of the calls: a write was tried, a reply may come */
+	bool is_paused;       /* nothing is read */
+	bool is_giving;       /* replies, to callbacks that may want an end */
+	bool is_doomed;       /* one did */
 	unsigned n_handshake; /* replies to AUTH and SELECT that are to come */
 	uint64_t
 		progress_ms; /* when the last reply came, or the first command was sent */
 	char error[256];
 
 	unsigned n_failed; /* attempts: each tries the next address of a name */
+	char ip[64];       /* of the last one; "" where there is a path */
 	uv_getaddrinfo_t resolving;
 	bool is_resolving;
 	uv_timer_t deadline;
@@ -67,24 +80,63 @@ struct redis {
 	void *on_closed_arg;
 };
 
+/* Ends */
+
 static void note_error(struct redis *redis, const char *text)
 {
 	if (redis->error[0] == '\0')
 		text_copy_clean(redis->error, sizeof(redis->error), text, strlen(text));
 }
 
-/* The one end of an attempt or a connection; what was connected is gone. */
-static void finish(struct redis *redis)
+static void free_poll(uv_handle_t *handle)
 {
-	bool was_ready = redis->state == STATE_READY;
+	free(handle);
+}
+
+static void close_socket(struct redis *redis)
+{
+	if (redis->context == NULL)
+		return;
+	uv_close((uv_handle_t *)redis->poll, free_poll);
+	redis->poll = NULL;
+	replies_end(&redis->replies);
+	redisFree(redis->context);
+	redis->context = NULL;
+	buf_reset(&redis->out, 0);
+	redis->written = 0;
+}
+
+static struct call pop_call(struct redis *redis)
+{
+	struct call call = redis->calls[redis->calls_head];
+
+	redis->calls_head = (redis->calls_head + 1) % redis->calls_cap;
+	redis->n_calls--;
+	return call;
+}
+
+static void give(struct redis *redis, struct call call, const redisReply *reply)
+{
+	if (call.on_reply != NULL)
+		call.on_reply(redis->arg, call.item, reply);
+}
+
+/* The one end of an attempt or a connection. It is closed from the first line on, so
+ * whoever is told cannot send. */
+static void finish(struct redis *redis, bool was_ready)
+{
 	char error[sizeof(redis->error)];
 
+	redis->state = STATE_CLOSED;
+	redis->is_doomed = redis->is_paused = false;
+	close_socket(redis);
+	(void)uv_timer_stop(&redis->deadline);
+	while (redis->n_calls > 0)
+		give(redis, pop_call(redis), NULL);
+	redis->n_handshake = 0;
+	redis->n_due = 0;
 	memcpy(error, redis->error, sizeof(error));
 	redis->error[0] = '\0';
-	redis->state = STATE_CLOSED;
-	redis->n_handshake = 0;
-	redis->is_doomed = false;
-	(void)uv_timer_stop(&redis->deadline);
 	if (redis->on_closed != NULL)
 		return;
 	redis->n_failed += !was_ready;
@@ -94,190 +146,37 @@ static void finish(struct redis *redis)
 		redis->on_ready(redis->arg, error);
 }
 
-static void start_deadline(struct redis *redis, uint64_t ms);
-
 static void drop(struct redis *redis, const char *reason)
 {
 	if (redis->state == STATE_CLOSED)
 		return;
 	note_error(redis, reason);
-	if (redis->is_in_connect) {
+	if (redis->is_giving)
 		redis->is_doomed = true;
-		start_deadline(redis, 0);
-	} else if (redis->ac != NULL) {
-		redisAsyncFree(redis->ac); /* now, or behind the reply that we are in */
-	} else {
-		finish(redis);
-	}
+	else
+		finish(redis, redis->state == STATE_READY);
 }
 
-static void free_poll(uv_handle_t *handle)
+/* Around what may want an end. */
+static void begin_giving(struct redis *redis)
 {
-	free(handle);
+	redis->is_giving = true;
 }
 
-static void on_cleanup(void *privdata)
+static void end_giving(struct redis *redis)
 {
-	struct redis *redis = privdata;
-
-	note_error(redis,
-		redis->ac->c.errstr[0] != '\0' ? redis->ac->c.errstr : "closed by Redis");
-	redis->poll->data = NULL;
-	uv_close((uv_handle_t *)redis->poll, free_poll);
-	redis->poll = NULL;
-	redis->ac = NULL;
-	redis->wants_write = redis->is_polling_write = false;
-	finish(redis);
-}
-
-/*
- * hiredis 0.14 ends the process over a reply that nobody asked for, unless it is an
- * error. Such a thing comes with the last reply that was asked for, in its buffer, or by
- * itself, on the socket.
- */
-static const char too_large[] = "a reply that is too large";
-
-#define UNASKED "a reply came that was not asked for"
-
-static bool has_unasked_bytes(const struct redis *redis)
-{
-	const redisReader *reader = redis->ac->c.reader;
-
-	return redis->n_calls == 0 && reader->pos < reader->len;
-}
-
-static bool has_unasked_socket(const struct redis *redis)
-{
-	char first;
-
-	return redis->n_calls == 0 && (redis->ac->c.flags & REDIS_CONNECTED) != 0 &&
-		recv(redis->ac->c.fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1 &&
-		first != '-';
-}
-
-/* hiredis takes what an array promises at once, and knows no bound for what is parsed. */
-static bool is_within_bounds(const redisReadTask *task, size_t n_elements, size_t n_bytes)
-{
-	struct redis *redis = task->privdata;
-
-	if (task->parent == NULL)
-		redis->n_elements = redis->n_bytes = 0;
-	redis->n_elements += n_elements;
-	redis->n_bytes += n_bytes;
-	if (redis->n_elements <= MAX_ELEMENTS && redis->n_bytes <= MAX_REPLY_BYTES)
-		return true;
-	note_error(redis, too_large);
-	return false;
-}
-
-static void *create_array(const redisReadTask *task, int elements)
-{
-	const struct redis *redis = task->privdata;
-
-	return is_within_bounds(task, elements > 0 ? (size_t)elements : 0, 0)
-		? redis->hiredis->createArray(task, elements)
-		: NULL;
-}
-
-/* What Redis says goes to logs and into the status, so it is text from here on. What it
- * keeps for others (bulk strings) may be any bytes: whoever shows it cleans it. */
-static void *create_string(const redisReadTask *task, char *text, size_t len)
-{
-	const struct redis *redis = task->privdata;
-	redisReply *reply = is_within_bounds(task, 0, len)
-		? redis->hiredis->createString(task, text, len)
-		: NULL;
-
-	if (reply != NULL && task->type != REDIS_REPLY_STRING)
-		text_make_clean(reply->str, (size_t)reply->len);
-	return reply;
-}
-
-static void bound_replies(struct redis *redis)
-{
-	redisReader *reader = redis->ac->c.reader;
-
-	redis->hiredis = reader->fn;
-	redis->functions = *reader->fn;
-	redis->functions.createArray = create_array;
-	redis->functions.createString = create_string;
-	reader->fn = &redis->functions;
-	reader->privdata = redis;
-}
-
-static bool is_reply_too_large(const struct redis *redis)
-{
-	return redis->ac->c.reader->len > MAX_REPLY_BYTES;
-}
-
-static void on_poll(uv_poll_t *poll, int status, int events)
-{
-	struct redis *redis = poll->data;
-
-	if (status < 0)
-		events = UV_READABLE | UV_WRITABLE; /* hiredis finds the error itself */
-	if (redis != NULL && redis->ac != NULL && (events & UV_READABLE) != 0 &&
-		has_unasked_socket(redis))
-		drop(redis, UNASKED);
-	if (redis != NULL && redis->ac != NULL && (events & UV_READABLE) != 0)
-		redisAsyncHandleRead(redis->ac);
-	if (redis != NULL && redis->ac != NULL && is_reply_too_large(redis))
-		drop(redis, too_large);
-	if (redis != NULL && redis->ac != NULL && (events & UV_WRITABLE) != 0)
-		redisAsyncHandleWrite(redis->ac);
-}
-
-static void poll_for(struct redis *redis, bool is_for_write)
-{
-	redis->is_polling_write = is_for_write;
-	(void)uv_poll_start(/* fails only for a closed handle */
-		redis->poll, is_for_write ? UV_READABLE | UV_WRITABLE : UV_READABLE,
-		on_poll);
-}
-
-static void on_add_read(void *privdata)
-{
-	(void)privdata; /* always on */
-}
-
-static void on_add_write(void *privdata)
-{
-	((struct redis *)privdata)->wants_write = true;
-}
-
-static void on_del_write(void *privdata)
-{
-	struct redis *redis = privdata;
-
-	redis->wants_write = false;
-	if (redis->is_polling_write)
-		poll_for(redis, false);
-}
-
-/* One write for all commands of the turn; what does not fit waits until the socket has
- * room. */
-static void on_end_of_turn(uv_prepare_t *prepare)
-{
-	struct redis *redis = prepare->data;
-
-	if (redis->ac == NULL || !redis->wants_write || redis->is_polling_write)
-		return;
-	redisAsyncHandleWrite(redis->ac);
-	if (redis->ac != NULL && redis->wants_write)
-		poll_for(redis, true);
+	redis->is_giving = false;
+	if (redis->is_doomed)
+		drop(redis, "doomed"); /* the reason is noted already */
 }
 
 static void on_deadline(uv_timer_t *timer)
 {
 	struct redis *redis = timer->data;
-	uint64_t idle = clock_ms() - redis->progress_ms;
+	uint64_t idle = redis->is_paused ? 0 : clock_ms() - redis->progress_ms;
 
-	if (redis->state == STATE_READY && redis->n_calls == 0 && !redis->is_doomed)
-		return;
-	if (redis->is_doomed) {
-		drop(redis, "doomed"); /* the reason is noted already */
-	} else if (redis->state == STATE_CLOSED) {
-		finish(redis); /* an attempt that failed inside redis_connect() */
+	if (redis->state == STATE_CLOSED) {
+		finish(redis, false); /* an attempt that failed inside redis_connect() */
 	} else if (idle < redis->timeout_ms) {
 		timer_start(timer, on_deadline, redis->timeout_ms - idle);
 	} else {
@@ -294,30 +193,55 @@ static void start_deadline(struct redis *redis, uint64_t ms)
 	timer_start(&redis->deadline, on_deadline, ms);
 }
 
-static struct call pop_call(struct redis *redis)
-{
-	struct call call;
+/* Writing */
 
-	assert(redis->n_calls > 0); /* each is answered once */
-	call = redis->calls[redis->calls_head];
-	redis->calls_head = (redis->calls_head + 1) % redis->calls_cap;
-	redis->n_calls--;
-	return call;
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+/* Both fail only for a closed handle. */
+static void poll_for(struct redis *redis, int events)
+{
+	if (redis->polled_for == events)
+		return;
+	redis->polled_for = events;
+	if (events != 0)
+		(void)uv_poll_start(redis->poll, events, on_poll);
+	else
+		(void)uv_poll_stop(redis->poll);
 }
 
-static void on_hiredis_reply(redisAsyncContext *ac, void *reply, void *privdata)
+static void poll_as_needed(struct redis *redis)
 {
-	struct redis *redis = ac->data;
-	struct call call = pop_call(redis);
+	poll_for(redis,
+		(redis->is_paused ? 0 : UV_READABLE) |
+			(redis->out.len > 0 ? UV_WRITABLE : 0));
+}
 
-	(void)privdata; /* the ring knows */
-	redis->progress_ms = clock_ms();
-	if (reply != NULL && has_unasked_bytes(redis)) {
-		drop(redis, UNASKED);
-		reply = NULL;
+/* What does not fit waits until the socket has room. */
+static void write_out(struct redis *redis)
+{
+	ssize_t n = write(redis->context->fd, redis->out.data + redis->written,
+		redis->out.len - redis->written);
+
+	if (n < 0 && errno != EAGAIN && errno != EINTR) {
+		drop(redis, strerror(errno));
+		return;
 	}
-	if (call.on_reply != NULL)
-		call.on_reply(redis->arg, call.item, reply);
+	redis->n_due = redis->n_calls;
+	redis->written += n > 0 ? (size_t)n : 0;
+	if (redis->written == redis->out.len) {
+		buf_reset(&redis->out, KEPT_OUT_BYTES);
+		redis->written = 0;
+	}
+	poll_as_needed(redis);
+}
+
+/* One write for all commands of the turn. */
+static void on_end_of_turn(uv_prepare_t *prepare)
+{
+	struct redis *redis = prepare->data;
+
+	if (redis->out.len > 0 && (redis->polled_for & UV_WRITABLE) == 0)
+		write_out(redis);
 }
 
 static int reserve_call(struct redis *redis)
@@ -339,32 +263,61 @@ static int reserve_call(struct redis *redis)
 	return 0;
 }
 
-static int send_command(
-	struct redis *redis, struct call call, int argc, const char **argv)
+static char *make_room(struct redis *redis, size_t n_bytes)
 {
-	size_t lengths[REDIS_MAX_WORDS];
+	char *at = (char *)buf_room(&redis->out, n_bytes);
+
+	redis->out.failed = false; /* what was put is whole */
+	return at;
+}
+
+int redis_add(struct redis *redis, const char *end, redis_reply_cb on_reply, void *item)
+{
 	int code = reserve_call(redis);
 
 	if (code != 0)
 		return code;
-	for (int i = 0; i < argc; i++)
-		lengths[i] = strlen(argv[i]);
-	if (redisAsyncCommandArgv(
-		    redis->ac, on_hiredis_reply, NULL, argc, argv, lengths) != REDIS_OK)
-		return ERR_NOMEM;
+	redis->out.len = (size_t)(end - (char *)redis->out.data);
 	if (redis->n_calls == 0)
 		start_deadline(redis, redis->timeout_ms);
-	redis->calls[(redis->calls_head + redis->n_calls) % redis->calls_cap] = call;
+	redis->calls[(redis->calls_head + redis->n_calls) % redis->calls_cap] =
+		(struct call){on_reply, item};
 	redis->n_calls++;
 	return 0;
+}
+
+static int send_words(struct redis *redis, redis_reply_cb on_reply, void *item, int argc,
+	const char **argv)
+{
+	size_t n_bytes = RESP_HEAD_BYTES;
+	char *at;
+
+	for (int i = 0; i < argc; i++)
+		n_bytes += RESP_HEAD_BYTES + strlen(argv[i]);
+	at = make_room(redis, n_bytes);
+	if (at == NULL)
+		return ERR_NOMEM;
+	at = resp_begin(at, (unsigned)argc);
+	for (int i = 0; i < argc; i++)
+		at = resp_word(at, argv[i], strlen(argv[i]));
+	return redis_add(redis, at, on_reply, item);
+}
+
+static bool can_send(const struct redis *redis)
+{
+	return redis->state == STATE_READY && !redis->is_doomed;
+}
+
+char *redis_room(struct redis *redis, size_t n_bytes)
+{
+	return can_send(redis) ? make_room(redis, n_bytes) : NULL;
 }
 
 int redis_send(struct redis *redis, redis_reply_cb on_reply, void *item, int argc,
 	const char **argv)
 {
-	if (redis->state != STATE_READY || redis->ac == NULL || redis->is_doomed)
-		return ERR_NOMEM;
-	return send_command(redis, (struct call){on_reply, item}, argc, argv);
+	return can_send(redis) ? send_words(redis, on_reply, item, argc, argv)
+			       : ERR_NOMEM;
 }
 
 void redis_ask(struct redis *redis, redis_reply_cb on_reply, void *item, int argc,
@@ -375,6 +328,63 @@ void redis_ask(struct redis *redis, redis_reply_cb on_reply, void *item, int arg
 	if (code != 0)
 		redis_disconnect(redis, err_text(code));
 }
+
+/* Reading */
+
+static void give_reply(struct redis *redis, const redisReply *reply)
+{
+	if (redis->n_due > 0) {
+		redis->n_due--;
+		give(redis, pop_call(redis), reply);
+	} else {
+		drop(redis,
+			reply->type == REDIS_REPLY_ERROR
+				? reply->str
+				: "a reply came that was not asked for");
+	}
+}
+
+/* Why there is nothing more to be had, or NULL. */
+static const char *give_replies(struct redis *redis, const char *bytes, size_t len)
+{
+	const char *why = replies_feed(&redis->replies, bytes, len);
+	const redisReply *reply = NULL;
+	bool has_replied = false;
+
+	while (why == NULL && !redis->is_doomed) {
+		why = replies_take(&redis->replies, &reply);
+		if (why != NULL || reply == NULL)
+			break;
+		give_reply(redis, reply);
+		has_replied = true;
+	}
+	if (has_replied)
+		redis->progress_ms = clock_ms();
+	return why;
+}
+
+static void read_in(struct redis *redis)
+{
+	char bytes[READ_BYTES];
+	ssize_t n = read(redis->context->fd, bytes, sizeof(bytes));
+	const char *why;
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0) {
+		drop(redis, n < 0 ? strerror(errno) : "Server closed the connection");
+		return;
+	}
+	begin_giving(redis);
+	why = give_replies(redis, bytes, (size_t)n);
+	if (why != NULL)
+		drop(redis, why);
+	else if (redis->n_calls == 0)
+		(void)uv_timer_stop(&redis->deadline);
+	end_giving(redis);
+}
+
+/* Connecting */
 
 static void become_ready(struct redis *redis)
 {
@@ -394,14 +404,14 @@ static void on_handshake(void *arg, void *item, const redisReply *reply)
 		return;
 	}
 	redis->n_handshake--;
-	if (redis->n_handshake == 0 && redis->state == STATE_CONNECTING)
+	if (redis->n_handshake == 0 && !redis->is_doomed)
 		become_ready(redis);
 }
 
 static int send_handshake(struct redis *redis, int argc, const char **argv)
 {
 	redis->n_handshake++;
-	return send_command(redis, (struct call){on_handshake, redis}, argc, argv);
+	return send_words(redis, on_handshake, redis, argc, argv);
 }
 
 static void shake_hands(struct redis *redis)
@@ -426,72 +436,78 @@ static void shake_hands(struct redis *redis)
 		become_ready(redis);
 }
 
-static void on_connect(const redisAsyncContext *ac, int status)
+static void on_connected(struct redis *redis)
 {
-	struct redis *redis = ac->data;
+	int error = 0;
+	socklen_t len = sizeof(error);
 
-	redis->is_in_connect = true;
-	if (status == REDIS_OK)
-		shake_hands(redis);
-	else
-		note_error(
-			redis, ac->c.errstr[0] != '\0' ? ac->c.errstr : "cannot connect");
-	redis->is_in_connect = false;
+	if (getsockopt(redis->context->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0)
+		error = errno;
+	if (error != 0) {
+		drop(redis, strerror(error));
+		return;
+	}
+	redis->state = STATE_GREETING;
+	poll_as_needed(redis);
+	begin_giving(redis);
+	shake_hands(redis);
+	end_giving(redis);
 }
 
-static void on_disconnect(const redisAsyncContext *ac, int status)
+/* Of an error libuv only tells that there is one: the call that meets it says which. */
+static void on_poll(uv_poll_t *poll, int status, int events)
 {
-	struct redis *redis = ac->data;
+	struct redis *redis = poll->data;
 
-	if (status != REDIS_OK)
-		note_error(redis, ac->errstr != NULL ? ac->errstr : "connection lost");
+	if (redis->state == STATE_CONNECTING) {
+		on_connected(redis);
+		return;
+	}
+	if (status < 0 || (events & UV_READABLE) != 0)
+		read_in(redis);
+	if (redis->poll == poll && (events & UV_WRITABLE) != 0)
+		write_out(redis);
+	if (redis->poll == poll && status < 0)
+		drop(redis, uv_strerror(status));
 }
 
-/* From here on every end comes through on_cleanup(). */
-static int attach(struct redis *redis, redisAsyncContext *ac)
+static int attach(struct redis *redis, redisContext *context)
 {
 	uv_poll_t *poll = malloc(sizeof(*poll));
 
 	if (poll == NULL)
 		return ERR_NOMEM;
-	if (uv_poll_init(redis->loop, poll, ac->c.fd) != 0) {
+	if (uv_poll_init(redis->loop, poll, context->fd) != 0) {
 		free(poll);
 		return ERR_NOMEM;
 	}
 	poll->data = redis;
 	redis->poll = poll;
-	redis->ac = ac;
-	ac->data = redis;
-	ac->ev.data = redis;
-	ac->ev.addRead = on_add_read;
-	ac->ev.delRead = on_add_read;
-	ac->ev.addWrite = on_add_write;
-	ac->ev.delWrite = on_del_write;
-	ac->ev.cleanup = on_cleanup;
-	bound_replies(redis);
-	(void)redisAsyncSetConnectCallback(ac, on_connect); /* fails only if set twice */
-	(void)redisAsyncSetDisconnectCallback(ac, on_disconnect);
-	poll_for(redis, true);
+	redis->context = context;
+	replies_begin(&redis->replies, context->reader);
+	redis->polled_for = 0;
+	poll_for(redis, UV_WRITABLE);
 	return 0;
 }
 
 /* An attempt that fails at once is told of by the timer, as if it had taken a moment. */
-static void open_socket(struct redis *redis, const char *ip)
+static void open_socket(struct redis *redis)
 {
 	const struct redis_address *address = redis->address;
-	redisAsyncContext *ac = address->path != NULL
-		? redisAsyncConnectUnix(address->path)
-		: redisAsyncConnect(ip, address->port);
+	redisContext *context = address->path != NULL
+		? redisConnectUnixNonBlock(address->path)
+		: redisConnectNonBlock(redis->ip, address->port);
 
 	redis->state = STATE_CONNECTING;
-	if (ac != NULL && ac->err == 0 && attach(redis, ac) == 0) {
+	if (context != NULL && context->err == 0 && attach(redis, context) == 0) {
 		start_deadline(redis, redis->timeout_ms);
 		return;
 	}
-	note_error(
-		redis, ac != NULL && ac->errstr != NULL ? ac->errstr : "cannot connect");
-	if (ac != NULL)
-		redisAsyncFree(ac); /* has no callbacks of ours */
+	note_error(redis,
+		context != NULL && context->err != 0 ? context->errstr
+						     : "cannot connect");
+	if (context != NULL)
+		redisFree(context);
 	redis->state = STATE_CLOSED;
 	start_deadline(redis, 0);
 }
@@ -503,8 +519,7 @@ static void maybe_closed(struct redis *redis)
 }
 
 /* A name may have an address where nobody listens, as localhost often has. */
-static void choose_address(
-	const struct redis *redis, const struct addrinfo *list, char *ip, size_t size)
+static void choose_address(struct redis *redis, const struct addrinfo *list)
 {
 	unsigned n = 1, nth;
 
@@ -513,27 +528,27 @@ static void choose_address(
 	for (nth = redis->n_failed % n; nth > 0; nth--)
 		list = list->ai_next;
 	if (list->ai_family == AF_INET)
-		(void)uv_ip4_name(
-			(const struct sockaddr_in *)(void *)list->ai_addr, ip, size);
+		(void)uv_ip4_name((const struct sockaddr_in *)(void *)list->ai_addr,
+			redis->ip, sizeof(redis->ip));
 	else if (list->ai_family == AF_INET6)
-		(void)uv_ip6_name(
-			(const struct sockaddr_in6 *)(void *)list->ai_addr, ip, size);
+		(void)uv_ip6_name((const struct sockaddr_in6 *)(void *)list->ai_addr,
+			redis->ip, sizeof(redis->ip));
 }
 
 static void on_resolved(uv_getaddrinfo_t *request, int status, struct addrinfo *list)
 {
 	struct redis *redis = request->data;
-	char ip[64] = "";
 
 	redis->is_resolving = false;
+	redis->ip[0] = '\0';
 	if (status == 0)
-		choose_address(redis, list, ip, sizeof(ip));
+		choose_address(redis, list);
 	uv_freeaddrinfo(list);
 	if (redis->on_closed != NULL) {
 		maybe_closed(redis);
 	} else if (redis->state == STATE_RESOLVING) {
-		if (ip[0] != '\0')
-			open_socket(redis, ip);
+		if (redis->ip[0] != '\0')
+			open_socket(redis);
 		else
 			drop(redis,
 				status != 0 ? uv_strerror(status) : "no usable address");
@@ -563,10 +578,31 @@ void redis_connect(struct redis *redis)
 		note_error(redis, "the name is still being resolved");
 		start_deadline(redis, 0);
 	} else if (redis->address->path != NULL) {
-		open_socket(redis, NULL);
+		open_socket(redis);
 	} else {
 		resolve(redis);
 	}
+}
+
+void redis_connect_beside(struct redis *redis, const struct redis *other)
+{
+	memcpy(redis->ip, other->ip, sizeof(redis->ip));
+	open_socket(redis);
+}
+
+void redis_listen(struct redis *redis, redis_key_cb on_key)
+{
+	redis->replies.on_key = on_key;
+	redis->replies.arg = redis->arg;
+}
+
+void redis_pause(struct redis *redis, bool is_paused)
+{
+	if (redis->state != STATE_READY)
+		return;
+	redis->is_paused = is_paused;
+	redis->progress_ms = clock_ms();
+	poll_as_needed(redis);
 }
 
 void redis_disconnect(struct redis *redis, const char *reason)
@@ -630,6 +666,7 @@ void redis_free(struct redis *redis)
 {
 	if (redis == NULL)
 		return;
+	buf_done(&redis->out);
 	free(redis->calls);
 	free(redis);
 }

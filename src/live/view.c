@@ -1,50 +1,60 @@
 /*
- * on_send() fills a batch: users with unsent bytes first, then the walk. on_written()
- * judges each reply; behind the last of a batch the next may go. What was sent is kept
- * per user in the batch until it is answered, in the order of the replies.
+ * on_send() fills a batch: users with unsent bytes first, then those whose keys Redis
+ * told of, then the lap. Each reply is judged; behind the last of a batch the next may
+ * go. What was sent is kept per user in the batch until it is answered.
  *
- * `user->view` says where a user stands: `number` verified, `number + 1` refused,
- * anything else not verified. Numbers grow by two, so a new view leaves nobody verified
- * at the cost of an addition. A reply to what was sent in an earlier view says nothing
- * about this one, but that a user who differed and was not written since comes first.
+ * `user->view` says where a user stands: `number` and its place (enum place), anything
+ * else: nowhere. Numbers grow by more than there are places, so a new view leaves nobody
+ * verified at the cost of an addition. A reply to what was sent in an earlier view says
+ * nothing about this one, but that a user who differed and was not written since comes
+ * first.
  */
 #include "live/view.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "base/timer.h"
+#include "live/fields.h"
 #include "live/holder.h"
 #include "live/link.h"
+#include "live/walk.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define TOTAL_DIGITS 19 /* of 2^63-1 */
 #define BATCH_USERS 1000
 #define MAX_BATCHES 2
-#define TICK_MS 100      /* how often the walk gets its allowance */
-#define ROUND_MS 2000    /* verified users are read again no sooner than that */
-#define READ_COST 4      /* users that could be written instead of one that is read */
-#define MAX_VISITS 10000 /* users the walk looks at in one loop turn */
+#define MAX_VISITS 10000 /* users that a lap passes in one loop turn */
 
-enum write_kind {
-	WRITE_SET,  /* HSET: absolute */
-	WRITE_ADD,  /* HINCRBY for each field of `fields` */
-	WRITE_READ, /* HMGET, to compare */
+/* How often the walk gets its allowance; while it only looks, that costs few wakeups. */
+#define TICK_MS 100
+#define LOOK_TICK_MS 1000
+/* A lap that looks follows the last one, and one for refused users, no sooner. */
+#define LOOK_AGAIN_MS 2000
+#define TRY_AGAIN_MS 10000
+
+/* Of the walk's allowance, in thousandths of a user that is written. Looking is what goes
+ * on for ever. */
+#define COST_WRITE 1000
+#define COST_READ 4000
+#define COST_LOOK 20000
+
+enum place {
+	PLACE_VERIFIED,
+	PLACE_REFUSED,
+	PLACE_DOUBTFUL, /* was verified, and Redis has told of it: to be read */
+	N_PLACES,
+	PLACE_NOWHERE = N_PLACES /* to be written as a whole */
 };
 
-/* The fields of struct totals, in the order they are sent. */
-enum field { FIELD_USED = 1, FIELD_INPUT = 2, FIELD_OUTPUT = 4 };
-
+/* Of one user, in one batch. */
 struct write {
 	struct view *view;
 	struct user *user;
 	uint64_t number; /* of the view it was sent in */
 	struct totals expected;
-	enum write_kind kind;
-	unsigned fields; /* WRITE_ADD: those that are not answered yet */
 	bool was_refused;
 };
 
@@ -60,23 +70,22 @@ struct view {
 	struct ledger *ledger;
 	struct redis *redis;
 	struct view_config config;
+	size_t prefix_len;
 	struct view_hooks hooks;
 	struct view_stats stats;
 
 	bool is_up, is_held;
+	bool is_tracked; /* Redis tells of edits */
 	uint64_t number;
-	size_t n_verified, n_refused; /* users */
+	size_t n_at[N_PLACES]; /* users */
 
 	struct batch batches[MAX_BATCHES];
 	size_t first_batch, n_batches; /* those outstanding, a ring */
 	uint64_t n_sent, n_answered;   /* commands of batches, on this connection */
 	uint64_t taken_index, shown_index;
 
-	struct user *walk_at; /* the last user that the walk has looked at */
-	uint64_t allowance;   /* of the walk, in thousandths of a written user */
-	uint64_t allowed_ms;  /* when it last grew */
-	size_t round_left;    /* verified users still to be read in this round */
-	uint64_t round_ms;    /* when it began */
+	struct walk walk;
+	uint64_t lap_ms; /* when the last lap began that was not owed */
 	bool is_repairing;
 	uint64_t repairing_ms;
 
@@ -88,24 +97,26 @@ struct view {
 
 /* Where users stand */
 
+static bool is_at(const struct view *view, const struct user *user, enum place at)
+{
+	return user->view == view->number + at;
+}
+
 bool view_is_verified(const struct view *view, const struct user *user)
 {
-	return view->is_up && !view->is_held && user->view == view->number &&
+	return view->is_up && !view->is_held && is_at(view, user, PLACE_VERIFIED) &&
 		!user->is_unsent;
 }
 
-static bool is_refused(const struct view *view, const struct user *user)
+static void place(struct view *view, struct user *user, enum place at)
 {
-	return user->view == view->number + 1;
-}
+	uint64_t before = user->view - view->number; /* of an earlier view: huge */
 
-static void place(struct view *view, struct user *user, uint64_t where)
-{
-	view->n_verified -= user->view == view->number;
-	view->n_refused -= is_refused(view, user);
-	user->view = where;
-	view->n_verified += user->view == view->number;
-	view->n_refused += is_refused(view, user);
+	if (before < N_PLACES)
+		view->n_at[before]--;
+	if (at < N_PLACES)
+		view->n_at[at]++;
+	user->view = view->number + at;
 }
 
 static size_t count_users(const struct view *view)
@@ -116,10 +127,11 @@ static size_t count_users(const struct view *view)
 	return stats.users;
 }
 
-/* Neither verified nor refused. */
+/* To be written as a whole. */
 static size_t count_unverified(const struct view *view)
 {
-	return count_users(view) - view->n_verified - view->n_refused;
+	return count_users(view) - view->n_at[PLACE_VERIFIED] -
+		view->n_at[PLACE_REFUSED] - view->n_at[PLACE_DOUBTFUL];
 }
 
 static size_t count_unsent(const struct view *view)
@@ -132,17 +144,18 @@ static size_t count_unsent(const struct view *view)
 
 /* Replies */
 
-static void on_tick(uv_timer_t *timer);
+static void plan_tick(struct view *view);
 
 static void begin_repair(struct view *view)
 {
-	view->number += 2;
-	view->n_verified = view->n_refused = 0;
-	view->round_left = 0;
+	view->number += N_PLACES + 1;
+	memset(view->n_at, 0, sizeof(view->n_at));
+	walk_stop(&view->walk);
+	walk_begin_lap(&view->walk, LAP_WRITE);
 	if (!view->is_repairing)
 		view->repairing_ms = clock_ms();
 	view->is_repairing = true;
-	timer_start(&view->tick, on_tick, 0);
+	plan_tick(view);
 }
 
 static void maybe_repaired(struct view *view)
@@ -151,16 +164,48 @@ static void maybe_repaired(struct view *view)
 		return;
 	view->is_repairing = false;
 	log_limited(LOG_INFO, "Redis shows the ledger",
-		"users=%zu refused_users=%zu repaired_in_ms=%" PRIu64, view->n_verified,
-		view->n_refused, clock_ms() - view->repairing_ms);
+		"users=%zu refused_users=%zu repaired_in_ms=%" PRIu64,
+		view->n_at[PLACE_VERIFIED], view->n_at[PLACE_REFUSED],
+		clock_ms() - view->repairing_ms);
 }
 
-void view_note_difference(struct view *view, uint64_t number, const struct user *user)
+/* Replies to what was sent for this user so far say nothing. */
+static void forget_writes(struct view *view, const struct user *user)
 {
-	if (!view->is_up || is_refused(view, user))
+	for (size_t i = 0; i < view->n_batches; i++) {
+		struct batch *batch =
+			&view->batches[(view->first_batch + i) % MAX_BATCHES];
+
+		for (size_t k = 0; k < batch->n; k++)
+			if (batch->writes[k].user == user)
+				batch->writes[k].number = 0;
+	}
+}
+
+/* Where Redis tells of each edit, no other user is doubtful. What is outstanding shows
+ * nothing then, as the batches of an earlier view do. */
+static void doubt(struct view *view, struct user *user)
+{
+	if (view->is_tracked) {
+		place(view, user, PLACE_NOWHERE);
+		forget_writes(view, user);
+		for (size_t i = 0; i < MAX_BATCHES; i++)
+			view->batches[i].number = 0;
+	} else {
+		begin_repair(view);
+	}
+	ledger_mark_unsent(view->ledger, user);
+}
+
+void view_note_difference(struct view *view, uint64_t number, struct user *user)
+{
+	bool is_verified = is_at(view, user, PLACE_VERIFIED);
+
+	if (!view->is_up || is_at(view, user, PLACE_REFUSED))
 		return;
-	if (number != view->number) {
-		if (user->view != view->number) /* nor was it written since */
+	if (number != view->number ||
+		(!is_verified && !is_at(view, user, PLACE_DOUBTFUL))) {
+		if (!is_verified) /* nor was it written since */
 			ledger_mark_unsent(view->ledger, user);
 		return;
 	}
@@ -168,8 +213,7 @@ void view_note_difference(struct view *view, uint64_t number, const struct user 
 	log_limited(LOG_WARN, "somebody else has written to Redis", "user=%s",
 		LOG_QUOTE(user->id));
 	view->is_held = true;
-	begin_repair(view);
-	ledger_mark_unsent(view->ledger, user);
+	doubt(view, user);
 	view->hooks.on_difference(view->hooks.arg);
 }
 
@@ -193,53 +237,19 @@ static void refuse(
 {
 	char id[sizeof(view->stats.error) / 2], text[2 * sizeof(view->stats.error)];
 
+	if (is_at(view, user, PLACE_DOUBTFUL))
+		return; /* its key is another by now, and will be read */
 	text_copy_clean(id, sizeof(id), user->id,
 		strlen(user->id)); /* its reason is to fit behind it */
 	(void)snprintf(text, sizeof(text), "user %s: %s", id, error);
 	text_copy_clean(view->stats.error, sizeof(view->stats.error), text, strlen(text));
-	place(view, user, view->number + 1);
+	place(view, user, PLACE_REFUSED);
+	forget_writes(view, user);
+	plan_tick(view);
 	if (!was_refused)
 		log_limited(LOG_WARN,
 			"Redis refuses a user: it is not shown, and tried again",
 			"user=%s error=%s", LOG_QUOTE(user->id), LOG_QUOTE(error));
-}
-
-static void judge_error(struct view *view, const struct write *write, const char *error)
-{
-	if (write->kind == WRITE_SET && write->number == view->number)
-		refuse(view, write->user, write->was_refused, error);
-	else if (write->kind != WRITE_SET)
-		view_note_difference(view, write->number, write->user);
-}
-
-/* The total that the first unanswered field of an increment has to be. */
-static uint64_t take_expected(struct write *write)
-{
-	unsigned field = write->fields & (0U - write->fields);
-
-	write->fields &= ~field;
-	return field == FIELD_USED     ? write->expected.used
-		: field == FIELD_INPUT ? write->expected.input
-				       : write->expected.output;
-}
-
-/* Why the connection is good for nothing after this reply, or NULL. */
-static const char *why_unusable(const struct write *write, const redisReply *reply)
-{
-	if (reply->type == REDIS_REPLY_ERROR)
-		return is_of_one_key(reply->str) ? NULL : reply->str;
-	return reply->type ==
-			(write->kind == WRITE_READ ? REDIS_REPLY_ARRAY
-						   : REDIS_REPLY_INTEGER)
-		? NULL
-		: "a reply to something else";
-}
-
-static bool is_expected(struct write *write, const redisReply *reply)
-{
-	if (write->kind == WRITE_READ)
-		return view_is_as_expected(reply, &write->expected);
-	return reply->integer >= 0 && (uint64_t)reply->integer == take_expected(write);
 }
 
 static void finish_batch(struct view *view)
@@ -255,73 +265,151 @@ static void finish_batch(struct view *view)
 	view->hooks.on_progress(view->hooks.arg);
 }
 
-static void on_written(void *arg, void *item, const redisReply *reply)
+static void finish_command(struct view *view)
 {
-	struct write *write = item;
-	struct view *view = write->view;
-	const char *why;
-
-	(void)arg;
-	if (reply == NULL)
-		return; /* the connection is lost, and with it all that was sent */
-	view->stats.n_refused += reply->type == REDIS_REPLY_ERROR;
-	why = why_unusable(write, reply);
-	if (why != NULL) {
-		redis_disconnect(view->redis, why);
-		return;
-	}
-	if (reply->type == REDIS_REPLY_ERROR)
-		judge_error(view, write, reply->str);
-	else if (write->kind == WRITE_SET)
-		view->stats.n_absolute++;
-	else if (!is_expected(write, reply))
-		view_note_difference(view, write->number, write->user);
 	view->n_answered++;
 	if (view->n_batches > 0 &&
 		view->n_answered == view->batches[view->first_batch].end_command)
 		finish_batch(view);
 }
 
+/* Why the connection is good for nothing after this reply, or NULL. */
+static const char *why_unusable(const redisReply *reply, int type)
+{
+	if (reply->type == REDIS_REPLY_ERROR)
+		return is_of_one_key(reply->str) ? NULL : reply->str;
+	return reply->type == type ? NULL : "a reply to something else";
+}
+
+/* False: there is nothing to be judged, with the connection all that was sent is lost. */
+static bool is_usable(struct view *view, const redisReply *reply, int type)
+{
+	const char *why;
+
+	if (reply == NULL)
+		return false;
+	view->stats.n_refused += reply->type == REDIS_REPLY_ERROR;
+	why = why_unusable(reply, type);
+	if (why != NULL)
+		redis_disconnect(view->redis, why);
+	return why == NULL;
+}
+
+static void judge(struct write *write, bool is_expected)
+{
+	if (!is_expected)
+		view_note_difference(write->view, write->number, write->user);
+	finish_command(write->view);
+}
+
+static bool is_number(const redisReply *reply, uint64_t number)
+{
+	return reply->type == REDIS_REPLY_INTEGER && reply->integer >= 0 &&
+		(uint64_t)reply->integer == number;
+}
+
+static void on_incremented(void *arg, void *item, const redisReply *reply)
+{
+	struct write *write = item;
+
+	(void)arg;
+	if (is_usable(write->view, reply, REDIS_REPLY_INTEGER))
+		judge(write, is_number(reply, write->expected.used));
+}
+
+/* Of the two other fields neither may be new. */
+static void on_rest_set(void *arg, void *item, const redisReply *reply)
+{
+	struct write *write = item;
+
+	(void)arg;
+	if (is_usable(write->view, reply, REDIS_REPLY_INTEGER))
+		judge(write, is_number(reply, 0));
+}
+
+static void on_read(void *arg, void *item, const redisReply *reply)
+{
+	struct write *write = item;
+
+	(void)arg;
+	if (is_usable(write->view, reply, REDIS_REPLY_ARRAY))
+		judge(write, fields_are(reply, &write->expected));
+}
+
+/* Who was refused meanwhile, by what was sent before, is not refused any more. */
+static void note_written(struct view *view, struct user *user)
+{
+	view->stats.n_absolute++;
+	if (!is_at(view, user, PLACE_REFUSED))
+		return;
+	place(view, user, PLACE_NOWHERE);
+	ledger_mark_unsent(view->ledger, user);
+}
+
+static void on_set(void *arg, void *item, const redisReply *reply)
+{
+	struct write *write = item;
+	struct view *view = write->view;
+
+	(void)arg;
+	if (!is_usable(view, reply, REDIS_REPLY_INTEGER))
+		return;
+	if (reply->type != REDIS_REPLY_ERROR)
+		note_written(view, write->user);
+	else if (write->number == view->number)
+		refuse(view, write->user, write->was_refused, reply->str);
+	finish_command(view);
+}
+
 /* Writing */
 
-/* The key of a user's hash. */
-struct key {
-	char text[1024]; /* prefix and id are each at most 255 bytes */
-};
-
-static const char *make_key(
-	const struct view *view, const struct user *user, struct key *key)
+static void make_key(
+	const struct view *view, const struct user *user, struct fields_key *key)
 {
-	(void)snprintf(
-		key->text, sizeof(key->text), "%s%s", view->config.key_prefix, user->id);
-	return key->text;
+	fields_make_key(key, view->config.key_prefix, view->prefix_len, user);
 }
 
 int view_ask(
 	struct view *view, const struct user *user, redis_reply_cb on_reply, void *item)
 {
-	struct key key;
-	const char *argv[] = {
-		"HMGET", make_key(view, user, &key), VIEW_USED, VIEW_INPUT, VIEW_OUTPUT};
+	char *at = redis_room(view->redis, FIELDS_COMMAND_BYTES);
+	struct fields_key key;
 
-	return redis_send(view->redis, on_reply, item, 5, argv);
+	if (at == NULL)
+		return ERR_NOMEM;
+	make_key(view, user, &key);
+	return redis_add(view->redis, fields_put_read(at, &key), on_reply, item);
 }
 
-static void note_sent(struct view *view, int code)
+/* False: it was not sent, and the connection is dropped. */
+static bool note_sent(struct view *view, int code)
 {
 	if (code == 0)
 		view->n_sent++;
 	else
 		redis_disconnect(view->redis, err_text(code));
+	return code == 0;
 }
 
-static void send_for(struct view *view, struct write *write, int argc, const char **argv)
+/* Up to `end` is a command of this batch. */
+static bool add_command(
+	struct view *view, const char *end, redis_reply_cb on_reply, struct write *write)
 {
-	note_sent(view, redis_send(view->redis, on_written, write, argc, argv));
+	return note_sent(view, redis_add(view->redis, end, on_reply, write));
 }
 
-static struct write *add_write(
-	struct view *view, struct batch *batch, struct user *user, enum write_kind kind)
+/* Room for the commands of a user; NULL, and the connection is dropped, if there is none.
+ */
+static char *make_room(struct view *view)
+{
+	char *at = redis_room(view->redis, 2 * FIELDS_COMMAND_BYTES);
+
+	if (at == NULL)
+		redis_disconnect(view->redis, err_text(ERR_NOMEM));
+	return at;
+}
+
+static struct write *add_write(struct view *view, struct batch *batch, struct user *user)
 {
 	struct write *write = &batch->writes[batch->n++];
 
@@ -329,52 +417,52 @@ static struct write *add_write(
 		.user = user,
 		.number = view->number,
 		.expected = user->total,
-		.kind = kind,
-		.was_refused = is_refused(view, user)};
+		.was_refused = is_at(view, user, PLACE_REFUSED)};
 	return write;
 }
 
 static void write_absolutely(struct view *view, struct batch *batch, struct user *user)
 {
+	struct fields_key key;
 	struct write *write;
-	struct key key;
-	char used[24], input[24], output[24];
-	const char *argv[] = {"HSET", make_key(view, user, &key), VIEW_USED, used,
-		VIEW_INPUT, input, VIEW_OUTPUT, output};
+	char *at;
 
-	if (strcmp(key.text, INSTANCE_KEY) == 0 || strcmp(key.text, HOLDER_KEY) == 0) {
-		refuse(view, user, is_refused(view, user),
+	make_key(view, user, &key);
+	if (fields_is_key(&key, INSTANCE_KEY) || fields_is_key(&key, HOLDER_KEY)) {
+		refuse(view, user, is_at(view, user, PLACE_REFUSED),
 			INSTANCE_KEY " and " HOLDER_KEY " are no user's");
 		return;
 	}
-	write = add_write(view, batch, user, WRITE_SET);
-	(void)snprintf(used, sizeof(used), "%" PRIu64, user->total.used);
-	(void)snprintf(input, sizeof(input), "%" PRIu64, user->total.input);
-	(void)snprintf(output, sizeof(output), "%" PRIu64, user->total.output);
-	place(view, user, view->number);
-	send_for(view, write, 8, argv);
+	at = make_room(view);
+	if (at == NULL)
+		return;
+	write = add_write(view, batch, user);
+	place(view, user, PLACE_VERIFIED);
+	(void)add_command(view, fields_put_set(at, &key, &user->total), on_set, write);
 }
 
-static void increment(struct view *view, struct write *write, enum field bit,
-	const char *field, uint64_t by)
+static void write_increment(
+	struct view *view, struct batch *batch, struct user *user, uint64_t used)
 {
-	struct key key;
-	char number[24];
-	const char *argv[] = {
-		"HINCRBY", make_key(view, write->user, &key), field, number};
+	char *at = make_room(view);
+	struct fields_key key;
+	struct write *write;
 
-	if (by == 0)
+	if (at == NULL)
 		return;
-	write->fields |= bit;
-	(void)snprintf(number, sizeof(number), "%" PRIu64, by);
-	send_for(view, write, 4, argv);
+	write = add_write(view, batch, user);
+	make_key(view, user, &key);
+	at = fields_put_increment(at, &key, used);
+	if (add_command(view, at, on_incremented, write))
+		(void)add_command(view, fields_put_rest(at, &key, &user->total),
+			on_rest_set, write);
 }
 
 static void read_again(struct view *view, struct batch *batch, struct user *user)
 {
-	struct write *write = add_write(view, batch, user, WRITE_READ);
+	struct write *write = add_write(view, batch, user);
 
-	note_sent(view, view_ask(view, user, on_written, write));
+	(void)note_sent(view, view_ask(view, user, on_read, write));
 }
 
 /* The increments of a refused user wait in its total for the next time that it is tried
@@ -382,93 +470,111 @@ static void read_again(struct view *view, struct batch *batch, struct user *user
 static void write_unsent(struct view *view, struct batch *batch, struct user *user,
 	const struct totals *unsent)
 {
-	struct write *write;
-
-	if (is_refused(view, user))
+	if (is_at(view, user, PLACE_REFUSED))
 		return;
-	if (user->view != view->number) {
+	if (!is_at(view, user, PLACE_VERIFIED))
 		write_absolutely(view, batch, user);
-		return;
-	}
-	write = add_write(view, batch, user, WRITE_ADD);
-	increment(view, write, FIELD_USED, VIEW_USED, unsent->used);
-	increment(view, write, FIELD_INPUT, VIEW_INPUT, unsent->input);
-	increment(view, write, FIELD_OUTPUT, VIEW_OUTPUT, unsent->output);
+	else if (unsent->used > 0 || unsent->input > 0 || unsent->output > 0)
+		write_increment(view, batch, user, unsent->used);
 }
 
 /* The walk */
 
-static uint64_t walk_cost(size_t n_unverified)
-{
-	return n_unverified > 0 ? 1000 : READ_COST * 1000;
-}
-
 static bool is_walk_due(const struct view *view)
 {
-	size_t n_unverified = count_unverified(view);
+	return walk_may(&view->walk) &&
+		(view->walk.n_told > 0 || view->walk.lap != LAP_NONE);
+}
 
-	return (n_unverified > 0 || view->round_left > 0) &&
-		view->allowance >= walk_cost(n_unverified);
+/* With tracking a lap that reads is owed; without, one follows the other for ever. */
+static bool is_looking(const struct view *view)
+{
+	return view->walk.lap == LAP_READ && !view->is_tracked;
 }
 
 static void visit(struct view *view, struct batch *batch, struct user *user)
 {
-	size_t n_unverified = count_unverified(view);
-	bool is_verified = user->view == view->number;
-
-	if (n_unverified == 0)
-		view->round_left--;
-	if (user->is_unsent ||
-		(n_unverified > 0 && (is_verified || is_refused(view, user))))
+	if (user->is_unsent || is_at(view, user, PLACE_DOUBTFUL))
 		return; /* its turn comes otherwise */
-	view->allowance -= walk_cost(n_unverified);
-	if (is_verified)
-		read_again(view, batch, user);
-	else
+	if (!is_at(view, user, PLACE_VERIFIED)) {
+		walk_pay(&view->walk, COST_WRITE);
 		write_absolutely(view, batch, user);
-}
-
-static void walk(struct view *view, struct batch *batch)
-{
-	for (unsigned i = 0; i < MAX_VISITS && view->is_up && batch->n < BATCH_USERS &&
-		is_walk_due(view);
-		i++) {
-		view->walk_at = ledger_next_user(view->ledger, view->walk_at);
-		if (view->walk_at != NULL)
-			visit(view, batch, view->walk_at);
+	} else if (view->walk.lap == LAP_READ) {
+		walk_pay(&view->walk, view->is_tracked ? COST_READ : COST_LOOK);
+		read_again(view, batch, user);
 	}
 }
 
-static void allow_walk(struct view *view)
+static bool can_fill(const struct view *view, const struct batch *batch)
 {
-	uint64_t now = clock_ms(), since = now - view->allowed_ms;
-	uint64_t most = view->config.repair_rate * TICK_MS;
-
-	if (most < walk_cost(0))
-		most = walk_cost(0);
-	view->allowance += view->config.repair_rate * (since < 1000 ? since : 1000);
-	view->allowance = view->allowance < most ? view->allowance : most;
-	view->allowed_ms = now;
+	return view->is_up && batch->n < BATCH_USERS && walk_may(&view->walk);
 }
 
-/* Every TICK_MS while there is something to walk for, else when the next round is due. */
+static void read_told(struct view *view, struct batch *batch)
+{
+	struct user *user;
+
+	while (can_fill(view, batch) && (user = walk_take_told(&view->walk)) != NULL) {
+		if (user->is_unsent || !is_at(view, user, PLACE_DOUBTFUL))
+			continue; /* it is written, or was */
+		walk_pay(&view->walk, COST_WRITE);
+		place(view, user, PLACE_VERIFIED);
+		read_again(view, batch, user);
+	}
+}
+
+static void walk_on(struct view *view, struct batch *batch)
+{
+	struct walk *walk = &view->walk;
+	struct user *user;
+
+	if (walk->lap == LAP_WRITE &&
+		count_unverified(view) + view->n_at[PLACE_REFUSED] == 0)
+		walk->lap = LAP_NONE;
+	for (unsigned i = 0;
+		i < MAX_VISITS && walk->lap != LAP_NONE && can_fill(view, batch); i++) {
+		user = walk_step(walk);
+		if (user != NULL)
+			visit(view, batch, user);
+	}
+}
+
+/* When the next lap is due: those that Redis refuses are tried again, and where it does
+ * not tell of edits all are looked at. */
+static uint64_t lap_due_ms(const struct view *view)
+{
+	if (!view->is_tracked)
+		return view->lap_ms + LOOK_AGAIN_MS;
+	return view->n_at[PLACE_REFUSED] > 0 ? view->lap_ms + TRY_AGAIN_MS : UINT64_MAX;
+}
+
+static void on_tick(uv_timer_t *timer);
+
+/* The tick goes on while there is something to walk for, or will be. */
+static void plan_tick(struct view *view)
+{
+	uint64_t now = clock_ms(), due;
+
+	if (view->walk.n_told > 0 || view->walk.lap != LAP_NONE)
+		due = view->walk.allowed_ms + (is_looking(view) ? LOOK_TICK_MS : TICK_MS);
+	else
+		due = lap_due_ms(view);
+	if (!view->is_up || due == UINT64_MAX)
+		(void)uv_timer_stop(&view->tick);
+	else
+		timer_start(&view->tick, on_tick, due > now ? due - now : 0);
+}
+
 static void on_tick(uv_timer_t *timer)
 {
 	struct view *view = timer->data;
-	uint64_t since = clock_ms() - view->round_ms;
-	bool is_busy;
 
-	if (!view->is_up)
-		return;
-	allow_walk(view);
-	is_busy = count_unverified(view) > 0 || view->round_left > 0;
-	if (!is_busy && since >= ROUND_MS) {
-		view->round_left = view->n_verified + view->n_refused;
-		view->round_ms = clock_ms();
-		since = 0;
-		is_busy = view->round_left > 0;
+	if (view->walk.lap == LAP_NONE && clock_ms() >= lap_due_ms(view)) {
+		walk_begin_lap(&view->walk, view->is_tracked ? LAP_WRITE : LAP_READ);
+		view->lap_ms = clock_ms();
 	}
-	timer_start(timer, on_tick, is_busy ? TICK_MS : ROUND_MS - since);
+	walk_allow(&view->walk, is_looking(view) ? LOOK_TICK_MS : TICK_MS);
+	plan_tick(view);
 	maybe_repaired(view); /* if there is nobody */
 	view_poke(view);
 }
@@ -501,7 +607,8 @@ static void send_batch(struct view *view)
 		view->taken_index++;
 		write_unsent(view, batch, user, &unsent);
 	}
-	walk(view, batch);
+	read_told(view, batch);
+	walk_on(view, batch);
 	if (!view->is_up)
 		return;
 	if (view->n_sent > before) {
@@ -553,7 +660,8 @@ void view_begin(struct view *view)
 void view_end(struct view *view)
 {
 	view->is_up = false;
-	(void)uv_timer_stop(&view->tick);
+	walk_stop(&view->walk);
+	plan_tick(view);
 }
 
 void view_hold(struct view *view)
@@ -575,8 +683,71 @@ void view_renew(struct view *view)
 
 void view_set_repair_rate(struct view *view, uint64_t users_per_second)
 {
-	view->config.repair_rate = users_per_second;
+	view->walk.rate = users_per_second;
+	walk_allow(&view->walk, TICK_MS); /* what the last rate has left is too much */
 }
+
+/* Edits by others */
+
+/* What was done before was not told of. */
+void view_set_tracked(struct view *view, bool is_tracked)
+{
+	view->is_tracked = is_tracked;
+	if (is_tracked && view->is_up)
+		walk_begin_lap(&view->walk, LAP_READ);
+	plan_tick(view);
+}
+
+static void tell_of(struct view *view, struct user *user)
+{
+	if (is_at(view, user, PLACE_REFUSED)) {
+		place(view, user, PLACE_NOWHERE);
+		ledger_mark_unsent(view->ledger, user);
+	} else if (is_at(view, user, PLACE_VERIFIED)) {
+		if (walk_tell(&view->walk, user))
+			place(view, user, PLACE_DOUBTFUL);
+		else
+			walk_begin_lap(&view->walk, LAP_READ);
+	}
+}
+
+void view_tell(struct view *view, const char *key, size_t len)
+{
+	bool is_first = view->walk.n_told == 0;
+	char id[NAME_MAX_BYTES + 1];
+	const struct user *user;
+
+	if (!view->is_up || len < view->prefix_len ||
+		len - view->prefix_len >= sizeof(id) ||
+		memcmp(key, view->config.key_prefix, view->prefix_len) != 0)
+		return;
+	len -= view->prefix_len;
+	memcpy(id, key + view->prefix_len, len);
+	id[len] = '\0';
+	user = strlen(id) == len ? ledger_find_user(view->ledger, id) : NULL;
+	if (user != NULL)
+		tell_of(view, (struct user *)user); /* of its place there */
+	if (is_first)
+		plan_tick(view);
+	view_poke(view);
+}
+
+void view_tell_all(struct view *view)
+{
+	if (!view->is_up)
+		return;
+	walk_begin_lap(&view->walk, LAP_READ);
+	plan_tick(view);
+	view->is_held = true;
+	view->hooks.on_difference(view->hooks.arg);
+}
+
+bool view_has_read_told(const struct view *view)
+{
+	return view->walk.n_told == 0;
+}
+
+/* Looking at it */
 
 uint64_t view_shown_index(const struct view *view)
 {
@@ -596,42 +767,12 @@ uint64_t view_number(const struct view *view)
 void view_get_stats(const struct view *view, struct view_stats *ret_stats)
 {
 	*ret_stats = view->stats;
-	ret_stats->unverified_users =
-		view->is_up ? count_unverified(view) : count_users(view);
-	ret_stats->refused_users = view->n_refused;
-	if (view->n_refused == 0)
+	ret_stats->unverified_users = view->is_up
+		? count_unverified(view) + view->n_at[PLACE_DOUBTFUL]
+		: count_users(view);
+	ret_stats->refused_users = view->n_at[PLACE_REFUSED];
+	if (view->n_at[PLACE_REFUSED] == 0)
 		ret_stats->error[0] = '\0';
-}
-
-bool view_parse_total(const redisReply *reply, uint64_t *ret_total)
-{
-	size_t len = reply->type == REDIS_REPLY_STRING ? (size_t)reply->len : 0;
-	uint64_t value;
-
-	if (len == 0 || len > TOTAL_DIGITS || strspn(reply->str, "0123456789") != len)
-		return false;
-	value = strtoull(reply->str, NULL, 10); /* 19 digits fit */
-	if (value > TOTAL_MAX)
-		return false;
-	*ret_total = value;
-	return true;
-}
-
-/* As we write it, without a zero in front, which Redis could not add to. */
-static bool is_written(const redisReply *reply, uint64_t total)
-{
-	uint64_t shown;
-
-	return view_parse_total(reply, &shown) && shown == total &&
-		(reply->str[0] != '0' || reply->len == 1);
-}
-
-bool view_is_as_expected(const redisReply *reply, const struct totals *expected)
-{
-	return reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 &&
-		is_written(reply->element[0], expected->used) &&
-		is_written(reply->element[1], expected->input) &&
-		is_written(reply->element[2], expected->output);
 }
 
 /* Life */
@@ -667,7 +808,9 @@ struct view *view_new(struct ledger *ledger, struct redis *redis,
 	view->ledger = ledger;
 	view->redis = redis;
 	view->config = *config;
+	view->prefix_len = strlen(config->key_prefix);
 	view->hooks = *hooks;
+	view->walk = (struct walk){.ledger = ledger, .rate = config->repair_rate};
 	return view;
 }
 

@@ -12,6 +12,7 @@ import bodies
 from client import RawClient, post_bytes
 from deadline import wait_for
 from power import lose_power
+from resp import RedisError
 
 BEGUN_ANEW = "the journal is begun anew"
 
@@ -209,6 +210,34 @@ def wipe_redis(world, may_fail):
     world.redis.ask("FLUSHALL")
 
 
+EDITS = (("HSET", "usedTraffic", "1"), ("HSET", "inputBytes", "99999"), ("HSET", "outputBytes", "x"),
+         ("HINCRBY", "usedTraffic", "3"), ("HDEL", "inputBytes"), ("HDEL", "usedTraffic"), ("DEL",),
+         ("PEXPIRE", "20"), ("SET", "a string", "PX", "300"))
+
+
+def edit_redis(world, may_fail):
+    """Somebody writes there, now and then while the connection that tells of it is killed."""
+    client = world.redis.client()
+    keys = [f"user:{user}" for user in client.view()] or ["user:x"]
+    for _ in range(world.rng.randrange(1, 60)):
+        is_killed = world.rng.random() < 0.1
+        verb, *words = world.rng.choice(EDITS)
+        kills = [("CLIENT", "KILL", "TYPE", "pubsub")] * is_killed
+        edit = (verb, world.rng.choice(keys), *words)
+        for command in (("MULTI",), *kills, edit):
+            client(*command)
+        with contextlib.suppress(RedisError):  # of the edit, which is the last one
+            client("EXEC")
+    client.close()
+
+
+def silence_redis(world, may_fail):
+    """From the next connection on it may tell of edits, or not."""
+    sign = world.rng.choice("+-")
+    world.redis.ask("ACL", "SETUSER", "default", f"{sign}client|tracking")
+    world.redis.ask("CLIENT", "KILL", "TYPE", "pubsub")
+
+
 def take_snapshot(world, may_fail):
     world.redis.ask("SAVE")
     shutil.copy(world.redis.directory / "dump.rdb", world.directory / "old.rdb")
@@ -270,7 +299,8 @@ EVENTS = {
     take_journal: (4, HINDERING), take_wal: (2, HINDERING),
     clone: (2, (*HINDERING, redis_paused, redis_dead)),
     reload_tallyd: (1, ()), hostile: (2, ()), take_snapshot: (1, (redis_paused, redis_dead)),
-    wipe_redis: (2, (redis_paused, redis_dead)), restore_snapshot: (2, (redis_paused, redis_dead)),
+    wipe_redis: (2, (redis_paused, redis_dead)), edit_redis: (4, (redis_paused, redis_dead)),
+    silence_redis: (1, (redis_paused, redis_dead)), restore_snapshot: (2, (redis_paused, redis_dead)),
     replace_guest: (4, HINDERING), restart_gost: (3, HINDERING), reload_gost: (3, HINDERING)}
 
 

@@ -1,5 +1,4 @@
 """A data directory beside its copy, moved, or started again, on one Redis."""
-import re
 import shutil
 
 import pytest
@@ -12,14 +11,9 @@ TOLD = "another tallyd with a copy of this data directory writes to this Redis"
 TOLD_GONE = "has stopped writing to this Redis"
 
 
-def count_calls(redis, command):
-    found = re.search(rf"cmdstat_{re.escape(command)}:calls=(\d+)", redis.ask("INFO", "commandstats"))
-    return int(found[1]) if found else 0
-
-
 def count_kills(redis):
     """Each connection that begins to write tries to kill itself as well, which Redis leaves out."""
-    return count_calls(redis, "client|kill")
+    return redis.calls("client|kill")
 
 
 def copy_of(original, make, redis, **options):
@@ -44,11 +38,11 @@ def test_of_a_data_dir_and_its_copy_one_writes_and_the_other_says_so(original, r
     writes = [original.status()["redis"]["repairs"], count_kills(redis)]
     copy.start()
     wait_for_state(copy, "foreign")
-    looks = count_calls(redis, "client|setname")
+    looks = redis.calls("client|setname")
     copy.report(stats("alice", 100, 200))
     original.report(stats("alice", 1, 2))
     assert redis.view() == {"alice": (6, 2, 4)}
-    wait_for(lambda: count_calls(redis, "client|setname") > looks, "it has looked again")
+    wait_for(lambda: redis.calls("client|setname") > looks, "it has looked again")
     copy.report(stats("alice", 100, 200))
     original.report(stats("alice", 1, 2))
     assert redis.view() == {"alice": (9, 3, 6)}
@@ -85,8 +79,8 @@ def test_a_copy_does_not_step_in_by_itself_and_does_once_it_is_restarted(origina
     start_linked(original)
     copy.start()
     wait_for_state(copy, "foreign")
-    looks = count_calls(redis, "client|setname")
-    wait_for(lambda: count_calls(redis, "client|setname") > looks, "it has looked again")
+    looks = redis.calls("client|setname")
+    wait_for(lambda: redis.calls("client|setname") > looks, "it has looked again")
     original.report(stats("alice", 1, 2))
     copy.report(stats("bob", 5, 5))
     original.kill()
@@ -141,24 +135,24 @@ def test_a_data_dir_that_was_moved_takes_over_at_once(end, original, redis, tall
     getattr(original, end)()
     moved = tallyd(redis_url=redis.url)
     shutil.move(original.data_dir, moved.data_dir)
-    lists, kills = count_calls(redis, "client|list"), count_kills(redis)
+    lists, kills = redis.calls("client|list"), count_kills(redis)
     moved.start()
     assert moved.status()["redis"]["state"] == "up"
     moved.report(stats("alice", 1, 2))
     assert redis.view() == {"alice": (6, 2, 4)}
-    assert count_calls(redis, "client|list") == lists + 1  # one look was enough
+    assert redis.calls("client|list") == lists + 1  # one look was enough
     assert count_kills(redis) <= kills + 2
 
 
 def test_kill_and_restart_takes_over_at_once_each_time(original, redis):
     start_linked(original)
-    lists, kills = count_calls(redis, "client|list"), count_kills(redis)
+    lists, kills = redis.calls("client|list"), count_kills(redis)
     for _ in range(5):
         original.report(stats("alice", 1, 2))
         original.kill()
         original.start()
         assert original.status()["redis"]["state"] == "up"
-    assert count_calls(redis, "client|list") <= lists + 10
+    assert redis.calls("client|list") <= lists + 10
     assert count_kills(redis) <= kills + 10
     assert wait_for_view(redis, original) == {"alice": (18, 6, 12)}
 

@@ -714,6 +714,21 @@ def test_a_redis_that_wants_a_password_or_asks_for_none_or_evicts_is_found(offic
     place.daemon.start()
 
 
+def test_a_redis_that_does_not_tell_of_edits_is_found_with_the_rights_that_it_takes(office, redis):
+    place = office(redis_url=redis.url_that_tells_nothing(), redis_timeout="5s").open()
+    wait_for(lambda: place.admin.status()["redis"]["edits"] == "walked", "they are looked for")
+    found = place.findings()["redis-edits"]
+    assert found["level"] == "warning"
+    assert found["change"][0].startswith(
+        "ACL SETUSER tallyd +subscribe +client|tracking &__redis__:invalidate")
+    assert "edits by others: they are looked for" in tallyctl("status", "--socket", place.socket).stdout
+    redis.ask("ACL", "SETUSER", "blind", "+client|tracking")
+    redis.ask("CLIENT", "KILL", "TYPE", "normal")
+    wait_for(lambda: place.admin.status()["redis"]["edits"] == "told", "Redis tells of edits")
+    assert "redis-edits" not in place.findings()
+    assert "looked for" not in tallyctl("status", "--socket", place.socket).stdout
+
+
 def test_a_password_that_redis_does_not_have_is_found_with_the_line_that_sets_it(office, redis):
     place = office(redis_url=f"redis://:pass@127.0.0.1:{redis.port}/0", redis_timeout="5s")
     found = place.findings()["redis-password"]

@@ -286,7 +286,8 @@ def test_what_the_network_delivers_late_is_not_counted_on_top(is_killed, redis, 
                  limit=LIMIT)
         assert dam.n_kept > 0
         dam.opened.set()
-        wait_for(lambda: proxy.n_open == 1, "the old connections have ended")
+        wait_for(lambda: daemon.status()["redis"]["edits"] == "told" and proxy.n_open == 2,
+                 "the old connections have ended")
         assert redis.view() == crowd.expected(), f"counted on top in round {n}"
         assert daemon.status()["redis"]["differences"] == 0, f"repaired twice in round {n}"
     proxy.close()

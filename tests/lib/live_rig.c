@@ -241,6 +241,18 @@ void rig_until_shown(struct live_rig *rig)
 	rig_until(rig, is_all_shown);
 }
 
+size_t rig_count_whole(const struct live_rig *rig)
+{
+	size_t n = 0;
+
+	for (const char *line = peer_seen(rig->peer); *line != '\0';
+		line = strchr(line, '\n') + 1)
+		n += strncmp(line, "HSET ", 5) == 0 &&
+			strncmp(line + 5 + strcspn(line + 5, " "), " usedTraffic ", 13) ==
+				0;
+	return n;
+}
+
 bool rig_saw_no_write(const struct live_rig *rig)
 {
 	return peer_count(rig->peer, "SET") == 0 && peer_count(rig->peer, "HSET") == 0 &&
@@ -263,5 +275,32 @@ void rig_begin_quiet(struct live_rig *rig)
 	rig_book(rig, "bob", 3, 4);
 	rig_start(rig);
 	rig_until_shown(rig);
+	peer_forget(rig->peer);
+}
+
+static bool is_tracked(const void *arg)
+{
+	return strcmp(rig_stats(arg).edits, "told") == 0;
+}
+
+void rig_until_tracked(struct live_rig *rig)
+{
+	rig_until(rig, is_tracked);
+}
+
+/* The first answer is held until the question is there, whose answer so comes before all
+ * others that are still needed. */
+void rig_begin_tracked(struct live_rig *rig)
+{
+	rig_begin_linked(rig);
+	peer_track(rig->peer, true);
+	rig_book(rig, "ann", 1, 2);
+	rig_book(rig, "bob", 3, 4);
+	peer_hold(rig->peer, "GET");
+	rig_start(rig);
+	rig_until_seen(rig, "CLIENT TRACKING ON", 1);
+	peer_release(rig->peer);
+	rig_until_shown(rig);
+	rig_until_tracked(rig);
 	peer_forget(rig->peer);
 }

@@ -40,6 +40,10 @@ void rig_begin_linked(struct live_rig *rig);
  * round over nobody: only what is booked is written. */
 void rig_begin_quiet(struct live_rig *rig);
 
+/* As quiet, and Redis tells of edits since before anything was written: only what it
+ * tells of is read. At a high rate. */
+void rig_begin_tracked(struct live_rig *rig);
+
 /* A user of the checkpoint. */
 void rig_load(struct live_rig *rig, const char *id, struct totals total);
 void rig_book(struct live_rig *rig, const char *id, uint64_t input, uint64_t output);
@@ -60,8 +64,14 @@ void rig_until_seen(struct live_rig *rig, const char *head, size_t n);
  * and known to be shown. */
 void rig_until_shown(struct live_rig *rig);
 
+/* Run until Redis tells of edits. */
+void rig_until_tracked(struct live_rig *rig);
+
 /* Whether Redis holds just the ledger's totals of that user. */
 bool rig_is_shown(const struct live_rig *rig, const char *id);
+
+/* Users that were written as a whole: all three fields at once. */
+size_t rig_count_whole(const struct live_rig *rig);
 
 /* No command came that changes anything but names of connections. */
 bool rig_saw_no_write(const struct live_rig *rig);

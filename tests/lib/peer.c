@@ -53,6 +53,9 @@ struct client {
 	uv_pipe_t pipe;
 	uv_write_t write;
 	bool is_open, is_closing, is_writing;
+	bool has_spoken, is_listener; /* the second connection, see peer_track() */
+	bool is_subscribed;
+	unsigned told_client; /* of a tracked one: where its edits are told; 0 */
 	unsigned id;
 	char name[VALUE_BYTES];
 	char in[IN_BYTES], out[OUT_BYTES], writing[OUT_BYTES];
@@ -67,6 +70,7 @@ struct peer {
 	bool is_door_closed;
 	struct client clients[MAX_CLIENTS];
 	unsigned last_id;
+	bool tracks;
 	struct entry entries[MAX_ENTRIES];
 	size_t n_entries, page;
 	struct answer answers[MAX_ANSWERS];
@@ -89,6 +93,44 @@ struct command {
 
 static const char *const field_names[N_FIELDS] = {
 	"usedTraffic", "inputBytes", "outputBytes"};
+
+static void reply(struct client *client, const void *bytes, size_t len);
+static void reply_text(struct client *client, const char *text);
+static void reply_bulk(struct client *client, struct bytes bytes);
+static void flush(struct client *client);
+
+/* Tracking */
+
+#define CHANNEL "__redis__:invalidate"
+
+static struct client *find_client(struct peer *peer, unsigned long id)
+{
+	for (size_t i = 0; i < MAX_CLIENTS; i++)
+		if (peer->clients[i].is_open && peer->clients[i].id == id)
+			return &peer->clients[i];
+	return NULL;
+}
+
+static void tell(struct client *listener, const struct bytes *key)
+{
+	reply_text(listener, "*3\r\n$7\r\nmessage\r\n$20\r\n" CHANNEL "\r\n");
+	reply_text(listener, key != NULL ? "*1\r\n" : "*-1\r\n");
+	if (key != NULL)
+		reply_bulk(listener, *key);
+	flush(listener);
+}
+
+/* Somebody else has written to that key; NULL: to all of them. */
+static void tell_edit(struct peer *peer, const struct bytes *key)
+{
+	for (size_t i = 0; i < MAX_CLIENTS && peer->tracks; i++) {
+		const struct client *client = &peer->clients[i];
+		struct client *listener = find_client(peer, client->told_client);
+
+		if (client->is_open && client->told_client != 0 && listener != NULL)
+			tell(listener, key);
+	}
+}
 
 /* The store */
 
@@ -146,10 +188,21 @@ static struct value *field_of(struct entry *entry, struct bytes name)
 	return &entry->values[i];
 }
 
+static void forget(struct peer *peer, const char *key)
+{
+	struct entry *entry = find(peer, of_text(key));
+
+	if (entry != NULL)
+		*entry = peer->entries[--peer->n_entries];
+}
+
 void peer_set(struct peer *peer, const char *key, const char *value)
 {
-	peer_delete(peer, key);
-	put(find_or_add(peer, of_text(key), false)->values, of_text(value));
+	struct bytes name = of_text(key);
+
+	forget(peer, key);
+	put(find_or_add(peer, name, false)->values, of_text(value));
+	tell_edit(peer, &name);
 }
 
 const char *peer_get(const struct peer *peer, const char *key)
@@ -162,14 +215,23 @@ const char *peer_get(const struct peer *peer, const char *key)
 void peer_hset_bytes(struct peer *peer, const char *key, size_t key_len,
 	const char *field, const char *value, size_t value_len)
 {
-	struct entry *entry = find_or_add(peer, (struct bytes){key, key_len}, true);
+	struct bytes name = {key, key_len};
 
-	put(field_of(entry, of_text(field)), (struct bytes){value, value_len});
+	put(field_of(find_or_add(peer, name, true), of_text(field)),
+		(struct bytes){value, value_len});
+	tell_edit(peer, &name);
 }
 
 void peer_hset(struct peer *peer, const char *key, const char *field, const char *value)
 {
-	peer_hset_bytes(peer, key, strlen(key), field, value, strlen(value));
+	struct bytes name = of_text(key);
+	struct value *at = field_of(find_or_add(peer, name, true), of_text(field));
+
+	if (value != NULL)
+		put(at, of_text(value));
+	else
+		at->is_there = false;
+	tell_edit(peer, &name);
 }
 
 const char *peer_hget(const struct peer *peer, const char *key, const char *field)
@@ -185,15 +247,16 @@ const char *peer_hget(const struct peer *peer, const char *key, const char *fiel
 
 void peer_delete(struct peer *peer, const char *key)
 {
-	struct entry *entry = find(peer, of_text(key));
+	struct bytes name = of_text(key);
 
-	if (entry != NULL)
-		*entry = peer->entries[--peer->n_entries];
+	forget(peer, key);
+	tell_edit(peer, &name);
 }
 
 void peer_wipe(struct peer *peer)
 {
 	peer->n_entries = 0;
+	tell_edit(peer, NULL);
 }
 
 /* Replies */
@@ -402,6 +465,37 @@ static void on_client_kill(struct client *client, struct bytes id)
 	reply_number(client, ':', n_killed);
 }
 
+/* As tallyd asks for it. */
+static void on_client_tracking(struct client *client, const struct command *command)
+{
+	const struct client *listener = NULL;
+	bool is_on = is_text(command->argv[2], "ON");
+
+	if (is_on) {
+		assert_int_equal(command->argc, 9);
+		listener =
+			find_client(client->peer, strtoul(command->argv[4].at, NULL, 10));
+	}
+	if (is_on && listener == NULL) {
+		reply_text(client,
+			"-ERR The client ID you want redirect to does not exist\r\n");
+		return;
+	}
+	client->told_client = is_on ? listener->id : 0;
+	reply_text(client, "+OK\r\n");
+}
+
+static void on_subscribe(struct client *client, const struct command *command)
+{
+	if (!client->peer->tracks) {
+		reply_text(client, "-ERR unknown command\r\n");
+		return;
+	}
+	assert_true(is_text(command->argv[1], CHANNEL));
+	client->is_subscribed = true;
+	reply_text(client, "*3\r\n$9\r\nsubscribe\r\n$20\r\n" CHANNEL "\r\n:1\r\n");
+}
+
 static void on_client(struct client *client, const struct command *command)
 {
 	if (is_text(command->argv[1], "SETNAME")) {
@@ -412,6 +506,8 @@ static void on_client(struct client *client, const struct command *command)
 		on_client_list(client, command->argc > 3 ? &command->argv[3] : NULL);
 	} else if (is_text(command->argv[1], "ID")) {
 		reply_number(client, ':', client->id);
+	} else if (is_text(command->argv[1], "TRACKING")) {
+		on_client_tracking(client, command);
 	} else {
 		assert_true(is_text(command->argv[1], "KILL"));
 		on_client_kill(client, command->argv[3]);
@@ -443,6 +539,7 @@ static const struct {
 	{"HINCRBY", on_hincrby},
 	{"CLIENT", on_client},
 	{"INFO", on_info},
+	{"SUBSCRIBE", on_subscribe},
 	{"AUTH", on_ok},
 	{"SELECT", on_ok},
 };
@@ -676,11 +773,31 @@ static bool is_storming(struct peer *peer)
 	return roll(peer, peer->storm_every) == 0;
 }
 
+/* Who asks for its number before anything else is the second connection. */
+static void note_connection(struct client *client, const struct command *command)
+{
+	const char *line;
+
+	client->is_listener =
+		is_text(command->argv[0], "CLIENT") && is_text(command->argv[1], "ID");
+	line = client->is_listener ? "(listener)\n" : "(connection)\n";
+	if (!client->is_listener || client->peer->tracks)
+		note(client->peer, line, strlen(line));
+	client->has_spoken = true;
+}
+
 static void execute(struct client *client, const struct command *command)
 {
 	struct peer *peer = client->peer;
-	const char *line = note_command(peer, command);
+	const char *line;
 
+	if (!client->has_spoken)
+		note_connection(client, command);
+	if (client->is_listener && !peer->tracks) {
+		execute_known(client, command);
+		return;
+	}
+	line = note_command(peer, command);
 	if (peer->on_command != NULL)
 		peer->on_command(peer->on_command_arg, line);
 	if (peer->hold_head != NULL && client->held_at == NOWHERE &&
@@ -732,8 +849,6 @@ static size_t parse_command(const char *from, size_t len, struct command *comman
 	}
 	return (size_t)(at - from);
 }
-
-static void flush(struct client *client);
 
 static void on_written(uv_write_t *write, int status)
 {
@@ -828,13 +943,14 @@ static void on_connection(uv_stream_t *door, int status)
 	client->in_len = client->out_len = 0;
 	client->held_at = NOWHERE;
 	client->is_writing = client->is_cut = false;
+	client->has_spoken = client->is_listener = client->is_subscribed = false;
+	client->told_client = 0;
 	client->is_open = true;
 	(void)uv_pipe_init(peer->loop, &client->pipe, 0); /* always 0 */
 	client->pipe.data = client;
 	assert_int_equal(uv_accept(door, (uv_stream_t *)&client->pipe), 0);
 	assert_int_equal(
 		uv_read_start((uv_stream_t *)&client->pipe, on_alloc, on_read), 0);
-	note(peer, "(connection)\n", strlen("(connection)\n"));
 }
 
 void peer_hold(struct peer *peer, const char *head)
@@ -855,6 +971,33 @@ void peer_drop(struct peer *peer)
 {
 	for (size_t i = 0; i < MAX_CLIENTS; i++)
 		drop_client(&peer->clients[i]);
+}
+
+void peer_track(struct peer *peer, bool tracks)
+{
+	peer->tracks = tracks;
+}
+
+static struct client *find_listener(struct peer *peer)
+{
+	struct client *client = peer->clients;
+
+	while (!client->is_open || !client->is_subscribed)
+		assert_true(++client < peer->clients + MAX_CLIENTS);
+	return client;
+}
+
+void peer_tell(struct peer *peer, const char *bytes)
+{
+	struct client *listener = find_listener(peer);
+
+	reply_text(listener, bytes);
+	flush(listener);
+}
+
+void peer_drop_listener(struct peer *peer)
+{
+	drop_client(find_listener(peer));
 }
 
 void peer_say(struct peer *peer, const char *bytes)

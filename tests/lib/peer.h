@@ -17,8 +17,8 @@ struct peer *peer_open(uv_loop_t *loop, const char *path);
 /* Runs the loop until all is closed, and frees it. */
 void peer_close(struct peer *peer);
 
-/* What it holds. A value is NULL where there is none; a hash has the three fields that
- * tallyd knows. */
+/* What it holds. A value is NULL where there is none, or is to be none; a hash has the
+ * three fields that tallyd knows. */
 void peer_set(struct peer *peer, const char *key, const char *value);
 const char *peer_get(const struct peer *peer, const char *key);
 void peer_hset(struct peer *peer, const char *key, const char *field, const char *value);
@@ -69,6 +69,17 @@ unsigned peer_count_replies(const struct peer *peer); /* since then */
  * replies held back, until released. Borrowed. */
 void peer_hold(struct peer *peer, const char *head);
 void peer_release(struct peer *peer);
+
+/*
+ * Whether it tells of edits (CLIENT TRACKING): what a test writes is somebody else's. Not
+ * unless told, and then the second connection that tallyd asks for is in no list of what
+ * came, and refused. While it was told and is not, edits are silent.
+ */
+void peer_track(struct peer *peer, bool tracks);
+
+/* Bytes for the second connection, as if they told of edits; it is ended. */
+void peer_tell(struct peer *peer, const char *bytes);
+void peer_drop_listener(struct peer *peer);
 
 /* Ends all connections; replies that were held are never sent. */
 void peer_drop(struct peer *peer);

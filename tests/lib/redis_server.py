@@ -1,4 +1,5 @@
 """A private redis-server that can be killed, paused and started again."""
+import re
 import signal
 import subprocess
 
@@ -19,6 +20,18 @@ class RedisServer:
     @property
     def url(self):
         return f"redis://127.0.0.1:{self.port}/0"
+
+    def url_that_tells_nothing(self):
+        """As a Redis that is too old: whoever uses it may do all but be told of edits."""
+        self.ask("ACL", "SETUSER", "blind", "reset", "on", ">blind", "~*", "&*", "+@all",
+                 "-client|tracking")
+        return f"redis://blind:blind@127.0.0.1:{self.port}/0"
+
+    def calls(self, command):
+        """How often it was called, by anybody."""
+        found = re.search(rf"cmdstat_{re.escape(command)}:calls=(\d+)",
+                          self.ask("INFO", "commandstats"))
+        return int(found[1]) if found else 0
 
     def start(self):
         log = open(self.directory / "redis.log", "ab")

@@ -3,6 +3,7 @@
  * it. Each test has a peer, a ledger and a loop of its own.
  */
 #include "lib/test.h"
+#include "base/text.h"
 #include "lib/faults.h"
 #include "lib/live_rig.h"
 #include "lib/loop.h"
@@ -11,6 +12,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -193,6 +195,157 @@ TEST(a_reply_that_nobody_asked_for_ends_the_connection_and_not_the_process)
 	}
 }
 
+TEST(a_reply_to_what_was_not_sent_yet_is_nobodys_answer)
+{
+	rig_begin_linked(&rig);
+	rig.address.password = strdup("secret");
+	peer_answer(rig.peer, "AUTH", 1, "+OK\r\n$19\r\nredis_version:9.9.9\r\n");
+	rig_start(&rig);
+	rig_until_seen(&rig, "(connection)", 2);
+	rig_until_state(&rig, LIVE_UP);
+	assert_string_equal(rig_stats(&rig).survey.version, "");
+	assert_int_equal(peer_count(rig.peer, "INFO"), 1);
+	rig_end(&rig);
+}
+
+TEST(what_does_not_fit_into_the_socket_is_sent_when_there_is_room)
+{
+	char id[NAME_MAX_BYTES + 1];
+
+	rig_begin_linked(&rig);
+	for (unsigned i = 0; i < 2000; i++) {
+		(void)snprintf(id, sizeof(id), "%0*u", NAME_MAX_BYTES, i);
+		rig_book(&rig, id, i, 1);
+	}
+	rig_start(&rig);
+	rig_until_shown(&rig);
+	assert_int_equal(peer_count(rig.peer, "(connection)"), 1);
+	assert_int_equal(peer_count(rig.peer, "HSET"), 2000);
+	rig_end(&rig);
+}
+
+/* Of a connection without anything behind it. */
+static struct {
+	struct redis *redis;
+	uv_prepare_t prepare;
+	bool is_ready, is_closed;
+	size_t n_replies, n_lost, n_turns, n_in_turn, most_in_turn;
+} bare;
+
+static void on_bare_ready(void *arg, const char *error)
+{
+	(void)arg;
+	assert_null(error);
+	bare.is_ready = true;
+}
+
+static void on_bare_lost(void *arg, const char *error)
+{
+	(void)arg;
+	assert_string_not_equal(error, "");
+}
+
+static void on_bare_reply(void *arg, void *item, const redisReply *reply)
+{
+	(void)arg;
+	(void)item;
+	bare.n_replies++;
+	bare.n_in_turn++;
+	bare.n_lost += reply == NULL;
+	if (bare.n_in_turn > bare.most_in_turn)
+		bare.most_in_turn = bare.n_in_turn;
+}
+
+static void on_turn(uv_prepare_t *prepare)
+{
+	(void)prepare;
+	bare.n_turns += bare.n_in_turn > 0;
+	bare.n_in_turn = 0;
+}
+
+static void begin_bare(void)
+{
+	rig_begin(&rig);
+	memset(&bare, 0, sizeof(bare));
+	bare.redis = redis_new(&rig.address, 60000, on_bare_ready, on_bare_lost, NULL);
+	assert_non_null(bare.redis);
+	redis_start(bare.redis, &rig.loop);
+	(void)uv_prepare_init(&rig.loop, &bare.prepare);
+	(void)uv_prepare_start(&bare.prepare, on_turn);
+	redis_connect(bare.redis);
+	assert_true(loop_run_until_set(&rig.loop, &bare.is_ready, RIG_PATIENCE_MS));
+}
+
+static void on_bare_closed(void *arg)
+{
+	(void)arg;
+	bare.is_closed = true;
+}
+
+static void end_bare(void)
+{
+	redis_close(bare.redis, on_bare_closed, NULL);
+	uv_close((uv_handle_t *)&bare.prepare, NULL);
+	assert_true(loop_run_until_set(&rig.loop, &bare.is_closed, RIG_PATIENCE_MS));
+	redis_free(bare.redis);
+	rig_end(&rig);
+}
+
+static void send_bare(size_t n)
+{
+	const char *argv[] = {"GET", "x"};
+
+	for (size_t i = 0; i < n; i++)
+		assert_int_equal(redis_send(bare.redis, on_bare_reply, NULL, 2, argv), 0);
+}
+
+#define N_FLOOD 20000
+
+static bool is_flood_read(const void *arg)
+{
+	(void)arg;
+	return bare.n_replies == N_FLOOD;
+}
+
+TEST(a_flood_of_replies_is_spread_over_turns)
+{
+	begin_bare();
+	peer_hold(rig.peer, "GET");
+	send_bare(N_FLOOD);
+	rig_until_seen(&rig, "GET", N_FLOOD);
+	peer_release(rig.peer);
+	rig_until(&rig, is_flood_read);
+	assert_in_range(bare.most_in_turn, 1, N_FLOOD / 2);
+	assert_true(bare.n_turns >= 3);
+	assert_int_equal(bare.n_lost, 0);
+	end_bare();
+}
+
+static void on_unwanted(void *arg, void *item, const redisReply *reply)
+{
+	on_bare_reply(arg, item, reply);
+	redis_disconnect(bare.redis, "enough");
+	assert_int_not_equal(
+		redis_send(bare.redis, on_bare_reply, NULL, 1, (const char *[]){"INFO"}),
+		0);
+	assert_null(redis_room(bare.redis, 1));
+}
+
+TEST(who_ends_the_connection_within_a_reply_ends_it_for_each_call_once)
+{
+	begin_bare();
+	assert_int_equal(
+		redis_send(bare.redis, on_unwanted, NULL, 1, (const char *[]){"INFO"}),
+		0);
+	send_bare(10);
+	rig_until_seen(&rig, "GET", 10);
+	loop_run_for(&rig.loop, RIG_A_WHILE_MS);
+	assert_int_equal(bare.n_replies, 11);
+	assert_int_equal(bare.n_lost, 10);
+	end_bare();
+	assert_int_equal(bare.n_replies, 11);
+}
+
 TEST(without_an_address_there_is_nothing_to_wait_for)
 {
 	const struct user *user;
@@ -245,13 +398,13 @@ TEST(the_reason_of_one_loss_is_not_told_of_the_next)
 	rig_begin_linked(&rig);
 	rig.address.password = strdup("secret");
 	rig.config.repair_rate = 0;
-	for (unsigned i = 0; i < 30; i++)
+	for (unsigned i = 0; i < 60; i++)
 		rig_book(&rig, sample_name(i), 1, 1);
 	rig_start(&rig);
 	rig_until_shown(&rig);
 	peer_forget(rig.peer);
 	peer_answer(rig.peer, "AUTH", 1, "-WRONGPASS no\r\n");
-	for (unsigned i = 0; i < 30; i++)
+	for (unsigned i = 0; i < 60; i++)
 		rig_book(&rig, sample_name(i), 1, 1);
 	faults_fail_nth(FAULT_MEMORY, 1, ENOMEM);
 	rig_until_state(&rig, LIVE_DOWN);
@@ -284,6 +437,12 @@ int main(void)
 		cmocka_unit_test(a_redis_that_falls_silent_is_given_up_and_tried_again),
 		cmocka_unit_test(
 			a_reply_that_nobody_asked_for_ends_the_connection_and_not_the_process),
+		cmocka_unit_test(a_reply_to_what_was_not_sent_yet_is_nobodys_answer),
+		cmocka_unit_test(
+			what_does_not_fit_into_the_socket_is_sent_when_there_is_room),
+		cmocka_unit_test(a_flood_of_replies_is_spread_over_turns),
+		cmocka_unit_test(
+			who_ends_the_connection_within_a_reply_ends_it_for_each_call_once),
 		cmocka_unit_test(without_an_address_there_is_nothing_to_wait_for),
 		cmocka_unit_test(a_close_ends_well_whatever_is_under_way),
 		cmocka_unit_test(the_reason_of_one_loss_is_not_told_of_the_next),

@@ -13,6 +13,7 @@
 #include "lib/loop.h"
 #include "live/link.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,11 +83,12 @@ static void expect_counted_once(void)
 }
 
 /* The replies that it took, with the nth of them going wrong; 0: none. */
-static unsigned live(unsigned n, enum reply_fault fault)
+static unsigned live(unsigned n, enum reply_fault fault, bool is_tracked)
 {
 	unsigned n_replies;
 
 	rig_begin(&rig);
+	peer_track(rig.peer, is_tracked);
 	peer_fail_reply(rig.peer, n, fault);
 	link_with_foreign_totals();
 	count_steadily();
@@ -101,7 +103,7 @@ static unsigned live(unsigned n, enum reply_fault fault)
 /* An assertion that fails in a life goes on with the next test, here. */
 static bool is_a_life;
 
-static pid_t begin_life(unsigned n, enum reply_fault fault)
+static pid_t begin_life(unsigned n, enum reply_fault fault, bool is_tracked)
 {
 	pid_t pid = fork();
 
@@ -109,7 +111,7 @@ static pid_t begin_life(unsigned n, enum reply_fault fault)
 	if (pid > 0)
 		return pid;
 	is_a_life = true;
-	exit(live(n, fault) >= n ? WENT_ON : NOTHING_FAILED);
+	exit(live(n, fault, is_tracked) >= n ? WENT_ON : NOTHING_FAILED);
 }
 
 /* True if its fault has fired. */
@@ -125,7 +127,7 @@ static bool end_life(unsigned n, pid_t pid)
 }
 
 /* A life takes a reply more or less, as the timers fall: so a few lives more. */
-static void walk(enum reply_fault fault)
+static void walk_through(enum reply_fault fault, bool is_tracked)
 {
 	pid_t lives[MAX_LIVES];
 	bool has_fired = true;
@@ -133,13 +135,20 @@ static void walk(enum reply_fault fault)
 
 	if (is_a_life)
 		_exit(EXIT_FAILURE);
-	n_lives = live(0, fault) + 5;
+	n_lives = live(0, fault, is_tracked) + 5;
 	assert_in_range(n_lives, 30, MAX_LIVES);
 	for (unsigned n = 1; n <= n_lives; n++)
-		lives[n - 1] = begin_life(n, fault);
+		lives[n - 1] = begin_life(n, fault, is_tracked);
 	for (unsigned n = 1; n <= n_lives; n++)
 		has_fired = end_life(n, lives[n - 1]);
 	assert_false(has_fired); /* the last one */
+}
+
+/* Whether Redis tells of edits or not. */
+static void walk(enum reply_fault fault)
+{
+	walk_through(fault, false);
+	walk_through(fault, true);
 }
 
 TEST(whichever_reply_is_lost_with_the_connection_all_is_counted_once_and_shown)
@@ -186,6 +195,7 @@ _Noreturn static void live_in_a_storm(unsigned seed)
 	is_a_life = true;
 	rig_begin(&rig);
 	rig.config.timeout_ms = 200;
+	peer_track(rig.peer, seed % 2 > 0);
 	rig_hash(&rig, "ann", "500");
 	peer_set_page(rig.peer, 1);
 	rig_book(&rig, "bob", 1, 2);
