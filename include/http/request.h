@@ -56,6 +56,8 @@ void delay_wake_due(struct http_server *server, bool all);
 void delay_end(struct http_request *request); /* if there is one */
 
 /* request.c */
+void request_sleep(struct http_request *request); /* until request_wake() */
+void request_wake(struct http_request *request);
 enum MHD_Result request_on_access(void *server, struct MHD_Connection *mhd,
 	const char *url, const char *method, const char *version, const char *data,
 	size_t *data_len, void **context);

@@ -42,9 +42,12 @@ struct accept_stats {
 	uint64_t rejected_events;
 };
 
-/* The report is accepted and may be answered ok. Fires once, never inside
+/* The report was accepted and may be answered ok now. Fires once, never inside
  * accept_report(). */
 typedef void (*accept_done_cb)(void *arg);
+
+/* It is accepted, and its answer has to wait for somebody. */
+#define ACCEPT_WAITS 1
 
 struct accept;
 
@@ -52,9 +55,10 @@ struct accept;
 struct accept *accept_new(uv_loop_t *loop, const struct accept_parts *parts);
 
 /*
- * Takes one report through the steps. 0: accepted, or a repeat of one that was; `on_done`
- * will fire. Else it was not: ERR_JSON, ERR_NO_EVENTS, ERR_JOURNAL_*, ERR_DISK_LOW,
- * ERR_HUNG_UP, ERR_STOPPING, ERR_NOMEM.
+ * Takes one report through the steps. 0: accepted, or a repeat of one that was, and may
+ * be answered ok at once; `on_done` never fires. ACCEPT_WAITS: the same, but `on_done`
+ * tells when. Else it was not accepted: ERR_JSON, ERR_NO_EVENTS, ERR_JOURNAL_*,
+ * ERR_DISK_LOW, ERR_HUNG_UP, ERR_STOPPING, ERR_NOMEM.
  */
 int accept_report(struct accept *accept, const struct incoming *incoming,
 	accept_done_cb on_done, void *arg) MUST_CHECK;

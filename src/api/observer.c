@@ -79,6 +79,8 @@ void api_observer(void *arg, struct http_request *request)
 	incoming.body = http_body(request, &incoming.len);
 	maybe_warn_of_size(api, name, incoming.len);
 	code = accept_report(api->accept, &incoming, on_accepted, request);
-	if (code != 0)
+	if (code == 0)
+		http_answer_ok(request);
+	else if (code != ACCEPT_WAITS)
 		http_answer_error(request, code, NULL);
 }

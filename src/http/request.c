@@ -257,6 +257,30 @@ static void call_handler(struct http_request *request)
 		answer_add_header(request, MHD_HTTP_HEADER_ALLOW, request->allow);
 }
 
+void request_sleep(struct http_request *request)
+{
+	request->is_suspended = true;
+	MHD_suspend_connection(request->connection->mhd);
+}
+
+void request_wake(struct http_request *request)
+{
+	request->is_suspended = false;
+	MHD_resume_connection(request->connection->mhd);
+	server_run_soon(request->connection->server);
+}
+
+/*
+ * On a unix socket, a peer that has read the answer and gone is seen as an error before
+ * libmicrohttpd has taken note that all was sent, and then nobody knows that it was. Who
+ * was asleep is not polled before that.
+ */
+static bool has_to_sleep(const struct http_request *request)
+{
+	return request->answer == NULL ||
+		(request->connection->is_unix && request->is_ok);
+}
+
 static enum MHD_Result hand_over(struct http_request *request)
 {
 	struct connection *connection = request->connection;
@@ -266,10 +290,11 @@ static enum MHD_Result hand_over(struct http_request *request)
 	request->is_handed = true;
 	connection_enter(connection, CONN_ANSWERING);
 	call_handler(request);
-	if (request->answer != NULL)
+	if (!has_to_sleep(request))
 		return answer_queue(request);
-	request->is_suspended = true;
-	MHD_suspend_connection(connection->mhd);
+	request_sleep(request);
+	if (request->answer != NULL)
+		request_wake(request);
 	return MHD_YES;
 }
 

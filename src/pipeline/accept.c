@@ -1,9 +1,8 @@
 /*
- * One struct waiting per report, in one queue: sequence, place in Redis's queue and
- * deadline all grow along it, so whoever is at the head is the next that may go.
- *
- * A completion never runs inside accept_report(): reports that need not wait for anybody
- * are let go at the end of the loop turn.
+ * One struct waiting per report whose answer waits, in one queue: sequence, place in
+ * Redis's queue and deadline all grow along it, so whoever is at the head is the next
+ * that may go. Who needs to wait for nobody, and finds nobody waiting, is answered at
+ * once.
  */
 #define XXH_INLINE_ALL
 #include "pipeline/accept.h"
@@ -31,9 +30,7 @@ struct accept {
 	struct accept_parts parts;
 	struct accept_stats stats;
 	TAILQ_HEAD(, waiting) queue;
-	uv_prepare_t end_of_turn;
-	uv_timer_t deadline;
-	unsigned n_open_handles;
+	uv_timer_t deadline; /* of whoever was at the head when it was started */
 	bool is_stopping;
 	struct tell tell;
 	void (*on_closed)(void *arg);
@@ -71,13 +68,10 @@ void accept_advance(struct accept *accept)
 		head->on_done(head->arg);
 		free(head);
 	}
-	if (head != NULL && now < head->deadline_ms)
+	/* One that runs ends no later than the head's. */
+	if (head != NULL && now < head->deadline_ms &&
+		!uv_is_active((uv_handle_t *)&accept->deadline))
 		timer_start(&accept->deadline, on_deadline, head->deadline_ms - now);
-}
-
-static void on_end_of_turn(uv_prepare_t *prepare)
-{
-	accept_advance(prepare->data);
 }
 
 struct accept *accept_new(uv_loop_t *loop, const struct accept_parts *parts)
@@ -89,13 +83,8 @@ struct accept *accept_new(uv_loop_t *loop, const struct accept_parts *parts)
 	accept->loop = loop;
 	accept->parts = *parts;
 	TAILQ_INIT(&accept->queue);
-	/* None of these can fail: a start only for a NULL callback. */
-	(void)uv_timer_init(loop, &accept->deadline);
-	(void)uv_prepare_init(loop, &accept->end_of_turn);
+	(void)uv_timer_init(loop, &accept->deadline); /* always 0 */
 	accept->deadline.data = accept;
-	accept->end_of_turn.data = accept;
-	accept->n_open_handles = 2;
-	(void)uv_prepare_start(&accept->end_of_turn, on_end_of_turn);
 	return accept;
 }
 
@@ -206,16 +195,45 @@ static int parse_and_book(
 	return 0;
 }
 
+/* Whether the next report's answer may have to: then it has a struct waiting. */
+static bool may_wait(const struct accept *accept)
+{
+	return !TAILQ_EMPTY(&accept->queue) || journal_must_sync(accept->parts.journal) ||
+		live_get_state(accept->parts.live) == LIVE_UP;
+}
+
+/* 0 or ACCEPT_WAITS; takes `waiting`. */
+static int wait_or_go(struct accept *accept, struct waiting *waiting)
+{
+	uint64_t now = clock_ms();
+
+	waiting->unsent_index = ledger_unsent_index(accept->parts.ledger);
+	waiting->deadline_ms = now + accept->parts.shown_timeout_ms;
+	live_poke(accept->parts.live);
+	if (TAILQ_EMPTY(&accept->queue) && !must_wait(accept, waiting, now)) {
+		free(waiting);
+		return 0;
+	}
+	TAILQ_INSERT_TAIL(&accept->queue, waiting, link);
+	if (!uv_is_active((uv_handle_t *)&accept->deadline))
+		timer_start(
+			&accept->deadline, on_deadline, accept->parts.shown_timeout_ms);
+	return ACCEPT_WAITS;
+}
+
 int accept_report(struct accept *accept, const struct incoming *incoming,
 	accept_done_cb on_done, void *arg)
 {
-	struct waiting *waiting = calloc(1, sizeof(*waiting));
-	int code = waiting == NULL ? ERR_NOMEM : 0;
+	struct waiting *waiting = NULL;
+	uint64_t seq;
+	int code = accept->is_stopping ? ERR_STOPPING : 0;
 
-	if (code == 0 && accept->is_stopping)
-		code = ERR_STOPPING;
+	if (code == 0 && may_wait(accept)) {
+		waiting = malloc(sizeof(*waiting));
+		code = waiting == NULL ? ERR_NOMEM : 0;
+	}
 	if (code == 0)
-		code = parse_and_book(accept, incoming, &waiting->seq);
+		code = parse_and_book(accept, incoming, &seq);
 	flush_maybe_start(
 		accept->parts.flush, journal_wants_checkpoint(accept->parts.journal));
 	if (code != 0) {
@@ -223,14 +241,10 @@ int accept_report(struct accept *accept, const struct incoming *incoming,
 		accept_note_refused(accept);
 		return code;
 	}
-
-	waiting->unsent_index = ledger_unsent_index(accept->parts.ledger);
-	waiting->deadline_ms = clock_ms() + accept->parts.shown_timeout_ms;
-	waiting->on_done = on_done;
-	waiting->arg = arg;
-	TAILQ_INSERT_TAIL(&accept->queue, waiting, link);
-	live_poke(accept->parts.live);
-	return 0;
+	if (waiting == NULL)
+		return 0;
+	*waiting = (struct waiting){.seq = seq, .on_done = on_done, .arg = arg};
+	return wait_or_go(accept, waiting);
 }
 
 void accept_note_refused(struct accept *accept)
@@ -257,9 +271,7 @@ static void finish_close(uv_handle_t *handle)
 {
 	struct accept *accept = handle->data;
 
-	accept->n_open_handles--;
-	if (accept->n_open_handles == 0)
-		accept->on_closed(accept->on_closed_arg);
+	accept->on_closed(accept->on_closed_arg);
 }
 
 static void forget_waiting(struct accept *accept)
@@ -278,7 +290,6 @@ void accept_close(struct accept *accept, void (*on_closed)(void *arg), void *arg
 	accept->on_closed_arg = arg;
 	forget_waiting(accept);
 	uv_close((uv_handle_t *)&accept->deadline, finish_close);
-	uv_close((uv_handle_t *)&accept->end_of_turn, finish_close);
 }
 
 void accept_free(struct accept *accept)

@@ -196,7 +196,7 @@ struct ticket {
 	struct rig *rig;
 	const char *name;
 	uint64_t seq; /* of its record */
-	bool is_done, was_synced;
+	bool is_done, was_synced, is_answered_at_once;
 };
 
 static void on_done(void *arg)
@@ -223,7 +223,10 @@ static int post_on(
 	code = accept_report(rig->accept, &incoming, on_done, ticket);
 	ticket->seq = ledger_seq(rig->ledger);
 	assert_false(ticket->is_done); /* never inside */
-	return code;
+	ticket->is_answered_at_once = code == 0;
+	if (ticket->is_answered_at_once)
+		on_done(ticket);
+	return code == ACCEPT_WAITS ? 0 : code;
 }
 
 static int post(struct rig *rig, const char *body, struct ticket *ticket)
@@ -239,10 +242,8 @@ static int post(struct rig *rig, const char *body, struct ticket *ticket)
 #define ALICE REPORT(STATS("alice", 3, 4))
 #define BAD STATS("mallory", -1, 0)
 
-/* One turn lets go who need not wait for anybody; a blocking one would then sleep on. */
 static void wait_for(struct ticket *ticket)
 {
-	(void)uv_run(&ticket->rig->loop, UV_RUN_NOWAIT);
 	assert_true(
 		loop_run_until_set(&ticket->rig->loop, &ticket->is_done, PATIENCE_MS));
 }
@@ -515,6 +516,47 @@ TEST(fsync_always_answers_only_after_the_sync)
 	assert_true(a.was_synced && b.was_synced);
 	assert_string_equal(rig.answers, "ab");
 	assert_int_equal(faults_count(FAULT_FDATASYNC), 2);
+	close_rig(&rig);
+}
+
+TEST(who_need_not_wait_keeps_the_place_behind_those_that_wait)
+{
+	struct ticket first = {.name = "a"}, second = {.name = "b"},
+		      repeat = {.name = "c"};
+	struct rig rig;
+
+	open_rig(&rig, &always);
+	assert_int_equal(post_on(&rig, 1, ALICE, &first), 0);
+	wait_for(&first);
+	assert_true(loop_run_jobs(&rig.loop, PATIENCE_MS));
+	faults_hold(FAULT_FDATASYNC);
+	assert_int_equal(post_on(&rig, 2, REPORT(STATS("bob", 1, 1)), &second), 0);
+	rig.deliveries[1] = DELIVERY_LOST;
+	assert_int_equal(post_on(&rig, 3, ALICE, &repeat), 0); /* of what is synced */
+	assert_int_equal(stats_of(&rig).repeats, 1);
+	accept_advance(rig.accept);
+	assert_string_equal(rig.answers, "a");
+	faults_release(FAULT_FDATASYNC);
+	wait_for(&repeat);
+	assert_string_equal(rig.answers, "abc");
+	faults_reset();
+	close_rig(&rig);
+}
+
+TEST(where_nobody_is_waited_for_the_answer_may_go_at_once_and_nothing_fires_later)
+{
+	struct ticket ticket = {.name = "a"}, bad = {.name = "b"};
+	struct rig rig;
+
+	open_rig(&rig, &everysec);
+	assert_int_equal(post(&rig, ALICE, &ticket), 0);
+	assert_true(ticket.is_answered_at_once);
+	assert_int_equal(post(&rig, REPORT(BAD), &bad), 0);
+	assert_true(bad.is_answered_at_once);
+	for (int turn = 0; turn < 5; turn++)
+		(void)uv_run(&rig.loop, UV_RUN_NOWAIT);
+	accept_advance(rig.accept);
+	assert_string_equal(rig.answers, "ab"); /* or a ticket has complained */
 	close_rig(&rig);
 }
 
@@ -1131,6 +1173,10 @@ int main(void)
 			a_write_that_fails_changes_nothing_and_a_later_report_works),
 		cmocka_unit_test(a_refused_report_keeps_no_rejects_as_it_will_come_again),
 		cmocka_unit_test(fsync_always_answers_only_after_the_sync),
+		cmocka_unit_test(
+			who_need_not_wait_keeps_the_place_behind_those_that_wait),
+		cmocka_unit_test(
+			where_nobody_is_waited_for_the_answer_may_go_at_once_and_nothing_fires_later),
 		cmocka_unit_test(the_other_modes_answer_without_waiting_for_the_disk),
 		cmocka_unit_test(
 			what_is_no_report_is_refused_counted_and_changes_nothing),
