@@ -21,6 +21,7 @@ struct http_request {
 	char *sentence;       /* of the refusal; owned; NULL: err_text() */
 	char allow[64];       /* of a 405 */
 	bool is_suspended, is_handed;
+	bool is_worked_on;
 	bool can_wait; /* a refusal: for its body, which is small and on its way */
 	struct http_identity identity;
 	uint64_t rights_version; /* when it was judged */

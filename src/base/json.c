@@ -16,9 +16,10 @@
 #define DOCUMENT_BYTES 65536 /* and that, for the short ones */
 #define ALLOCATION_BYTES 16  /* what each costs besides */
 
-static bool is_short; /* an allocation has failed, and nobody has asked since */
-static bool is_dense; /* ... since the document may take no more */
-static size_t room_bytes = SIZE_MAX;
+/* cJSON's hooks are for all threads; what they note is each one's own. */
+static _Thread_local bool is_short; /* an allocation has failed, nobody has asked since */
+static _Thread_local bool is_dense; /* ... since the document may take no more */
+static _Thread_local size_t room_bytes = SIZE_MAX;
 
 static void *allocate(size_t bytes)
 {

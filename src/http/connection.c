@@ -239,6 +239,8 @@ enum lateness connection_lateness(struct connection *connection, uint64_t now)
 	case CONN_IDLE:
 		return lateness_of_idle(connection, now);
 	case CONN_ANSWERING:
+		if (request->is_worked_on)
+			break;
 		/* A delay has an end of its own, and the answer comes behind it. */
 		return age >= ANSWER_CUT_MS && request->delay == NULL &&
 				(request->route->flags & HTTP_MAY_WAIT) == 0

@@ -9,6 +9,7 @@
  * connection. A refusal may have to wait, see delay.c; then go_on() gives it. Where the
  * body is small, it is read and thrown away first.
  */
+#include "base/clock.h"
 #include "http/internal.h"
 #include "http/path.h"
 
@@ -245,10 +246,34 @@ static void maybe_judge_again(struct http_request *request)
 	(void)authorize(request, &headers); /* a guess would have been one before */
 }
 
-static void call_handler(struct http_request *request)
+static bool is_still_allowed(struct http_request *request)
 {
 	maybe_judge_again(request);
-	if (request->refusal == 0) {
+	return request->refusal == 0;
+}
+
+void http_work_begins(struct http_request *request)
+{
+	request->is_worked_on = true;
+}
+
+bool http_work_ended(struct http_request *request)
+{
+	struct http_server *server = request->connection->server;
+
+	request->is_worked_on = false;
+	forget_body(request, server);
+	server->now_ms = clock_ms();
+	connection_enter(request->connection, CONN_ANSWERING);
+	if (is_still_allowed(request))
+		return true;
+	http_answer_error(request, request->refusal, request->sentence);
+	return false;
+}
+
+static void call_handler(struct http_request *request)
+{
+	if (is_still_allowed(request)) {
 		request->route->handler(request->connection->server->arg, request);
 		return;
 	}
@@ -390,6 +415,11 @@ const char *http_path_value(const struct http_request *request)
 const struct http_identity *http_identity(const struct http_request *request)
 {
 	return &request->identity;
+}
+
+void *http_handlers_arg(const struct http_request *request)
+{
+	return request->connection->server->arg;
 }
 
 const void *http_route_data(const struct http_request *request)

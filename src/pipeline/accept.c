@@ -4,7 +4,6 @@
  * that may go. Who needs to wait for nobody, and finds nobody waiting, is answered at
  * once.
  */
-#define XXH_INLINE_ALL
 #include "pipeline/accept.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -14,7 +13,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <sys/queue.h>
-#include <xxhash.h>
 
 struct waiting {
 	uint64_t seq;          /* to be synced, if the journal must */
@@ -116,11 +114,13 @@ static void watch(struct accept *accept, const struct incoming *incoming,
 }
 
 /* Up to journal_append() nothing changes. */
-static int write_and_apply(struct accept *accept, struct record *record)
+static int write_and_apply(
+	struct accept *accept, struct record *record, struct reading *reading)
 {
 	const struct accept_parts *parts = &accept->parts;
 	struct ledger *ledger = parts->ledger;
-	int code = ledger_prepare(ledger, record->node, &record->bookings);
+	int code = ledger_prepare_rest(
+		ledger, record->node, &record->bookings, &reading->prepared);
 
 	if (code == 0) {
 		record->origin.repeats = ledger_find_repeat(ledger, &record->bookings,
@@ -136,52 +136,70 @@ static int write_and_apply(struct accept *accept, struct record *record)
 		code = journal_append(accept->parts.journal, record);
 	if (code == 0)
 		ledger_apply(ledger, &record->bookings, &record->origin);
-	if (code != 0 || record->origin.repeats != 0)
-		ledger_forget_prepared(ledger, record->node, &record->bookings);
+	reading->is_applied = code == 0 && record->origin.repeats == 0;
 	return code;
 }
 
-/* From a parsed report to the ledger. */
-static int book(struct accept *accept, const struct incoming *incoming,
-	struct report *report, struct record *record)
+/* From a report that is booked to the ledger. */
+static int take(struct accept *accept, const struct incoming *incoming,
+	struct reading *reading, struct record *record)
 {
-	int code = account_book(accept->parts.ledger, record->node, incoming->counters,
-		report, &record->bookings);
+	struct ledger *ledger = accept->parts.ledger;
+	int code = 0;
+
+	record->bookings = reading->bookings;
+	record->origin.time_ms = clock_wall_ms();
+	memcpy(record->origin.fingerprint, reading->fingerprint, FINGERPRINT_BYTES);
+	if (record->bookings.n > 0)
+		code = write_and_apply(accept, record, reading);
+	if (code == 0 && record->origin.repeats == 0) {
+		accept->stats.stats_events += record->bookings.n_stats;
+		keep_rejects(
+			accept, record->node, &reading->report, record->origin.time_ms);
+		watch(accept, incoming, record);
+		tell_about(&accept->tell, ledger, record->node, &reading->report);
+	}
+	return code;
+}
+
+static int read_and_take(
+	struct accept *accept, const struct incoming *incoming, struct record *record)
+{
+	struct ledger *ledger = accept->parts.ledger;
+	struct reading reading;
+	int code = reading_parse(incoming->body, incoming->len, &reading);
 
 	if (code != 0)
 		return code;
-	record->origin.time_ms = clock_wall_ms();
-	if (record->bookings.n > 0)
-		code = write_and_apply(accept, record);
-	if (code == 0 && record->origin.repeats == 0) {
-		accept->stats.stats_events += record->bookings.n_stats;
-		keep_rejects(accept, record->node, report, record->origin.time_ms);
-		watch(accept, incoming, record);
-		tell_about(&accept->tell, accept->parts.ledger, record->node, report);
-	}
-	bookings_done(&record->bookings);
+	code = account_book(ledger, record->node, incoming->counters, &reading.report,
+		&reading.bookings);
+	if (code == 0)
+		code = take(accept, incoming, &reading, record);
+	if (!reading.is_applied)
+		ledger_forget_prepared(ledger, record->node, &reading.bookings);
+	reading_done(&reading);
 	return code;
+}
+
+/* Whoever has read it forgets what is not applied. */
+static int take_read(
+	struct accept *accept, const struct incoming *incoming, struct record *record)
+{
+	return incoming->reading->counters == incoming->counters
+		? take(accept, incoming, incoming->reading, record)
+		: ERR_UNSETTLED;
 }
 
 /* *ret_seq: what has to be synced before the report may be answered. Of a repeat that is
  * what it repeats: it has added nothing itself. */
-static int parse_and_book(
+static int read_or_take(
 	struct accept *accept, const struct incoming *incoming, uint64_t *ret_seq)
 {
 	struct record record = {
 		.node = incoming->node, .origin.conn = incoming->connection};
-	struct report report;
-	XXH128_canonical_t fingerprint;
-	int code = report_parse(incoming->body, incoming->len, &report);
+	int code = incoming->reading == NULL ? read_and_take(accept, incoming, &record)
+					     : take_read(accept, incoming, &record);
 
-	if (code != 0)
-		return code;
-	_Static_assert(sizeof(fingerprint) == FINGERPRINT_BYTES, "the format's width");
-	XXH128_canonicalFromHash(
-		&fingerprint, XXH3_128bits(incoming->body, incoming->len));
-	memcpy(record.origin.fingerprint, &fingerprint, sizeof(fingerprint));
-	code = book(accept, incoming, &report, &record);
-	report_done(&report);
 	if (code != 0)
 		return code;
 	accept->stats.accepted += record.origin.repeats == 0;
@@ -233,7 +251,7 @@ int accept_report(struct accept *accept, const struct incoming *incoming,
 		code = waiting == NULL ? ERR_NOMEM : 0;
 	}
 	if (code == 0)
-		code = parse_and_book(accept, incoming, &seq);
+		code = read_or_take(accept, incoming, &seq);
 	flush_maybe_start(
 		accept->parts.flush, journal_wants_checkpoint(accept->parts.journal));
 	if (code != 0) {

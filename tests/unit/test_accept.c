@@ -216,7 +216,7 @@ static int post_on(
 	struct rig *rig, uint64_t connection, const char *body, struct ticket *ticket)
 {
 	struct incoming incoming = {
-		"hk1", COUNTERS_DELTA, connection, body, strlen(body), NULL};
+		"hk1", COUNTERS_DELTA, connection, body, strlen(body), NULL, NULL};
 	int code;
 
 	ticket->rig = rig;
@@ -232,6 +232,33 @@ static int post_on(
 static int post(struct rig *rig, const char *body, struct ticket *ticket)
 {
 	return post_on(rig, 7, body, ticket);
+}
+
+/* As one that was read before, see large.h, and for counters of that mode. */
+static int post_read(struct rig *rig, uint64_t connection, enum counter_mode mode,
+	const char *body, struct ticket *ticket)
+{
+	struct reading reading;
+	struct incoming incoming = {
+		.node = "hk1", .connection = connection, .reading = &reading};
+	int code;
+
+	assert_int_equal(reading_parse(body, strlen(body), &reading), 0);
+	reading.counters = mode;
+	assert_int_equal(account_book_some(rig->ledger, "hk1", mode, &reading.report,
+				 SIZE_MAX, &reading.n_booked, &reading.bookings),
+		0);
+	assert_int_equal(ledger_prepare_more(rig->ledger, "hk1", &reading.bookings,
+				 &reading.prepared),
+		0);
+	ticket->rig = rig;
+	code = accept_report(rig->accept, &incoming, on_done, ticket);
+	if (code == 0)
+		on_done(ticket);
+	if (!reading.is_applied)
+		ledger_forget_from(rig->ledger, "hk1", &reading.bookings, 0);
+	reading_done(&reading);
+	return code == ACCEPT_WAITS ? 0 : code;
 }
 
 #define STATS(client, input, output)                                                     \
@@ -984,6 +1011,52 @@ TEST(a_report_whose_client_has_gone_is_refused_and_changes_nothing)
 	close_rig(&rig);
 }
 
+TEST(one_that_was_read_before_is_taken_as_one_that_was_not)
+{
+	struct ticket a = {.name = "a"}, b = {.name = "b"}, c = {.name = "c"};
+	struct rig rig;
+
+	open_rig(&rig, &everysec);
+	assert_int_equal(post_read(&rig, 1, COUNTERS_DELTA,
+				 REPORT(STATS("alice", 3, 4) "," BAD), &a),
+		0);
+	assert_int_equal(used_by(rig.ledger, "alice"), 7);
+	assert_journal(&rig, "1:alice:7 ");
+	assert_int_equal(stats_of(&rig).rejected_events, 1);
+	assert_int_equal(stats_of(&rig).stats_events, 1);
+	/* Its body is what is compared. */
+	rig.deliveries[1] = DELIVERY_LOST;
+	assert_int_equal(post_on(&rig, 2, REPORT(STATS("alice", 3, 4) "," BAD), &b), 0);
+	rig.deliveries[2] = DELIVERY_LOST;
+	assert_int_equal(post_read(&rig, 3, COUNTERS_DELTA,
+				 REPORT(STATS("alice", 3, 4) "," BAD), &c),
+		0);
+	assert_int_equal(used_by(rig.ledger, "alice"), 7);
+	assert_int_equal(stats_of(&rig).repeats, 2);
+	assert_string_equal(rig.answers, "abc");
+	close_rig(&rig);
+}
+
+TEST(one_that_was_read_for_other_counters_or_whose_client_has_gone_changes_nothing)
+{
+	struct ticket ticket = {.name = "?"};
+	struct rig rig;
+
+	open_rig(&rig, &everysec);
+	assert_int_equal(
+		post_read(&rig, 1, COUNTERS_CUMULATIVE, ALICE, &ticket), ERR_UNSETTLED);
+	rig.deliveries[1] = DELIVERY_LOST;
+	assert_int_equal(post_read(&rig, 1, COUNTERS_DELTA, ALICE, &ticket), ERR_HUNG_UP);
+	accept_stop(rig.accept);
+	assert_int_equal(
+		post_read(&rig, 2, COUNTERS_DELTA, ALICE, &ticket), ERR_STOPPING);
+	assert_untouched(&rig);
+	assert_int_equal(ledger_bounds(rig.ledger)->used.of[BOUND_MEMORY], 0);
+	assert_int_equal(stats_of(&rig).refused, 3);
+	assert_string_equal(rig.answers, "");
+	close_rig(&rig);
+}
+
 TEST(a_repeat_that_cannot_be_written_leaves_its_report_open)
 {
 	struct ticket ticket = {.name = ""};
@@ -1203,6 +1276,9 @@ int main(void)
 		cmocka_unit_test(an_announcement_is_no_repeat_of_an_equal_one),
 		cmocka_unit_test(
 			a_report_whose_client_has_gone_is_refused_and_changes_nothing),
+		cmocka_unit_test(one_that_was_read_before_is_taken_as_one_that_was_not),
+		cmocka_unit_test(
+			one_that_was_read_for_other_counters_or_whose_client_has_gone_changes_nothing),
 		cmocka_unit_test(a_repeat_that_cannot_be_written_leaves_its_report_open),
 		cmocka_unit_test(
 			a_repeat_is_answered_no_earlier_than_its_report_could_have_been),
