@@ -42,6 +42,8 @@ struct booking {
 	struct user *in_user;     /* set by ledger_prepare(); NULL: no user */
 	struct service *in_service; /* set by ledger_prepare() */
 	struct series *in_series;   /* set by ledger_prepare(), if it has a mark */
+	/* Which of them were made for it, and go again if nothing is applied to them. */
+	bool made_user, made_service, made_series;
 };
 
 struct bookings {
@@ -75,6 +77,15 @@ struct origin {
  */
 int account_book(const struct ledger *ledger, const char *node, enum counter_mode mode,
 	struct report *report, struct bookings *ret_bookings) MUST_CHECK;
+
+/*
+ * The same in slices: of `n` more events, from *at on, which moves on; `bookings` is all
+ * zero at first. Each slice has to be prepared before the next one is booked, so that
+ * what is new is counted among what there is. 0 or ERR_NOMEM.
+ */
+int account_book_some(const struct ledger *ledger, const char *node,
+	enum counter_mode mode, struct report *report, size_t n, size_t *at,
+	struct bookings *bookings) MUST_CHECK;
 
 void bookings_done(struct bookings *bookings);
 

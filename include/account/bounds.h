@@ -46,6 +46,7 @@ struct bounds {
 	struct usage used, used_by_strangers;
 	size_t n_nodes;    /* tenants that are nodes; all others are one */
 	bool has_told_any; /* of some tenant: see has_told there */
+	uint64_t n_freed;  /* users, services and series that have gone again, ever */
 	struct tenant *table;
 };
 

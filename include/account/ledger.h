@@ -126,10 +126,31 @@ int ledger_load_open_report(struct ledger *ledger, const char *node, enum event_
 int ledger_prepare(
 	struct ledger *ledger, const char *node, struct bookings *bookings) MUST_CHECK;
 
+/* How far bookings are prepared, where that is done over more than one loop turn; all
+ * zero at first. */
+struct prepared {
+	size_t n;
+	uint64_t n_freed; /* of the ledger's bounds, when it began */
+};
+
+/* The same of those bookings that are not prepared yet. They cannot be applied before
+ * ledger_prepare_rest(). */
+int ledger_prepare_more(struct ledger *ledger, const char *node,
+	struct bookings *bookings, struct prepared *prepared) MUST_CHECK;
+
+/* Now they can be applied, in this turn. What was prepared costs nothing again, unless
+ * something has been freed since that it may point to. */
+int ledger_prepare_rest(struct ledger *ledger, const char *node,
+	struct bookings *bookings, struct prepared *prepared) MUST_CHECK;
+
 /* The bookings were not accepted after all: what only ledger_prepare() made goes again.
  */
 void ledger_forget_prepared(
 	struct ledger *ledger, const char *node, struct bookings *bookings);
+
+/* The same of those from `from` on, which are bookings no more. */
+void ledger_forget_from(
+	struct ledger *ledger, const char *node, struct bookings *bookings, size_t from);
 
 /* Gives prepared bookings their deltas and marks, see series_measure(). */
 void ledger_measure(struct ledger *ledger, struct bookings *bookings);

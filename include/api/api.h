@@ -10,10 +10,11 @@
 #include "base/version.h"
 #include "command/command.h"
 #include "http/server.h"
-#include "pipeline/accept.h"
+#include "pipeline/large.h"
 
 struct api {
 	struct accept *accept;
+	struct large *large;
 	struct commands *commands;
 	struct ledger *ledger;
 	struct journal *journal;

@@ -27,6 +27,7 @@ struct app {
 	struct live *live;
 	struct flush *flush;
 	struct accept *accept;
+	struct large *large;
 	struct commands *commands;
 	char observer_host[300];
 	struct api api;

@@ -63,7 +63,9 @@ enum err {
 	ERR_NO_CREDENTIAL = -46, /* a report carries none, and needs one */
 	ERR_STORE_DENIED = -47,  /* it is there, but we may not reach it */
 	ERR_STORE_CUT = -48,     /* so was SQLite's log, with what was in it alone */
-	ERR_LAST = ERR_STORE_CUT,
+	ERR_MANY_EVENTS = -49,   /* more than a report may have */
+	ERR_UNSETTLED = -50,     /* what it was read as was changed meanwhile */
+	ERR_LAST = ERR_UNSETTLED,
 };
 
 /* Exit codes of the program (sysexits.h); 0 is a clean stop. */

@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "http/facts.h"
+#include "http/tcp.h"
 
 #include <arpa/inet.h>
 #include <microhttpd.h>
@@ -44,6 +45,8 @@ struct connection {
 	uint64_t id;
 	UT_hash_handle hh; /* by id */
 	struct answer answer;
+	struct tcp_view view; /* as of the run `viewed_run` */
+	uint64_t viewed_run;
 	bool is_watched; /* a unix socket whose peer may read the answer any time */
 	TAILQ_ENTRY(connection) watched_link;
 	enum connection_state state;

@@ -45,9 +45,13 @@ struct http_server {
 	int overheard;     /* the last refusal of libmicrohttpd's that is not noted yet */
 
 	uv_poll_t poll;     /* of MHD's epoll descriptor */
-	uv_timer_t timer;   /* when MHD wants to run next */
+	uv_check_t turn;    /* MHD runs here, if is_due */
+	uv_idle_t awake;    /* keeps the loop from waiting */
 	uv_timer_t tick;    /* deadlines */
 	uint64_t ticked_ms; /* when it last ran */
+	bool is_due, is_running;
+	uint64_t n_runs;
+	uint64_t now_ms; /* clock_ms() as of the run, for deadlines of connections */
 	unsigned n_open_handles;
 	bool is_draining;
 	uint64_t drain_by_ms;
@@ -70,7 +74,7 @@ bool lobby_make_room(struct http_server *server, uint64_t min_ms);
 void lobby_expire(struct http_server *server, uint64_t now);
 
 /* server.c */
-void server_run(struct http_server *server);
-void server_run_soon(struct http_server *server);
+void server_run(struct http_server *server);      /* at once */
+void server_run_soon(struct http_server *server); /* at the end of the loop turn */
 
 #endif

@@ -21,6 +21,7 @@ struct http_request {
 	char *sentence;       /* of the refusal; owned; NULL: err_text() */
 	char allow[64];       /* of a 405 */
 	bool is_suspended, is_handed;
+	bool is_worked_on;
 	bool can_wait; /* a refusal: for its body, which is small and on its way */
 	struct http_identity identity;
 	uint64_t rights_version; /* when it was judged */
@@ -56,6 +57,8 @@ void delay_wake_due(struct http_server *server, bool all);
 void delay_end(struct http_request *request); /* if there is one */
 
 /* request.c */
+void request_sleep(struct http_request *request); /* until request_wake() */
+void request_wake(struct http_request *request);
 enum MHD_Result request_on_access(void *server, struct MHD_Connection *mhd,
 	const char *url, const char *method, const char *version, const char *data,
 	size_t *data_len, void **context);

@@ -75,6 +75,7 @@ const struct http_identity *http_identity(const struct http_request *request);
 const void *http_route_data(const struct http_request *request);
 /* The address that it came from, without the port, or "unix". */
 const char *http_peer(const struct http_request *request);
+void *http_handlers_arg(const struct http_request *request);
 /* Counts up from http_config.first_connection. */
 uint64_t http_connection_id(const struct http_request *request);
 /* Of the whole server. */
@@ -102,6 +103,15 @@ void http_answer_error(struct http_request *request, int code, const char *sente
  * has gone.
  */
 enum delivery http_delivery_of(const struct http_server *server, uint64_t connection);
+
+/*
+ * The handler works on it for longer: until http_work_ended() its deadline is
+ * request_timeout; HTTP_ANSWER_MS begins then. The body has been dealt with, and is gone;
+ * the right to ask is judged again, if rights have changed. False: it has been taken
+ * away, and the request is answered.
+ */
+void http_work_begins(struct http_request *request);
+bool http_work_ended(struct http_request *request) MUST_CHECK;
 
 struct http_stats {
 	size_t connections;

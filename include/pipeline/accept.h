@@ -5,13 +5,15 @@
  *         synced (if always) ► shown (if Redis is up) ► done
  *
  * Up to the journal nothing has changed and any failure is an answer. After it the report
- * is accepted; what follows only decides how long the answer waits.
+ * is accepted; what follows only decides how long the answer waits. A large report is
+ * parsed and booked before it comes here, see large.h.
  */
 #ifndef TALLYD_PIPELINE_ACCEPT_H
 #define TALLYD_PIPELINE_ACCEPT_H
 
 #include "journal/journal.h"
 #include "live/live.h"
+#include "pipeline/reading.h"
 #include "store/flush.h"
 
 struct accept_parts {
@@ -32,7 +34,8 @@ struct incoming {
 	uint64_t connection;
 	const char *body;
 	size_t len;
-	const char *peer; /* the address that it came from; NULL: not known */
+	const char *peer;        /* the address that it came from; NULL: not known */
+	struct reading *reading; /* of a large one: then `body` is not looked at */
 };
 
 struct accept_stats {
@@ -42,9 +45,12 @@ struct accept_stats {
 	uint64_t rejected_events;
 };
 
-/* The report is accepted and may be answered ok. Fires once, never inside
+/* The report was accepted and may be answered ok now. Fires once, never inside
  * accept_report(). */
 typedef void (*accept_done_cb)(void *arg);
+
+/* It is accepted, and its answer has to wait for somebody. */
+#define ACCEPT_WAITS 1
 
 struct accept;
 
@@ -52,9 +58,10 @@ struct accept;
 struct accept *accept_new(uv_loop_t *loop, const struct accept_parts *parts);
 
 /*
- * Takes one report through the steps. 0: accepted, or a repeat of one that was; `on_done`
- * will fire. Else it was not: ERR_JSON, ERR_NO_EVENTS, ERR_JOURNAL_*, ERR_DISK_LOW,
- * ERR_HUNG_UP, ERR_STOPPING, ERR_NOMEM.
+ * Takes one report through the steps. 0: accepted, or a repeat of one that was, and may
+ * be answered ok at once; `on_done` never fires. ACCEPT_WAITS: the same, but `on_done`
+ * tells when. Else it was not accepted: ERR_JSON, ERR_NO_EVENTS, ERR_JOURNAL_*,
+ * ERR_DISK_LOW, ERR_HUNG_UP, ERR_STOPPING, ERR_NOMEM, ERR_UNSETTLED.
  */
 int accept_report(struct accept *accept, const struct incoming *incoming,
 	accept_done_cb on_done, void *arg) MUST_CHECK;

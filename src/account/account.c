@@ -73,8 +73,9 @@ bool booking_names_user(const struct booking *booking)
 		booking->client[0] != '\0';
 }
 
-/* Whether the event brings a user, a service, a series that nobody has brought before. A
- * series that comes twice is new twice: it is only a bound. */
+/* Whether the event brings a user, a service, a series that nobody has brought before:
+ * what is only prepared is counted already. A series that comes twice is new twice: it is
+ * only a bound. */
 struct arrivals {
 	bool user, service, series;
 };
@@ -87,9 +88,10 @@ static struct arrivals arrivals_of(
 
 	return (struct arrivals){
 		.user = names_user(event) &&
-			ledger_find_user(ledger, event->client) == NULL &&
+			users_find(&ledger->users, event->client) == NULL &&
 			find(newcomers->users, event->client) == NULL,
-		.service = !ledger_has_service(ledger, node, event->kind, service) &&
+		.service = services_find(&ledger->services, node, event->kind, service) ==
+				NULL &&
 			find(newcomers->services[event->kind], service) == NULL,
 		.series = newcomers->counts_series && event->type == EVENT_STATS &&
 			!ledger_has_series(
@@ -175,12 +177,12 @@ static void append(
 }
 
 static int book_exactly(struct newcomers *newcomers, enum counter_mode mode,
-	struct report *report, struct bookings *bookings)
+	struct report *report, size_t end, size_t *at, struct bookings *bookings)
 {
 	int code = 0;
 
-	for (size_t i = 0; i < report->n_events && code == 0; i++) {
-		const struct event *event = &report->events[i];
+	for (; *at < end && code == 0; ++*at) {
+		const struct event *event = &report->events[*at];
 		const char *reason;
 
 		code = check_room(newcomers, event, report, &reason);
@@ -192,26 +194,39 @@ static int book_exactly(struct newcomers *newcomers, enum counter_mode mode,
 	return code;
 }
 
+int account_book_some(const struct ledger *ledger, const char *node,
+	enum counter_mode mode, struct report *report, size_t n, size_t *at,
+	struct bookings *bookings)
+{
+	size_t left = report->n_events - *at, end = *at + (n < left ? n : left);
+	struct newcomers newcomers = {.ledger = ledger,
+		.node = node,
+		.counts_series = mode == COUNTERS_CUMULATIVE};
+	int code;
+
+	if (bookings->list == NULL)
+		bookings->list = malloc((report->n_events + 1) * sizeof(*bookings->list));
+	if (bookings->list == NULL)
+		return ERR_NOMEM;
+	if (surely_fits(ledger, end - *at)) {
+		for (; *at < end; ++*at)
+			append(bookings, mode, &report->events[*at]);
+		return 0;
+	}
+	newcomers.tenant = bounds_find(&ledger->bounds, node);
+	code = book_exactly(&newcomers, mode, report, end, at, bookings);
+	newcomers_done(&newcomers);
+	return code;
+}
+
 int account_book(const struct ledger *ledger, const char *node, enum counter_mode mode,
 	struct report *report, struct bookings *ret_bookings)
 {
 	struct bookings bookings = {0};
-	struct newcomers newcomers = {.ledger = ledger,
-		.node = node,
-		.counts_series = mode == COUNTERS_CUMULATIVE};
-	int code = 0;
+	size_t at = 0;
+	int code = account_book_some(
+		ledger, node, mode, report, report->n_events, &at, &bookings);
 
-	bookings.list = malloc((report->n_events + 1) * sizeof(*bookings.list));
-	if (bookings.list == NULL)
-		return ERR_NOMEM;
-	if (surely_fits(ledger, report->n_events)) {
-		for (size_t i = 0; i < report->n_events; i++)
-			append(&bookings, mode, &report->events[i]);
-	} else {
-		newcomers.tenant = bounds_find(&ledger->bounds, node);
-		code = book_exactly(&newcomers, mode, report, &bookings);
-		newcomers_done(&newcomers);
-	}
 	if (code != 0)
 		bookings_done(&bookings);
 	else

@@ -73,64 +73,116 @@ int ledger_load_open_report(struct ledger *ledger, const char *node, enum event_
 }
 
 /* `last`: the booking before, or NULL. A report nearly always has one service. */
+static struct service *prepare_service(struct ledger *ledger, const char *node,
+	const struct booking *last, struct booking *booking)
+{
+	uint64_t n = ledger->bounds.used.of[BOUND_SERVICES];
+
+	if (last != NULL && last->kind == booking->kind &&
+		strcmp(last->service, booking->service) == 0)
+		return last->in_service;
+	booking->in_service =
+		services_get(&ledger->services, node, booking->kind, booking->service);
+	booking->made_service |= ledger->bounds.used.of[BOUND_SERVICES] > n;
+	return booking->in_service;
+}
+
+static struct user *prepare_user(
+	struct ledger *ledger, struct tenant *tenant, struct booking *booking)
+{
+	uint64_t n = ledger->bounds.used.of[BOUND_USERS];
+	struct user *user = users_get(&ledger->users, booking->client, tenant);
+
+	booking->made_user |= ledger->bounds.used.of[BOUND_USERS] > n;
+	return user;
+}
+
+static struct series *prepare_series(struct ledger *ledger, struct booking *booking)
+{
+	uint64_t bytes = ledger->bounds.used.of[BOUND_MEMORY];
+	struct series *series = services_get_series(
+		&ledger->services, booking->in_service, booking->client);
+
+	booking->made_series |= ledger->bounds.used.of[BOUND_MEMORY] > bytes;
+	return series;
+}
+
 static int prepare(struct ledger *ledger, const char *node, const struct booking *last,
 	struct booking *booking)
 {
-	bool is_same = last != NULL && last->kind == booking->kind &&
-		strcmp(last->service, booking->service) == 0;
-	struct service *service = is_same
-		? last->in_service
-		: services_get(&ledger->services, node, booking->kind, booking->service);
-
-	if (service == NULL)
+	booking->in_service = prepare_service(ledger, node, last, booking);
+	if (booking->in_service == NULL)
 		return ERR_NOMEM;
-	booking->in_service = service;
 	if (booking_names_user(booking)) {
 		booking->in_user =
-			users_get(&ledger->users, booking->client, service->tenant);
+			prepare_user(ledger, booking->in_service->tenant, booking);
 		if (booking->in_user == NULL)
 			return ERR_NOMEM;
 	}
 	if (booking->has_mark) {
-		booking->in_series =
-			services_get_series(&ledger->services, service, booking->client);
+		booking->in_series = prepare_series(ledger, booking);
 		if (booking->in_series == NULL)
 			return ERR_NOMEM;
 	}
 	return 0;
 }
 
-int ledger_prepare(struct ledger *ledger, const char *node, struct bookings *bookings)
+int ledger_prepare_more(struct ledger *ledger, const char *node,
+	struct bookings *bookings, struct prepared *prepared)
 {
-	int code = repeats_prepare(&ledger->repeats);
+	struct booking *list = bookings->list;
+	int code = 0;
 
-	for (size_t i = 0; i < bookings->n && code == 0; i++)
-		code = prepare(ledger, node, i > 0 ? &bookings->list[i - 1] : NULL,
-			&bookings->list[i]);
+	if (prepared->n == 0)
+		prepared->n_freed = ledger->bounds.n_freed;
+	for (size_t i = prepared->n; i < bookings->n && code == 0; i++) {
+		code = prepare(ledger, node, i > 0 ? &list[i - 1] : NULL, &list[i]);
+		prepared->n += code == 0;
+	}
 	return code;
 }
 
-/* Looked up by name, since one report may name the same newcomer twice. */
+int ledger_prepare_rest(struct ledger *ledger, const char *node,
+	struct bookings *bookings, struct prepared *prepared)
+{
+	int code = repeats_prepare(&ledger->repeats);
+
+	if (prepared->n_freed != ledger->bounds.n_freed)
+		prepared->n = 0;
+	return code == 0 ? ledger_prepare_more(ledger, node, bookings, prepared) : code;
+}
+
+int ledger_prepare(struct ledger *ledger, const char *node, struct bookings *bookings)
+{
+	struct prepared prepared = {0};
+
+	return ledger_prepare_rest(ledger, node, bookings, &prepared);
+}
+
+/* What it has made is still there, but perhaps not its own any more: something of another
+ * report was applied to it. */
 static void forget_prepared(struct ledger *ledger, const char *node,
 	struct tenant *tenant, struct booking *booking)
 {
 	struct services *services = &ledger->services;
-	struct service *service =
-		services_find(services, node, booking->kind, booking->service);
+	struct service *service = booking->made_series || booking->made_service
+		? services_find(services, node, booking->kind, booking->service)
+		: NULL;
 
-	if (service != NULL && booking->has_mark)
+	if (service != NULL && booking->made_series)
 		services_forget_series(services, service, booking->client);
-	if (service != NULL)
+	if (service != NULL && booking->made_service)
 		services_forget_prepared(services, service);
-	if (booking_names_user(booking))
+	if (booking->made_user)
 		users_forget_prepared(&ledger->users, booking->client, tenant);
+	booking->made_series = booking->made_service = booking->made_user = false;
 	booking->in_service = NULL;
 	booking->in_user = NULL;
 	booking->in_series = NULL;
 }
 
-void ledger_forget_prepared(
-	struct ledger *ledger, const char *node, struct bookings *bookings)
+static void forget_from(
+	struct ledger *ledger, const char *node, struct bookings *bookings, size_t from)
 {
 	struct bounds *bounds = &ledger->bounds;
 	struct tenant *tenant = bounds_find(bounds, node);
@@ -138,10 +190,23 @@ void ledger_forget_prepared(
 	/* It would go with its last service, before the last of its users. */
 	if (tenant != NULL)
 		tenant->n_refs++;
-	for (size_t i = 0; i < bookings->n; i++)
-		forget_prepared(ledger, node, tenant, &bookings->list[i]);
+	for (size_t i = bookings->n; i > from; i--)
+		forget_prepared(ledger, node, tenant, &bookings->list[i - 1]);
 	if (tenant != NULL)
 		bounds_release(bounds, tenant);
+}
+
+void ledger_forget_prepared(
+	struct ledger *ledger, const char *node, struct bookings *bookings)
+{
+	forget_from(ledger, node, bookings, 0);
+}
+
+void ledger_forget_from(
+	struct ledger *ledger, const char *node, struct bookings *bookings, size_t from)
+{
+	forget_from(ledger, node, bookings, from);
+	bookings->n = from;
 }
 
 void ledger_measure(struct ledger *ledger, struct bookings *bookings)

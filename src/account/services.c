@@ -158,6 +158,7 @@ void services_forget_prepared(struct services *services, struct service *service
 		services_free_series(services, service->series);
 	bounds_sub(bounds, tenant, BOUND_MEMORY, keyed_bytes(service->hh.keylen));
 	bounds_sub(bounds, tenant, BOUND_SERVICES, 1);
+	bounds->n_freed++;
 	/* The analyzer does not see that what was found stands in the table. */
 	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
 	HASH_DEL(services->table, service);
@@ -194,6 +195,7 @@ void services_free_series(struct services *services, struct series *series)
 	services->n_series -= series->is_known;
 	bounds_sub(services->bounds, service->tenant, BOUND_MEMORY,
 		series_bytes(series->hh.keylen));
+	services->bounds->n_freed++;
 	series_free(&service->series, series);
 }
 
@@ -235,8 +237,10 @@ static void enter_epoch(struct ledger *ledger, struct service *service, const ch
 		repeats_lapse(&ledger->repeats, &service->stream);
 		sweep_begin(&ledger->services, service);
 	}
-	if (before.last != service->epoch.last ||
-		before.is_starting != service->epoch.is_starting)
+	/* One that is only prepared is dirty once it is real. */
+	if (service->updated_ms != 0 &&
+		(before.last != service->epoch.last ||
+			before.is_starting != service->epoch.is_starting))
 		dirty_mark(&ledger->services.dirty, &service->row);
 }
 
@@ -309,7 +313,7 @@ void services_forget_marks(struct ledger *ledger, const char *node)
 
 	for (service = ledger->services.table; service != NULL;
 		service = service->hh.next) {
-		if (strcmp(service->node, node) != 0)
+		if (service->updated_ms == 0 || strcmp(service->node, node) != 0)
 			continue;
 		service->epoch.last++;
 		service->epoch.number = service->epoch.last;

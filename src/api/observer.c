@@ -56,29 +56,76 @@ void api_delivered(void *arg, uint64_t connection)
 	accept_delivered(((struct api *)arg)->accept, connection);
 }
 
-void api_observer(void *arg, struct http_request *request)
+/* As things stand now. False: it is answered. */
+static bool describe(
+	struct api *api, struct http_request *request, struct incoming *ret_incoming)
 {
-	struct api *api = arg;
 	const char *name = http_identity(request)->name;
 	const char *counters = http_param(request, "counters");
 	struct node *node = ledger_find_node(api->ledger, name);
-	struct incoming incoming = {.node = name,
+
+	*ret_incoming = (struct incoming){.node = name,
 		.connection = http_connection_id(request),
 		.peer = http_peer(request),
 		.counters = api->counters};
-	int code;
-
-	if (!read_counters(counters, &incoming.counters)) {
+	if (!read_counters(counters, &ret_incoming->counters)) {
 		accept_note_refused(api->accept);
 		http_answer_error(
 			request, ERR_PARAM, "counters is neither delta nor cumulative");
-		return;
+		return false;
 	}
 	if (node != NULL)
-		prefer_own_counters(node, counters != NULL, &incoming.counters);
-	incoming.body = http_body(request, &incoming.len);
-	maybe_warn_of_size(api, name, incoming.len);
-	code = accept_report(api->accept, &incoming, on_accepted, request);
-	if (code != 0)
+		prefer_own_counters(node, counters != NULL, &ret_incoming->counters);
+	return true;
+}
+
+static void take(
+	struct api *api, struct http_request *request, const struct incoming *incoming)
+{
+	int code = accept_report(api->accept, incoming, on_accepted, request);
+
+	if (code == 0)
+		http_answer_ok(request);
+	else if (code != ACCEPT_WAITS)
 		http_answer_error(request, code, NULL);
+}
+
+static void refuse(struct api *api, struct http_request *request, int code)
+{
+	accept_note_refused(api->accept);
+	http_answer_error(request, code, NULL);
+}
+
+/* Meanwhile its right may have been taken away, or its counters been set. */
+static void on_read(void *arg, int code, struct reading *reading)
+{
+	struct http_request *request = arg;
+	struct api *api = http_handlers_arg(request);
+	struct incoming incoming;
+
+	if (!http_work_ended(request))
+		return;
+	if (code != 0)
+		refuse(api, request, code);
+	else if (describe(api, request, &incoming)) {
+		incoming.reading = reading;
+		take(api, request, &incoming);
+	}
+}
+
+void api_observer(void *arg, struct http_request *request)
+{
+	struct api *api = arg;
+	struct incoming incoming;
+
+	if (!describe(api, request, &incoming))
+		return;
+	incoming.body = http_body(request, &incoming.len);
+	maybe_warn_of_size(api, incoming.node, incoming.len);
+	if (incoming.len <= LARGE_REPORT_BYTES)
+		take(api, request, &incoming);
+	else if (large_submit(api->large, &incoming, on_read, request) == 0)
+		http_work_begins(request);
+	else
+		refuse(api, request, ERR_NOMEM);
 }

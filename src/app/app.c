@@ -8,9 +8,27 @@
 
 #include <assert.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+
+/* A thread for each kind of job, so that none waits for another: sync of the journal,
+ * flush, look at tally.db, Redis's name, and a large report's reading, which takes long.
+ * The pool is made with the first job. */
+static void set_up_threads(void)
+{
+	(void)setenv("UV_THREADPOOL_SIZE", "5", 1); /* short of memory: four */
+}
+
+/* What is large comes from the system and goes back to it: a report may take hundreds of
+ * megabytes for a moment. By itself glibc would learn to keep them. */
+static void set_up_memory(void)
+{
+	(void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
+	(void)mallopt(M_TRIM_THRESHOLD, 4 << 20);
+}
 
 /* Descriptors for connections and for what else is open. Fewer only means fewer clients.
  */
@@ -28,6 +46,7 @@ static void raise_descriptor_limit(uint64_t connections)
 void app_free(struct app *app)
 {
 	http_free(app->http);
+	large_free(app->large);
 	accept_free(app->accept);
 	commands_free(app->commands);
 	flush_free(app->flush);
@@ -69,6 +88,8 @@ int app_run(struct config *config, const struct invocation *invocation)
 	struct errmsg msg = {""};
 	int code;
 
+	set_up_memory();
+	set_up_threads();
 	app_prepare_signals();
 	log_set_level((enum log_level)config->log_level);
 	raise_descriptor_limit(config->max_connections);

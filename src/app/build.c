@@ -301,11 +301,14 @@ static int open_pipeline(struct app *app, struct errmsg *msg)
 {
 	struct accept_parts parts = {app->ledger, app->journal, app->live, app->flush,
 		at_most(app->config->redis_timeout, MAX_SHOWN_MS), delivery_of, app};
+	struct large_parts large = {app->ledger, delivery_of, app, LARGE_SLICE_US};
 
 	app->accept = accept_new(&app->loop, &parts);
-	if (app->accept == NULL)
+	app->large = large_new(&app->loop, &large);
+	if (app->accept == NULL || app->large == NULL)
 		return err_set(msg, ERR_NOMEM, "%s", err_text(ERR_NOMEM));
 	app->api = (struct api){.accept = app->accept,
+		.large = app->large,
 		.commands = app->commands,
 		.ledger = app->ledger,
 		.journal = app->journal,

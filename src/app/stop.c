@@ -40,6 +40,14 @@ static void close_http(struct app *app)
 		close_next(app);
 }
 
+static void close_large(struct app *app)
+{
+	if (app->large != NULL)
+		large_close(app->large, close_next, app);
+	else
+		close_next(app);
+}
+
 static void close_accept(struct app *app)
 {
 	if (app->accept != NULL)
@@ -73,8 +81,9 @@ static void close_signals(struct app *app)
 
 static void close_next(void *arg)
 {
-	static void (*const parts[])(struct app *) = {close_live, close_accept,
-		close_commands, close_http, close_flush, close_journal, close_signals};
+	static void (*const parts[])(struct app *) = {close_live, close_large,
+		close_accept, close_commands, close_http, close_flush, close_journal,
+		close_signals};
 	struct app *app = arg;
 
 	if (app->closing < sizeof(parts) / sizeof(parts[0]))

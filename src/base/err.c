@@ -95,6 +95,11 @@ static const struct entry entries[] = {
 	[-ERR_ALL_BUSY] =
 		{"max_connections are open: what is half begun gives way, or the new one",
 			"all_busy", 503, EXIT_SOFTWARE},
+	[-ERR_MANY_EVENTS] = {"a report of more than 200,000 events", "too_large", 413,
+		EXIT_SOFTWARE},
+	[-ERR_UNSETTLED] = {"what its counters are taken for was changed while it was "
+			    "read: it comes again",
+		"unavailable", 503, EXIT_SOFTWARE},
 	[-ERR_STORE_DENIED] = {"the database file cannot be reached for want of rights",
 		"unavailable", 503, EXIT_STORAGE},
 	[-ERR_STORE_CUT] = {"what SQLite needs beside the database was cut off",

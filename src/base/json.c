@@ -12,8 +12,8 @@
 #define STAND_IN "\\u0001"
 #define ESCAPE_BYTES 6
 
-static _Thread_local bool
-	is_short; /* an allocation has failed, and nobody has asked since */
+/* cJSON's hooks are for all threads; what they note is each one's own. */
+static _Thread_local bool is_short; /* an allocation has failed, nobody has asked since */
 
 static void *allocate(size_t bytes)
 {

@@ -74,11 +74,8 @@ static void answer_with(
 	}
 	request->answer = response;
 	request->status = status;
-	if (!request->is_suspended)
-		return;
-	request->is_suspended = false;
-	MHD_resume_connection(connection->mhd);
-	server_run_soon(connection->server);
+	if (request->is_suspended)
+		request_wake(request);
 }
 
 /* A stop ends it; and on a unix socket each report's answer does: what becomes of it can

@@ -79,7 +79,8 @@ static uint64_t received_bytes(const struct connection *connection)
 {
 	struct tcp_view view;
 
-	return tcp_look(connection->fd, &view) ? view.received : 0;
+	return !connection->is_unix && tcp_look(connection->fd, &view) ? view.received
+								       : 0;
 }
 
 /* Nothing has come since its last answer was queued, or that is of the next request. */
@@ -130,7 +131,7 @@ void connection_enter(struct connection *connection, enum connection_state state
 {
 	leave_list(connection);
 	connection->state = state;
-	connection->since_ms = clock_ms();
+	connection->since_ms = connection->server->now_ms;
 	if (state == CONN_IDLE) {
 		connection->partial_since_ms = 0;
 		connection->received_bytes = knows_received(connection)
@@ -209,16 +210,18 @@ static enum lateness lateness_of_idle(struct connection *connection, uint64_t no
 {
 	const struct http_config *config = &connection->server->config;
 	uint64_t age = now - connection->since_ms;
+	struct tcp_view view = {0};
+	bool is_tcp = !connection->is_unix && tcp_look(connection->fd, &view);
 
 	if (connection->partial_since_ms == 0 &&
-		received_bytes(connection) > connection->received_bytes) {
+		view.received > connection->received_bytes) {
 		connection->partial_since_ms = now;
 		connection_set_proven(connection, false);
 	}
 	/* libmicrohttpd 0.9.75 waits on for the rest of a request, and does not see a
 	 * FIN that came together with a whole one. */
 	if ((connection->partial_since_ms != 0 || age >= GONE_IDLE_MS) &&
-		peer_has_gone(connection->fd))
+		(is_tcp ? !view.is_open : peer_has_gone(connection->fd)))
 		return TOO_LATE;
 	if (connection->partial_since_ms != 0 &&
 		now - connection->partial_since_ms >= config->request_timeout_ms)
@@ -236,6 +239,8 @@ enum lateness connection_lateness(struct connection *connection, uint64_t now)
 	case CONN_IDLE:
 		return lateness_of_idle(connection, now);
 	case CONN_ANSWERING:
+		if (request->is_worked_on)
+			break;
 		/* A delay has an end of its own, and the answer comes behind it. */
 		return age >= ANSWER_CUT_MS && request->delay == NULL &&
 				(request->route->flags & HTTP_MAY_WAIT) == 0

@@ -40,9 +40,8 @@ bool delay_begin(struct http_request *request, unsigned delay_ms)
 	TAILQ_INSERT_TAIL(&server->delays, delay, link);
 	server->n_delays++;
 	request->delay = delay;
-	request->is_suspended = true;
 	connection_enter(request->connection, CONN_ANSWERING);
-	MHD_suspend_connection(request->connection->mhd);
+	request_sleep(request);
 	return true;
 }
 
@@ -54,11 +53,8 @@ void delay_wake_due(struct http_server *server, bool all)
 	TAILQ_FOREACH (delay, &server->delays, link) {
 		struct http_request *request = delay->request;
 
-		if (!request->is_suspended || (!all && now < delay->until_ms))
-			continue;
-		request->is_suspended = false;
-		MHD_resume_connection(request->connection->mhd);
-		server_run_soon(server);
+		if (request->is_suspended && (all || now >= delay->until_ms))
+			request_wake(request);
 	}
 }
 

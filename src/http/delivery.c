@@ -50,6 +50,26 @@ static bool has_hung_up(int fd)
 	return poll(&poll_fd, 1, 0) != 0;
 }
 
+/*
+ * Within one run of libmicrohttpd, and up to its answer, a connection is looked at once:
+ * what has come from a peer since was sent before anybody could know of what the run has
+ * done. False if it is not TCP.
+ */
+static bool look_once(struct connection *connection, struct tcp_view *ret_view)
+{
+	const struct http_server *server = connection->server;
+
+	if (connection->is_unix)
+		return false;
+	if (!server->is_running || connection->viewed_run != server->n_runs) {
+		if (!tcp_look(connection->fd, &connection->view))
+			return false;
+		connection->viewed_run = server->is_running ? server->n_runs : 0;
+	}
+	*ret_view = connection->view;
+	return true;
+}
+
 bool peer_has_gone(int fd)
 {
 	struct tcp_view view;
@@ -127,6 +147,17 @@ static enum delivery look(struct answer *answer, int fd)
 	return tcp_look(fd, &view) ? look_tcp(answer, &view) : look_unix(answer, fd);
 }
 
+static enum delivery look_at_open(struct connection *connection)
+{
+	struct tcp_view view;
+
+	if (connection->answer.step == ANSWER_LOST)
+		return DELIVERY_LOST;
+	return look_once(connection, &view)
+		? look_tcp(&connection->answer, &view)
+		: look_unix(&connection->answer, connection->fd);
+}
+
 static void tell_arrived(struct http_server *server, uint64_t id)
 {
 	server->config.on_delivered(server->arg, id);
@@ -156,14 +187,14 @@ void answer_queued(struct connection *connection)
 {
 	struct answer *answer = &connection->answer;
 	struct tcp_view view = {0};
-	bool is_tcp = tcp_look(connection->fd, &view);
+	bool is_tcp = look_once(connection, &view);
 	bool is_open = is_tcp ? view.is_open : !has_hung_up(connection->fd);
 
 	/* A send() would still succeed. */
 	answer->step = is_open ? ANSWER_QUEUED : ANSWER_LOST;
 	answer->received = view.received;
 	answer->written = view.written;
-
+	connection->viewed_run = 0; /* soon more will have been written */
 	if (!is_tcp)
 		watch(connection);
 }
@@ -321,7 +352,7 @@ enum delivery http_delivery_of(const struct http_server *server, uint64_t id)
 
 	HASH_FIND(hh, server->by_id, &id, sizeof(id), connection);
 	if (connection != NULL)
-		return look(&connection->answer, connection->fd);
+		return look_at_open(connection);
 	TAILQ_FOREACH (leaving, &server->leaving, link)
 		if (leaving->id == id)
 			return look(&leaving->answer, leaving->fd);

@@ -13,22 +13,31 @@
 static const char *const forwarding[] = {
 	"Forwarded", "Via", "X-Forwarded-*", "X-Real-IP", "CF-*", "True-Client-IP"};
 
-static bool is_forwarding(const char *name)
+/* Most names differ in the first letter. */
+static bool begins_alike(const char *name, const char *wanted)
 {
-	for (size_t i = 0; i < sizeof(forwarding) / sizeof(forwarding[0]); i++) {
-		size_t len = strlen(forwarding[i]);
-
-		if (forwarding[i][len - 1] == '*'
-				? strncasecmp(name, forwarding[i], len - 1) == 0
-				: strcasecmp(name, forwarding[i]) == 0)
-			return true;
-	}
-	return false;
+	return ((name[0] ^ wanted[0]) | 0x20) == 0x20;
 }
 
 static bool is_named(const char *name, const char *wanted)
 {
-	return ((name[0] ^ wanted[0]) | 0x20) == 0x20 && strcasecmp(name, wanted) == 0;
+	return begins_alike(name, wanted) && strcasecmp(name, wanted) == 0;
+}
+
+static bool is_like(const char *name, const char *pattern)
+{
+	size_t len = strlen(pattern);
+
+	return pattern[len - 1] == '*' ? strncasecmp(name, pattern, len - 1) == 0
+				       : strcasecmp(name, pattern) == 0;
+}
+
+static bool is_forwarding(const char *name)
+{
+	for (size_t i = 0; i < sizeof(forwarding) / sizeof(forwarding[0]); i++)
+		if (begins_alike(name, forwarding[i]) && is_like(name, forwarding[i]))
+			return true;
+	return false;
 }
 
 /* The first one counts; that there are more is for others to judge. */

@@ -98,7 +98,7 @@ static void on_lobby(uv_poll_t *poll, int status, int events)
 	(void)events;
 	for (int i = 0; i < n; i++)
 		look_at_guest(server, ready[i].data.ptr);
-	server_run(server);
+	server->is_due = true;
 }
 
 static bool seat(

@@ -9,6 +9,7 @@
  * connection. A refusal may have to wait, see delay.c; then go_on() gives it. Where the
  * body is small, it is read and thrown away first.
  */
+#include "base/clock.h"
 #include "http/internal.h"
 #include "http/path.h"
 
@@ -245,16 +246,64 @@ static void maybe_judge_again(struct http_request *request)
 	(void)authorize(request, &headers); /* a guess would have been one before */
 }
 
-static void call_handler(struct http_request *request)
+static bool is_still_allowed(struct http_request *request)
 {
 	maybe_judge_again(request);
-	if (request->refusal == 0) {
+	return request->refusal == 0;
+}
+
+void http_work_begins(struct http_request *request)
+{
+	request->is_worked_on = true;
+}
+
+bool http_work_ended(struct http_request *request)
+{
+	struct http_server *server = request->connection->server;
+
+	request->is_worked_on = false;
+	forget_body(request, server);
+	server->now_ms = clock_ms();
+	connection_enter(request->connection, CONN_ANSWERING);
+	if (is_still_allowed(request))
+		return true;
+	http_answer_error(request, request->refusal, request->sentence);
+	return false;
+}
+
+static void call_handler(struct http_request *request)
+{
+	if (is_still_allowed(request)) {
 		request->route->handler(request->connection->server->arg, request);
 		return;
 	}
 	http_answer_error(request, request->refusal, request->sentence);
 	if (request->refusal == ERR_METHOD)
 		answer_add_header(request, MHD_HTTP_HEADER_ALLOW, request->allow);
+}
+
+void request_sleep(struct http_request *request)
+{
+	request->is_suspended = true;
+	MHD_suspend_connection(request->connection->mhd);
+}
+
+void request_wake(struct http_request *request)
+{
+	request->is_suspended = false;
+	MHD_resume_connection(request->connection->mhd);
+	server_run_soon(request->connection->server);
+}
+
+/*
+ * On a unix socket, a peer that has read the answer and gone is seen as an error before
+ * libmicrohttpd has taken note that all was sent, and then nobody knows that it was. Who
+ * was asleep is not polled before that.
+ */
+static bool has_to_sleep(const struct http_request *request)
+{
+	return request->answer == NULL ||
+		(request->connection->is_unix && request->is_ok);
 }
 
 static enum MHD_Result hand_over(struct http_request *request)
@@ -266,10 +315,11 @@ static enum MHD_Result hand_over(struct http_request *request)
 	request->is_handed = true;
 	connection_enter(connection, CONN_ANSWERING);
 	call_handler(request);
-	if (request->answer != NULL)
+	if (!has_to_sleep(request))
 		return answer_queue(request);
-	request->is_suspended = true;
-	MHD_suspend_connection(connection->mhd);
+	request_sleep(request);
+	if (request->answer != NULL)
+		request_wake(request);
 	return MHD_YES;
 }
 
@@ -365,6 +415,11 @@ const char *http_path_value(const struct http_request *request)
 const struct http_identity *http_identity(const struct http_request *request)
 {
 	return &request->identity;
+}
+
+void *http_handlers_arg(const struct http_request *request)
+{
+	return request->connection->server->arg;
 }
 
 const void *http_route_data(const struct http_request *request)

@@ -1,7 +1,8 @@
 /*
- * libmicrohttpd runs on its own epoll descriptor, which libuv polls; its next deadline
- * goes into a libuv timer. We accept ourselves: with its own listener in this mode,
- * 0.9.75 stops for ever once the connection limit is reached.
+ * libmicrohttpd runs on its own epoll descriptor, which libuv polls. It runs once in a
+ * turn of the loop, behind everything that was polled, so that new requests and answers
+ * that have come are done in one go. We accept ourselves: with its own listener in this
+ * mode, 0.9.75 stops for ever once the connection limit is reached.
  *
  * Two-phase stop: http_drain() closes the door and lets requests end, http_close() takes
  * down.
@@ -11,7 +12,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "base/timer.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -30,37 +30,50 @@
 #define FAIR_MS 1000       /* a fair client takes less for its request */
 #define STRANGERS_SHARE 16 /* of the places */
 
-static void on_timer(uv_timer_t *timer);
+static void on_awake(uv_idle_t *awake)
+{
+	(void)awake; /* it is enough that the loop does not wait */
+}
 
-/* Lets libmicrohttpd do what is due, and finds out when to call it next. */
+void server_run_soon(struct http_server *server)
+{
+	server->is_due = true;
+	(void)uv_idle_start(&server->awake, on_awake); /* fails only without callback */
+}
+
+/* Lets libmicrohttpd do what is due, and finds out whether more is. */
 void server_run(struct http_server *server)
 {
 	MHD_UNSIGNED_LONG_LONG timeout;
 
+	server->is_due = false;
+	server->is_running = true;
+	server->n_runs++;
+	server->now_ms = clock_ms();
 	delivery_look_at_watched(server);
 	(void)MHD_run(server->daemon); /* fails only in modes that we do not use */
 	delivery_look_at_leaving(server, false);
+	server->is_running = false;
+	/* It has no deadlines of its own: now, or when its epoll descriptor says so. */
 	if (MHD_get_timeout(server->daemon, &timeout) == MHD_YES)
-		timer_start(&server->timer, on_timer, timeout);
-	else
-		(void)uv_timer_stop(&server->timer);
+		server_run_soon(server);
+	else if (!server->is_due)
+		(void)uv_idle_stop(&server->awake); /* always 0 */
 }
 
-static void on_timer(uv_timer_t *timer)
+static void on_turn(uv_check_t *turn)
 {
-	server_run(timer->data);
+	struct http_server *server = turn->data;
+
+	if (server->is_due)
+		server_run(server);
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)
 {
 	(void)status; /* an epoll descriptor has no errors of its own */
 	(void)events;
-	server_run(poll->data);
-}
-
-void server_run_soon(struct http_server *server)
-{
-	timer_start(&server->timer, on_timer, 0);
+	((struct http_server *)poll->data)->is_due = true;
 }
 
 static void give_way(struct connection *connection)
@@ -184,7 +197,7 @@ static void on_listener(uv_poll_t *poll, int status, int events)
 			peer.ss_family = AF_UNIX;
 		add(listener->server, fd, (struct sockaddr *)&peer, len);
 	}
-	server_run(listener->server);
+	listener->server->is_due = true;
 }
 
 static void poll_listener(struct listener *listener)
@@ -346,11 +359,13 @@ static int open_handles(struct http_server *server)
 
 	if (uv_poll_init(server->loop, &server->poll, epoll_fd) != 0)
 		return ERR_NOMEM;
-	(void)uv_timer_init(server->loop, &server->timer); /* always 0 */
+	(void)uv_check_init(server->loop, &server->turn); /* always 0 */
+	(void)uv_idle_init(server->loop, &server->awake);
 	(void)uv_timer_init(server->loop, &server->tick);
-	server->poll.data = server->timer.data = server->tick.data = server;
+	server->poll.data = server->turn.data = server->awake.data = server;
+	server->tick.data = server;
 	lobby_open(server);
-	server->n_open_handles = 4;
+	server->n_open_handles = 5;
 	for (size_t i = 0; i < server->n_listeners; i++) {
 		struct listener *listener = &server->listeners[i];
 
@@ -362,6 +377,7 @@ static int open_handles(struct http_server *server)
 		poll_listener(listener);
 	}
 	(void)uv_poll_start(&server->poll, UV_READABLE, on_poll); /* open: cannot fail */
+	(void)uv_check_start(&server->turn, on_turn);
 	(void)uv_timer_start(&server->tick, on_tick, TICK_MS, TICK_MS);
 	return 0;
 }
@@ -380,7 +396,7 @@ int http_open(uv_loop_t *loop, const struct http_config *config,
 	server->routes = routes;
 	server->arg = arg;
 	server->next_id = config->first_connection;
-	server->ticked_ms = clock_ms();
+	server->ticked_ms = server->now_ms = clock_ms();
 	TAILQ_INIT(&server->idle);
 	TAILQ_INIT(&server->strangers);
 	TAILQ_INIT(&server->busy);
@@ -464,7 +480,8 @@ void http_close(struct http_server *server, void (*on_closed)(void *arg), void *
 	for (int i = 0; i < 3; i++)
 		server_run(server); /* wake, queue, send */
 	uv_close((uv_handle_t *)&server->poll, finish_close);
-	uv_close((uv_handle_t *)&server->timer, finish_close);
+	uv_close((uv_handle_t *)&server->turn, finish_close);
+	uv_close((uv_handle_t *)&server->awake, finish_close);
 	uv_close((uv_handle_t *)&server->tick, finish_close);
 }
 

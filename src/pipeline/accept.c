@@ -1,11 +1,9 @@
 /*
- * One struct waiting per report, in one queue: sequence, place in Redis's queue and
- * deadline all grow along it, so whoever is at the head is the next that may go.
- *
- * A completion never runs inside accept_report(): reports that need not wait for anybody
- * are let go at the end of the loop turn.
+ * One struct waiting per report whose answer waits, in one queue: sequence, place in
+ * Redis's queue and deadline all grow along it, so whoever is at the head is the next
+ * that may go. Who needs to wait for nobody, and finds nobody waiting, is answered at
+ * once.
  */
-#define XXH_INLINE_ALL
 #include "pipeline/accept.h"
 #include "base/clock.h"
 #include "base/log.h"
@@ -15,7 +13,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <sys/queue.h>
-#include <xxhash.h>
 
 struct waiting {
 	uint64_t seq;          /* to be synced, if the journal must */
@@ -31,9 +28,7 @@ struct accept {
 	struct accept_parts parts;
 	struct accept_stats stats;
 	TAILQ_HEAD(, waiting) queue;
-	uv_prepare_t end_of_turn;
-	uv_timer_t deadline;
-	unsigned n_open_handles;
+	uv_timer_t deadline; /* of whoever was at the head when it was started */
 	bool is_stopping;
 	struct tell tell;
 	void (*on_closed)(void *arg);
@@ -71,13 +66,10 @@ void accept_advance(struct accept *accept)
 		head->on_done(head->arg);
 		free(head);
 	}
-	if (head != NULL && now < head->deadline_ms)
+	/* One that runs ends no later than the head's. */
+	if (head != NULL && now < head->deadline_ms &&
+		!uv_is_active((uv_handle_t *)&accept->deadline))
 		timer_start(&accept->deadline, on_deadline, head->deadline_ms - now);
-}
-
-static void on_end_of_turn(uv_prepare_t *prepare)
-{
-	accept_advance(prepare->data);
 }
 
 struct accept *accept_new(uv_loop_t *loop, const struct accept_parts *parts)
@@ -89,13 +81,8 @@ struct accept *accept_new(uv_loop_t *loop, const struct accept_parts *parts)
 	accept->loop = loop;
 	accept->parts = *parts;
 	TAILQ_INIT(&accept->queue);
-	/* None of these can fail: a start only for a NULL callback. */
-	(void)uv_timer_init(loop, &accept->deadline);
-	(void)uv_prepare_init(loop, &accept->end_of_turn);
+	(void)uv_timer_init(loop, &accept->deadline); /* always 0 */
 	accept->deadline.data = accept;
-	accept->end_of_turn.data = accept;
-	accept->n_open_handles = 2;
-	(void)uv_prepare_start(&accept->end_of_turn, on_end_of_turn);
 	return accept;
 }
 
@@ -127,11 +114,13 @@ static void watch(struct accept *accept, const struct incoming *incoming,
 }
 
 /* Up to journal_append() nothing changes. */
-static int write_and_apply(struct accept *accept, struct record *record)
+static int write_and_apply(
+	struct accept *accept, struct record *record, struct reading *reading)
 {
 	const struct accept_parts *parts = &accept->parts;
 	struct ledger *ledger = parts->ledger;
-	int code = ledger_prepare(ledger, record->node, &record->bookings);
+	int code = ledger_prepare_rest(
+		ledger, record->node, &record->bookings, &reading->prepared);
 
 	if (code == 0) {
 		record->origin.repeats = ledger_find_repeat(ledger, &record->bookings,
@@ -147,52 +136,70 @@ static int write_and_apply(struct accept *accept, struct record *record)
 		code = journal_append(accept->parts.journal, record);
 	if (code == 0)
 		ledger_apply(ledger, &record->bookings, &record->origin);
-	if (code != 0 || record->origin.repeats != 0)
-		ledger_forget_prepared(ledger, record->node, &record->bookings);
+	reading->is_applied = code == 0 && record->origin.repeats == 0;
 	return code;
 }
 
-/* From a parsed report to the ledger. */
-static int book(struct accept *accept, const struct incoming *incoming,
-	struct report *report, struct record *record)
+/* From a report that is booked to the ledger. */
+static int take(struct accept *accept, const struct incoming *incoming,
+	struct reading *reading, struct record *record)
 {
-	int code = account_book(accept->parts.ledger, record->node, incoming->counters,
-		report, &record->bookings);
+	struct ledger *ledger = accept->parts.ledger;
+	int code = 0;
+
+	record->bookings = reading->bookings;
+	record->origin.time_ms = clock_wall_ms();
+	memcpy(record->origin.fingerprint, reading->fingerprint, FINGERPRINT_BYTES);
+	if (record->bookings.n > 0)
+		code = write_and_apply(accept, record, reading);
+	if (code == 0 && record->origin.repeats == 0) {
+		accept->stats.stats_events += record->bookings.n_stats;
+		keep_rejects(
+			accept, record->node, &reading->report, record->origin.time_ms);
+		watch(accept, incoming, record);
+		tell_about(&accept->tell, ledger, record->node, &reading->report);
+	}
+	return code;
+}
+
+static int read_and_take(
+	struct accept *accept, const struct incoming *incoming, struct record *record)
+{
+	struct ledger *ledger = accept->parts.ledger;
+	struct reading reading;
+	int code = reading_parse(incoming->body, incoming->len, &reading);
 
 	if (code != 0)
 		return code;
-	record->origin.time_ms = clock_wall_ms();
-	if (record->bookings.n > 0)
-		code = write_and_apply(accept, record);
-	if (code == 0 && record->origin.repeats == 0) {
-		accept->stats.stats_events += record->bookings.n_stats;
-		keep_rejects(accept, record->node, report, record->origin.time_ms);
-		watch(accept, incoming, record);
-		tell_about(&accept->tell, accept->parts.ledger, record->node, report);
-	}
-	bookings_done(&record->bookings);
+	code = account_book(ledger, record->node, incoming->counters, &reading.report,
+		&reading.bookings);
+	if (code == 0)
+		code = take(accept, incoming, &reading, record);
+	if (!reading.is_applied)
+		ledger_forget_prepared(ledger, record->node, &reading.bookings);
+	reading_done(&reading);
 	return code;
+}
+
+/* Whoever has read it forgets what is not applied. */
+static int take_read(
+	struct accept *accept, const struct incoming *incoming, struct record *record)
+{
+	return incoming->reading->counters == incoming->counters
+		? take(accept, incoming, incoming->reading, record)
+		: ERR_UNSETTLED;
 }
 
 /* *ret_seq: what has to be synced before the report may be answered. Of a repeat that is
  * what it repeats: it has added nothing itself. */
-static int parse_and_book(
+static int read_or_take(
 	struct accept *accept, const struct incoming *incoming, uint64_t *ret_seq)
 {
 	struct record record = {
 		.node = incoming->node, .origin.conn = incoming->connection};
-	struct report report;
-	XXH128_canonical_t fingerprint;
-	int code = report_parse(incoming->body, incoming->len, &report);
+	int code = incoming->reading == NULL ? read_and_take(accept, incoming, &record)
+					     : take_read(accept, incoming, &record);
 
-	if (code != 0)
-		return code;
-	_Static_assert(sizeof(fingerprint) == FINGERPRINT_BYTES, "the format's width");
-	XXH128_canonicalFromHash(
-		&fingerprint, XXH3_128bits(incoming->body, incoming->len));
-	memcpy(record.origin.fingerprint, &fingerprint, sizeof(fingerprint));
-	code = book(accept, incoming, &report, &record);
-	report_done(&report);
 	if (code != 0)
 		return code;
 	accept->stats.accepted += record.origin.repeats == 0;
@@ -206,16 +213,45 @@ static int parse_and_book(
 	return 0;
 }
 
+/* Whether the next report's answer may have to: then it has a struct waiting. */
+static bool may_wait(const struct accept *accept)
+{
+	return !TAILQ_EMPTY(&accept->queue) || journal_must_sync(accept->parts.journal) ||
+		live_get_state(accept->parts.live) == LIVE_UP;
+}
+
+/* 0 or ACCEPT_WAITS; takes `waiting`. */
+static int wait_or_go(struct accept *accept, struct waiting *waiting)
+{
+	uint64_t now = clock_ms();
+
+	waiting->unsent_index = ledger_unsent_index(accept->parts.ledger);
+	waiting->deadline_ms = now + accept->parts.shown_timeout_ms;
+	live_poke(accept->parts.live);
+	if (TAILQ_EMPTY(&accept->queue) && !must_wait(accept, waiting, now)) {
+		free(waiting);
+		return 0;
+	}
+	TAILQ_INSERT_TAIL(&accept->queue, waiting, link);
+	if (!uv_is_active((uv_handle_t *)&accept->deadline))
+		timer_start(
+			&accept->deadline, on_deadline, accept->parts.shown_timeout_ms);
+	return ACCEPT_WAITS;
+}
+
 int accept_report(struct accept *accept, const struct incoming *incoming,
 	accept_done_cb on_done, void *arg)
 {
-	struct waiting *waiting = calloc(1, sizeof(*waiting));
-	int code = waiting == NULL ? ERR_NOMEM : 0;
+	struct waiting *waiting = NULL;
+	uint64_t seq;
+	int code = accept->is_stopping ? ERR_STOPPING : 0;
 
-	if (code == 0 && accept->is_stopping)
-		code = ERR_STOPPING;
+	if (code == 0 && may_wait(accept)) {
+		waiting = malloc(sizeof(*waiting));
+		code = waiting == NULL ? ERR_NOMEM : 0;
+	}
 	if (code == 0)
-		code = parse_and_book(accept, incoming, &waiting->seq);
+		code = read_or_take(accept, incoming, &seq);
 	flush_maybe_start(
 		accept->parts.flush, journal_wants_checkpoint(accept->parts.journal));
 	if (code != 0) {
@@ -223,14 +259,10 @@ int accept_report(struct accept *accept, const struct incoming *incoming,
 		accept_note_refused(accept);
 		return code;
 	}
-
-	waiting->unsent_index = ledger_unsent_index(accept->parts.ledger);
-	waiting->deadline_ms = clock_ms() + accept->parts.shown_timeout_ms;
-	waiting->on_done = on_done;
-	waiting->arg = arg;
-	TAILQ_INSERT_TAIL(&accept->queue, waiting, link);
-	live_poke(accept->parts.live);
-	return 0;
+	if (waiting == NULL)
+		return 0;
+	*waiting = (struct waiting){.seq = seq, .on_done = on_done, .arg = arg};
+	return wait_or_go(accept, waiting);
 }
 
 void accept_note_refused(struct accept *accept)
@@ -257,9 +289,7 @@ static void finish_close(uv_handle_t *handle)
 {
 	struct accept *accept = handle->data;
 
-	accept->n_open_handles--;
-	if (accept->n_open_handles == 0)
-		accept->on_closed(accept->on_closed_arg);
+	accept->on_closed(accept->on_closed_arg);
 }
 
 static void forget_waiting(struct accept *accept)
@@ -278,7 +308,6 @@ void accept_close(struct accept *accept, void (*on_closed)(void *arg), void *arg
 	accept->on_closed_arg = arg;
 	forget_waiting(accept);
 	uv_close((uv_handle_t *)&accept->deadline, finish_close);
-	uv_close((uv_handle_t *)&accept->end_of_turn, finish_close);
 }
 
 void accept_free(struct accept *accept)

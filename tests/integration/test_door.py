@@ -4,6 +4,7 @@ import contextlib
 import re
 import socket
 import ssl
+import struct
 
 import pytest
 
@@ -513,14 +514,36 @@ def test_1000_unread_answers_on_a_unix_socket_are_counted_and_hold_nobody_up(bot
         sock.close()
 
 
-def test_unread_answers_on_a_unix_socket_cost_others_nothing(both, tmp_path):
+@pytest.fixture
+def counted(both, tmp_path):
+    """A daemon whose looks are counted: daemon.counts() are those at what unix sockets have
+    not read, those at TCP, and changes of what it polls."""
+    path = tmp_path / "count"
+    daemon = both(env={"LD_PRELOAD": str(build_preload("count_looks", tmp_path)),
+                       "COUNT_LOOKS": str(path)})
+    daemon.counts = lambda: struct.unpack("QQQ", path.read_bytes())
+    return daemon
+
+
+def test_unread_answers_on_a_unix_socket_cost_others_nothing(counted):
     """Not each turn of the loop looks at all of them: some of the youngest are looked at in
     a turn, and the others four times a second, for two seconds."""
-    count = tmp_path / "count"
-    daemon = both(env={"LD_PRELOAD": str(build_preload("count_looks", tmp_path)),
-                       "COUNT_LOOKS": str(count)})
-    deaf = leave_unread(daemon, 100)
-    report_often(daemon, 500)
-    assert int.from_bytes(count.read_bytes(), "little") < 8 * (500 + 2 * 100) + 9 * 100
+    deaf = leave_unread(counted, 100)
+    report_often(counted, 500)
+    assert counted.counts()[0] < 8 * (500 + 2 * 100) + 9 * 100
     for sock in deaf:
         sock.close()
+
+
+def test_a_report_that_waits_for_nobody_is_looked_at_once_and_sleeps_never(counted):
+    """All at once, so that nothing is idle meanwhile: that is looked at by the clock."""
+    n = 500
+    raw = RawClient(counted.address)
+    _, looks, changes = counted.counts()
+    raw.send(WHOLE * n)
+    for _ in range(n):
+        assert raw.read_answer().body == OK
+    _, looks_then, changes_then = counted.counts()
+    raw.close()
+    assert n <= looks_then - looks < n + n / 2
+    assert changes_then - changes < n / 2

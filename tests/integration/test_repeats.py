@@ -1,16 +1,19 @@
 """A report that comes again because its answer was lost counts once; an honest one always."""
 import concurrent.futures
+import fcntl
 import itertools
 import json
 import select
 import signal
 import socket
 import subprocess
+import termios
 import time
 
 import pytest
 
 from client import RawClient, connect, get_bytes, post_bytes
+from conftest import build_preload
 from deadline import seconds, wait_for
 from tallyd import report, stats
 
@@ -176,6 +179,31 @@ def test_an_answer_that_was_read_late_was_read(family, tallyd, tmp_path):
     post(daemon, body)
     assert used(daemon) == 220
     raw.close()
+
+
+def test_who_reads_its_answer_on_a_unix_socket_and_goes_at_once_has_had_it(tallyd, tmp_path):
+    """It has gone before the daemon has come back from sending, as on a busy machine."""
+    unix = tmp_path / "s"
+    daemon = tallyd(env={"LD_PRELOAD": str(build_preload("late_send", tmp_path))})
+    daemon.options["listen"] += f",unix:{unix}"
+    daemon.start()
+    body = body_of()
+    head, rest = post_bytes("/observer", body)[:-50], post_bytes("/observer", body)[-50:]
+    for parts in ((head + rest,), (head, rest)):
+        for _ in range(3):
+            raw = RawClient(unix)
+            for part in parts:
+                raw.send(part)
+                wait_for(lambda: is_taken(raw), "it is read")
+            assert raw.read_answer().body == OK
+            raw.close()
+    assert used(daemon) == 6 * 110 and repeats(daemon) == 0
+
+
+def is_taken(raw):
+    """The peer has read what was sent: SIOCOUTQ."""
+    unread = fcntl.ioctl(raw.sock, termios.TIOCOUTQ, b"\0\0\0\0")
+    return unread == b"\0\0\0\0"
 
 
 @pytest.mark.parametrize("cut", ["idle", "full", "stop"])

@@ -1,29 +1,37 @@
 /*
- * Counts how often the daemon asks a socket for what its peer has not read, into the file
- * that COUNT_LOOKS names. Preloaded (ld.so(8)).
+ * Counts into the file that COUNT_LOOKS names, each a number of 64 bits: how often the
+ * daemon asks a socket for what its peer has not read, how often what TCP knows of it
+ * (TCP_INFO), and how often it changes what it polls. Preloaded (ld.so(8)).
  */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
-static uint64_t *count;
+enum { UNREAD, TCP, POLLED, COUNTS };
+
+static uint64_t *counts;
 
 __attribute__((constructor)) static void begin(void)
 {
 	const char *path = getenv("COUNT_LOOKS");
 	int fd = path != NULL ? open(path, O_RDWR | O_CREAT, 0600) : -1;
 
-	if (fd < 0 || ftruncate(fd, sizeof(*count)) != 0)
+	if (fd < 0 || ftruncate(fd, COUNTS * sizeof(*counts)) != 0)
 		abort();
-	count = mmap(NULL, sizeof(*count), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	counts = mmap(NULL, COUNTS * sizeof(*counts), PROT_READ | PROT_WRITE, MAP_SHARED,
+		fd, 0);
 	(void)close(fd);
-	if (count == MAP_FAILED)
+	if (counts == MAP_FAILED)
 		abort();
 }
 
@@ -38,6 +46,24 @@ int ioctl(int fd, unsigned long request, ...)
 	argument = va_arg(args, void *);
 	va_end(args);
 	if (request == SIOCOUTQ)
-		++*count;
+		counts[UNREAD]++;
 	return real(fd, request, argument);
+}
+
+int getsockopt(int fd, int level, int name, void *value, socklen_t *len)
+{
+	int (*real)(int, int, int, void *, socklen_t *) = (int (*)(
+		int, int, int, void *, socklen_t *))dlsym(RTLD_NEXT, "getsockopt");
+
+	counts[TCP] += level == IPPROTO_TCP && name == TCP_INFO;
+	return real(fd, level, name, value, len);
+}
+
+int epoll_ctl(int epoll_fd, int op, int fd, struct epoll_event *event)
+{
+	int (*real)(int, int, int, struct epoll_event *) = (int (*)(
+		int, int, int, struct epoll_event *))dlsym(RTLD_NEXT, "epoll_ctl");
+
+	counts[POLLED]++;
+	return real(epoll_fd, op, fd, event);
 }

@@ -196,7 +196,7 @@ struct ticket {
 	struct rig *rig;
 	const char *name;
 	uint64_t seq; /* of its record */
-	bool is_done, was_synced;
+	bool is_done, was_synced, is_answered_at_once;
 };
 
 static void on_done(void *arg)
@@ -216,19 +216,49 @@ static int post_on(
 	struct rig *rig, uint64_t connection, const char *body, struct ticket *ticket)
 {
 	struct incoming incoming = {
-		"hk1", COUNTERS_DELTA, connection, body, strlen(body), NULL};
+		"hk1", COUNTERS_DELTA, connection, body, strlen(body), NULL, NULL};
 	int code;
 
 	ticket->rig = rig;
 	code = accept_report(rig->accept, &incoming, on_done, ticket);
 	ticket->seq = ledger_seq(rig->ledger);
 	assert_false(ticket->is_done); /* never inside */
-	return code;
+	ticket->is_answered_at_once = code == 0;
+	if (ticket->is_answered_at_once)
+		on_done(ticket);
+	return code == ACCEPT_WAITS ? 0 : code;
 }
 
 static int post(struct rig *rig, const char *body, struct ticket *ticket)
 {
 	return post_on(rig, 7, body, ticket);
+}
+
+/* As one that was read before, see large.h, and for counters of that mode. */
+static int post_read(struct rig *rig, uint64_t connection, enum counter_mode mode,
+	const char *body, struct ticket *ticket)
+{
+	struct reading reading;
+	struct incoming incoming = {
+		.node = "hk1", .connection = connection, .reading = &reading};
+	int code;
+
+	assert_int_equal(reading_parse(body, strlen(body), &reading), 0);
+	reading.counters = mode;
+	assert_int_equal(account_book_some(rig->ledger, "hk1", mode, &reading.report,
+				 SIZE_MAX, &reading.n_booked, &reading.bookings),
+		0);
+	assert_int_equal(ledger_prepare_more(rig->ledger, "hk1", &reading.bookings,
+				 &reading.prepared),
+		0);
+	ticket->rig = rig;
+	code = accept_report(rig->accept, &incoming, on_done, ticket);
+	if (code == 0)
+		on_done(ticket);
+	if (!reading.is_applied)
+		ledger_forget_from(rig->ledger, "hk1", &reading.bookings, 0);
+	reading_done(&reading);
+	return code == ACCEPT_WAITS ? 0 : code;
 }
 
 #define STATS(client, input, output)                                                     \
@@ -239,10 +269,8 @@ static int post(struct rig *rig, const char *body, struct ticket *ticket)
 #define ALICE REPORT(STATS("alice", 3, 4))
 #define BAD STATS("mallory", -1, 0)
 
-/* One turn lets go who need not wait for anybody; a blocking one would then sleep on. */
 static void wait_for(struct ticket *ticket)
 {
-	(void)uv_run(&ticket->rig->loop, UV_RUN_NOWAIT);
 	assert_true(
 		loop_run_until_set(&ticket->rig->loop, &ticket->is_done, PATIENCE_MS));
 }
@@ -515,6 +543,47 @@ TEST(fsync_always_answers_only_after_the_sync)
 	assert_true(a.was_synced && b.was_synced);
 	assert_string_equal(rig.answers, "ab");
 	assert_int_equal(faults_count(FAULT_FDATASYNC), 2);
+	close_rig(&rig);
+}
+
+TEST(who_need_not_wait_keeps_the_place_behind_those_that_wait)
+{
+	struct ticket first = {.name = "a"}, second = {.name = "b"},
+		      repeat = {.name = "c"};
+	struct rig rig;
+
+	open_rig(&rig, &always);
+	assert_int_equal(post_on(&rig, 1, ALICE, &first), 0);
+	wait_for(&first);
+	assert_true(loop_run_jobs(&rig.loop, PATIENCE_MS));
+	faults_hold(FAULT_FDATASYNC);
+	assert_int_equal(post_on(&rig, 2, REPORT(STATS("bob", 1, 1)), &second), 0);
+	rig.deliveries[1] = DELIVERY_LOST;
+	assert_int_equal(post_on(&rig, 3, ALICE, &repeat), 0); /* of what is synced */
+	assert_int_equal(stats_of(&rig).repeats, 1);
+	accept_advance(rig.accept);
+	assert_string_equal(rig.answers, "a");
+	faults_release(FAULT_FDATASYNC);
+	wait_for(&repeat);
+	assert_string_equal(rig.answers, "abc");
+	faults_reset();
+	close_rig(&rig);
+}
+
+TEST(where_nobody_is_waited_for_the_answer_may_go_at_once_and_nothing_fires_later)
+{
+	struct ticket ticket = {.name = "a"}, bad = {.name = "b"};
+	struct rig rig;
+
+	open_rig(&rig, &everysec);
+	assert_int_equal(post(&rig, ALICE, &ticket), 0);
+	assert_true(ticket.is_answered_at_once);
+	assert_int_equal(post(&rig, REPORT(BAD), &bad), 0);
+	assert_true(bad.is_answered_at_once);
+	for (int turn = 0; turn < 5; turn++)
+		(void)uv_run(&rig.loop, UV_RUN_NOWAIT);
+	accept_advance(rig.accept);
+	assert_string_equal(rig.answers, "ab"); /* or a ticket has complained */
 	close_rig(&rig);
 }
 
@@ -942,6 +1011,52 @@ TEST(a_report_whose_client_has_gone_is_refused_and_changes_nothing)
 	close_rig(&rig);
 }
 
+TEST(one_that_was_read_before_is_taken_as_one_that_was_not)
+{
+	struct ticket a = {.name = "a"}, b = {.name = "b"}, c = {.name = "c"};
+	struct rig rig;
+
+	open_rig(&rig, &everysec);
+	assert_int_equal(post_read(&rig, 1, COUNTERS_DELTA,
+				 REPORT(STATS("alice", 3, 4) "," BAD), &a),
+		0);
+	assert_int_equal(used_by(rig.ledger, "alice"), 7);
+	assert_journal(&rig, "1:alice:7 ");
+	assert_int_equal(stats_of(&rig).rejected_events, 1);
+	assert_int_equal(stats_of(&rig).stats_events, 1);
+	/* Its body is what is compared. */
+	rig.deliveries[1] = DELIVERY_LOST;
+	assert_int_equal(post_on(&rig, 2, REPORT(STATS("alice", 3, 4) "," BAD), &b), 0);
+	rig.deliveries[2] = DELIVERY_LOST;
+	assert_int_equal(post_read(&rig, 3, COUNTERS_DELTA,
+				 REPORT(STATS("alice", 3, 4) "," BAD), &c),
+		0);
+	assert_int_equal(used_by(rig.ledger, "alice"), 7);
+	assert_int_equal(stats_of(&rig).repeats, 2);
+	assert_string_equal(rig.answers, "abc");
+	close_rig(&rig);
+}
+
+TEST(one_that_was_read_for_other_counters_or_whose_client_has_gone_changes_nothing)
+{
+	struct ticket ticket = {.name = "?"};
+	struct rig rig;
+
+	open_rig(&rig, &everysec);
+	assert_int_equal(
+		post_read(&rig, 1, COUNTERS_CUMULATIVE, ALICE, &ticket), ERR_UNSETTLED);
+	rig.deliveries[1] = DELIVERY_LOST;
+	assert_int_equal(post_read(&rig, 1, COUNTERS_DELTA, ALICE, &ticket), ERR_HUNG_UP);
+	accept_stop(rig.accept);
+	assert_int_equal(
+		post_read(&rig, 2, COUNTERS_DELTA, ALICE, &ticket), ERR_STOPPING);
+	assert_untouched(&rig);
+	assert_int_equal(ledger_bounds(rig.ledger)->used.of[BOUND_MEMORY], 0);
+	assert_int_equal(stats_of(&rig).refused, 3);
+	assert_string_equal(rig.answers, "");
+	close_rig(&rig);
+}
+
 TEST(a_repeat_that_cannot_be_written_leaves_its_report_open)
 {
 	struct ticket ticket = {.name = ""};
@@ -1131,6 +1246,10 @@ int main(void)
 			a_write_that_fails_changes_nothing_and_a_later_report_works),
 		cmocka_unit_test(a_refused_report_keeps_no_rejects_as_it_will_come_again),
 		cmocka_unit_test(fsync_always_answers_only_after_the_sync),
+		cmocka_unit_test(
+			who_need_not_wait_keeps_the_place_behind_those_that_wait),
+		cmocka_unit_test(
+			where_nobody_is_waited_for_the_answer_may_go_at_once_and_nothing_fires_later),
 		cmocka_unit_test(the_other_modes_answer_without_waiting_for_the_disk),
 		cmocka_unit_test(
 			what_is_no_report_is_refused_counted_and_changes_nothing),
@@ -1157,6 +1276,9 @@ int main(void)
 		cmocka_unit_test(an_announcement_is_no_repeat_of_an_equal_one),
 		cmocka_unit_test(
 			a_report_whose_client_has_gone_is_refused_and_changes_nothing),
+		cmocka_unit_test(one_that_was_read_before_is_taken_as_one_that_was_not),
+		cmocka_unit_test(
+			one_that_was_read_for_other_counters_or_whose_client_has_gone_changes_nothing),
 		cmocka_unit_test(a_repeat_that_cannot_be_written_leaves_its_report_open),
 		cmocka_unit_test(
 			a_repeat_is_answered_no_earlier_than_its_report_could_have_been),

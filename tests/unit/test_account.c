@@ -145,6 +145,88 @@ TEST(users_that_were_only_prepared_take_no_room)
 	ledger_free(ledger);
 }
 
+/* In slices of `n` events, each prepared before the next is booked. */
+static void book_in_slices(struct ledger *ledger, size_t n, struct report *report,
+	struct bookings *ret_bookings)
+{
+	struct bookings bookings = {0};
+	struct prepared prepared = {0};
+	size_t at = 0;
+
+	while (at < report->n_events) {
+		assert_int_equal(account_book_some(ledger, "n", COUNTERS_DELTA, report, n,
+					 &at, &bookings),
+			0);
+		assert_int_equal(
+			ledger_prepare_more(ledger, "n", &bookings, &prepared), 0);
+	}
+	assert_int_equal(ledger_prepare_rest(ledger, "n", &bookings, &prepared), 0);
+	*ret_bookings = bookings;
+}
+
+/* Three users are known; of "other", so that there is more than one share. */
+static struct ledger *ledger_with_room_for(size_t n_users)
+{
+	struct ledger *ledger = ledger_new(3 + n_users, true);
+	struct booking booking;
+	struct bookings bookings = {&booking, 1, 1};
+
+	for (unsigned i = 0; i < 3; i++) {
+		booking = sample_traffic("s", sample_name(i), 1, 1);
+		assert_int_equal(ledger_prepare(ledger, "other", &bookings), 0);
+		ledger_apply(ledger, &bookings,
+			&(struct origin){.seq = i + 1, .conn = 1, .time_ms = 1000});
+	}
+	return ledger;
+}
+
+TEST(booked_in_slices_a_report_comes_to_the_same)
+{
+	static const char *const clients[] = {
+		"u00000", "u00001", "u00002", "a", "b", "c", "d", "e", "f", "g", ""};
+
+	for (unsigned seed = 0; seed < 300; seed++) {
+		struct event events[40];
+		struct report whole, sliced;
+		struct bookings expected, bookings;
+		struct ledger *one = ledger_with_room_for(seed % 9);
+		struct ledger *other = ledger_with_room_for(seed % 9);
+		uint32_t random = seed * 2654435761u + 1;
+
+		for (size_t i = 0; i < COUNT_OF(events); i++) {
+			random = random * 1664525u + 1013904223u;
+			events[i] = traffic((random >> 16) % 3 != 0 ? "s" : "t",
+				clients[(random >> 20) % COUNT_OF(clients)], i);
+		}
+		book(one, events, COUNT_OF(events), &whole, &expected);
+		assert_int_equal(ledger_prepare(one, "n", &expected), 0);
+		sliced = (struct report){.events = events, .n_events = COUNT_OF(events)};
+		book_in_slices(other, 1 + seed % 7, &sliced, &bookings);
+		AT_ROW(seed, bookings.n == expected.n);
+		AT_ROW(seed, bookings.n_stats == expected.n_stats);
+		AT_ROW(seed, sliced.n_rejected == whole.n_rejected);
+		AT_ROW(seed, sliced.bounds_reached == whole.bounds_reached);
+		for (size_t i = 0; i < bookings.n; i++)
+			AT_ROW(seed,
+				bookings.list[i].counters.input_bytes ==
+					expected.list[i].counters.input_bytes);
+		AT_ROW(seed,
+			memcmp(&ledger_bounds(one)->used, &ledger_bounds(other)->used,
+				sizeof(struct usage)) == 0);
+		ledger_forget_from(other, "n", &bookings, bookings.n / 2);
+		ledger_forget_from(other, "n", &bookings, 0);
+		ledger_forget_prepared(one, "n", &expected);
+		AT_ROW(seed, ledger_bounds(one)->used.of[BOUND_USERS] == 3);
+		AT_ROW(seed,
+			memcmp(&ledger_bounds(one)->used, &ledger_bounds(other)->used,
+				sizeof(struct usage)) == 0);
+		done(&whole, &expected);
+		done(&sliced, &bookings);
+		ledger_free(one);
+		ledger_free(other);
+	}
+}
+
 TEST(services_are_bounded_too_and_known_ones_go_on)
 {
 	struct ledger *ledger = ledger_new(10, true);
@@ -218,6 +300,7 @@ int main(void)
 		cmocka_unit_test(a_report_changes_nothing_in_the_ledger),
 		cmocka_unit_test(max_users_bounds_new_users_and_counts_each_once),
 		cmocka_unit_test(users_that_were_only_prepared_take_no_room),
+		cmocka_unit_test(booked_in_slices_a_report_comes_to_the_same),
 		cmocka_unit_test(services_are_bounded_too_and_known_ones_go_on),
 		cmocka_unit_test(short_memory_books_nothing),
 	};

@@ -1,0 +1,235 @@
+"""Large reports are read beside everything else: nobody waits for them, and nobody sees half of
+one."""
+import contextlib
+import select
+import signal
+
+import pytest
+
+from admin import credential, with_socket
+from client import RawClient, get_bytes, post_bytes
+from conftest import build_preload
+from deadline import IS_RELEASE, seconds, wait_for
+from tallyd import report, stats
+
+OK = b'{"ok":true}'
+N_USERS = 1000  # some 150 KB; more than 64 KiB is large
+MIB = 1 << 20
+
+
+def large_body(n_users=N_USERS, input_bytes=1, service="large"):
+    """Of user0 and so on. An escape in it, so that cJSON is asked what it means."""
+    text = report(*(stats(f"user{i}", input_bytes, 0, service=service) for i in range(n_users)))
+    assert len(text) > 65536
+    return text.replace('"user0"', '"\\u0075ser0"')
+
+
+class Hold:
+    """Makes a daemon stand still in the middle of reading a large report."""
+
+    def __init__(self, directory):
+        self.path = directory / "hold"
+        self.begun = directory / "hold.begun"
+        self.path.touch()
+
+    def wait_until_begun(self):
+        wait_for(self.begun.exists, "it is being read")
+
+    def release(self):
+        self.path.unlink()
+
+
+@pytest.fixture
+def held(tallyd, tmp_path):
+    """held(**options): a daemon that reads large reports once daemon.hold is released."""
+    def make(**options):
+        hold = Hold(tmp_path)
+        daemon = tallyd(env={"LD_PRELOAD": str(build_preload("hold_json", tmp_path)),
+                             "HOLD_JSON": str(hold.path)}, **options)
+        daemon.hold = hold
+        daemon.unix = tmp_path / "s"
+        daemon.options["listen"] += f",unix:{daemon.unix}"
+        return daemon
+    return make
+
+
+def sent(address, data):
+    raw = RawClient(address)
+    raw.send(data)
+    return raw
+
+
+def is_answered(raw):
+    return bool(select.select([raw.sock], [], [], 0)[0])
+
+
+def used(daemon, user="user0"):
+    answer = daemon.get(f"/users/{user}/traffic")
+    return answer.json()["usedTraffic"] if answer.status == 200 else 0
+
+
+@pytest.mark.parametrize("fsync", ["always", "everysec"])
+def test_what_comes_while_a_large_report_is_read_is_answered_before_it(fsync, held):
+    """Reports, questions, commands, a sync of the journal and a flush; eight large ones wait."""
+    daemon = held(journal_fsync=fsync)
+    admin = with_socket(daemon)
+    daemon.start()
+    large = [sent(daemon.address, post_bytes("/observer", large_body())) for _ in range(8)]
+    daemon.hold.wait_until_begun()
+    for i in range(20):
+        daemon.report(stats("alice", 1, 2))
+        assert used(daemon, "alice") == 3 * (i + 1)
+    assert daemon.status()["users"] == 1
+    daemon.force_sync()
+    assert daemon.users() == {"alice": (60, 20, 40)}
+    admin.create("hk1")
+    assert not any(is_answered(raw) for raw in large)
+    daemon.hold.release()
+    for raw in large:
+        assert raw.read_answer().body == OK
+        raw.close()
+    assert admin.used("user0") == admin.used(f"user{N_USERS - 1}") == 8
+    admin.flush()
+    assert daemon.users()["user0"] == (8, 8, 0) and len(daemon.users()) == N_USERS + 1
+
+
+def test_a_connection_is_answered_in_order_with_others_in_between(held):
+    daemon = held().start()
+    raw = sent(daemon.address, post_bytes("/observer", large_body())
+               + get_bytes("/users/user0/traffic")
+               + post_bytes("/observer", report(stats("user0", 10, 0))) + get_bytes("/livez"))
+    daemon.hold.wait_until_begun()
+    daemon.report(stats("user0", 100, 0))
+    assert not is_answered(raw)
+    daemon.hold.release()
+    assert raw.read_answer().body == OK
+    assert raw.read_answer().json()["usedTraffic"] == 101
+    assert raw.read_answer().body == OK
+    assert raw.read_answer().status == 200
+    raw.close()
+    assert used(daemon) == 111
+
+
+@pytest.mark.parametrize("end", ["close", "reset"])
+@pytest.mark.parametrize("family", ["tcp", "unix"])
+def test_who_hangs_up_while_its_report_is_read_is_not_counted(family, end, held):
+    daemon = held().start()
+    body = large_body()
+    raw = sent(daemon.address if family == "tcp" else daemon.unix,
+               post_bytes("/observer?node=hk1", body))
+    daemon.hold.wait_until_begun()
+    getattr(raw, end)()
+    daemon.hold.release()
+    wait_for(lambda: daemon.get("/refusals").json()["counts"].get("hung_up") == 1, "it is refused")
+    assert used(daemon) == 0 and daemon.status()["reports"]["accepted"] == 0
+    assert daemon.post("/observer?node=hk1", body).body == OK
+    assert used(daemon) == 1 and daemon.status()["reports"]["repeats"] == 0
+    assert daemon.status()["users"] == N_USERS
+
+
+def test_a_large_report_that_comes_again_counts_once(tallyd):
+    daemon = tallyd().start()
+    body = large_body()
+    for _ in range(3):
+        raw = sent(daemon.address, post_bytes("/observer", body))
+        wait_for(lambda: is_answered(raw), "it is answered")
+        raw.close()  # with the answer unread
+    assert daemon.post("/observer", body).body == OK
+    assert used(daemon) == 1
+    found = daemon.status()["reports"]
+    assert (found["accepted"], found["repeats"]) == (1, 3)
+    daemon.kill()
+    daemon.start()
+    assert used(daemon) == used(daemon, f"user{N_USERS - 1}") == 1
+
+
+def test_what_is_decided_of_a_node_while_its_report_is_read_counts(held):
+    daemon = held()
+    admin = with_socket(daemon)
+    daemon.start()
+    secret = admin.create("hk1", counters="delta")["secret"]
+    body = large_body()
+    headers = [f"{name}: {value}" for name, value in credential("hk1", secret).items()]
+
+    def post_while(act):
+        daemon.hold.path.touch()
+        daemon.hold.begun.unlink(missing_ok=True)
+        raw = sent(daemon.address, post_bytes("/observer", body, *headers))
+        daemon.hold.wait_until_begun()
+        act()
+        daemon.hold.release()
+        answer = raw.read_answer()
+        raw.close()
+        return answer
+
+    assert post_while(lambda: admin.set("hk1", enabled=False)).status == 503
+    admin.set("hk1", enabled=True)
+    assert post_while(lambda: admin.set("hk1", counters="cumulative")).status == 503
+    assert post_while(lambda: admin.delete("hk1")).status == 401
+    assert admin.ask("GET", "/users/user0/traffic").status == 404
+    secret = admin.create("hk1", counters="delta")["secret"]
+    headers = [f"{name}: {value}" for name, value in credential("hk1", secret).items()]
+    assert post_while(lambda: admin.create("hk2")).body == OK
+    assert admin.used("user0") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_waits_for_a_report_that_is_read(number, held):
+    daemon = held().start()
+    raw = sent(daemon.address, post_bytes("/observer", large_body()))
+    waiting = sent(daemon.address, post_bytes("/observer", large_body()))
+    daemon.hold.wait_until_begun()
+    daemon.send_signal(number)
+    wait_for(lambda: "stopping" in daemon.log(), "it stops")
+    daemon.hold.release()
+    answers = [raw.read_answer().status for raw in (raw, waiting)]
+    assert daemon.wait_exit() == 0
+    assert set(answers) <= {200, 503} and answers[0] == 200
+    n = answers.count(200)
+    assert daemon.users().get("user0") == (n, n, 0)
+    assert len(daemon.users()) == N_USERS
+
+
+def test_a_kill_while_a_report_is_read_counts_nothing_of_it(held):
+    daemon = held().start()
+    daemon.report(stats("user0", 100, 0))
+    body = large_body()
+    raw = sent(daemon.address, post_bytes("/observer", body))
+    daemon.hold.wait_until_begun()
+    daemon.kill()
+    raw.close()
+    daemon.hold.release()
+    daemon.start()
+    assert used(daemon) == 100
+    assert daemon.post("/observer", body).body == OK
+    assert used(daemon) == 101 and daemon.status()["reports"]["repeats"] == 0
+
+
+def test_large_and_small_reports_of_the_same_users_add_up_while_cuts_are_taken(tallyd):
+    daemon = tallyd(sync_interval=100).start()
+    connections = [RawClient(daemon.address) for _ in range(4)]
+    n_rounds = 10
+    for _ in range(n_rounds):
+        for i, raw in enumerate(connections):
+            raw.send(post_bytes("/observer", large_body(3000, service=f"s{i}")))
+        for i in range(50):
+            daemon.report(stats(f"user{i * 60}", 1, 0, service=f"s{i % 4}"))
+        for raw in connections:
+            assert raw.read_answer().body == OK
+    for raw in connections:
+        raw.close()
+    daemon.force_sync()
+    assert daemon.users() == {f"user{i}": (n, n, 0) for i in range(3000)
+                              for n in [n_rounds * (len(connections) + (i % 60 == 0))]}
+
+
+def test_a_large_cumulative_report_counts_what_its_counters_have_grown_by(tallyd):
+    daemon = tallyd(counters="cumulative").start()
+    client = daemon.client(timeout=60)
+    for value in (100, 150, 40):
+        assert client.post("/observer", large_body(input_bytes=value)).body == OK
+        daemon.force_sync()
+    client.close()
+    daemon.kill()
+    daemon.start()
+    assert used(daemon) == used(daemon, f"user{N_USERS - 1}") == 190
