@@ -85,7 +85,7 @@ static int prepare(struct ledger *ledger, const char *node, const struct booking
 	if (service == NULL)
 		return ERR_NOMEM;
 	booking->in_service = service;
-	if (booking_names_user(booking)) {
+	if (booking_names_user(booking) && booking->in_user == NULL) {
 		booking->in_user =
 			users_get(&ledger->users, booking->client, service->tenant);
 		if (booking->in_user == NULL)
@@ -100,13 +100,36 @@ static int prepare(struct ledger *ledger, const char *node, const struct booking
 	return 0;
 }
 
+static void find_users(
+	const struct ledger *ledger, const struct bookings *bookings, size_t first)
+{
+	size_t n = bookings->n - first;
+
+	users_find_all(&ledger->users, &bookings->list[first],
+		n < USERS_AHEAD ? n : USERS_AHEAD);
+}
+
+/* For what each booking may change. */
+static int reserve_changes(struct ledger *ledger, const struct bookings *bookings)
+{
+	int code = changes_reserve(&ledger->users.changes, bookings->n);
+
+	return code == 0 ? changes_reserve(&ledger->services.series_changes, bookings->n)
+			 : code;
+}
+
 int ledger_prepare(struct ledger *ledger, const char *node, struct bookings *bookings)
 {
 	int code = repeats_prepare(&ledger->repeats);
 
-	for (size_t i = 0; i < bookings->n && code == 0; i++)
+	if (code == 0)
+		code = reserve_changes(ledger, bookings);
+	for (size_t i = 0; i < bookings->n && code == 0; i++) {
+		if (i % USERS_AHEAD == 0)
+			find_users(ledger, bookings, i);
 		code = prepare(ledger, node, i > 0 ? &bookings->list[i - 1] : NULL,
 			&bookings->list[i]);
+	}
 	return code;
 }
 
@@ -219,7 +242,7 @@ void ledger_get_stats(const struct ledger *ledger, struct ledger_stats *ret_stat
 	const struct users *users = &ledger->users;
 
 	*ret_stats = (struct ledger_stats){.users = users->n,
-		.dirty_users = users->dirty.n + users->n_in_cut_only,
+		.dirty_users = users->changes.n + users->n_in_cut_only,
 		.unsent_users = users->n_unsent,
 		.services = ledger->services.n,
 		.series = ledger->services.n_series,
