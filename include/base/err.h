@@ -63,7 +63,8 @@ enum err {
 	ERR_NO_CREDENTIAL = -46, /* a report carries none, and needs one */
 	ERR_STORE_DENIED = -47,  /* it is there, but we may not reach it */
 	ERR_STORE_CUT = -48,     /* so was SQLite's log, with what was in it alone */
-	ERR_LAST = ERR_STORE_CUT,
+	ERR_SYNC_LATE = -49,     /* the disk would take too long to sync a record */
+	ERR_LAST = ERR_SYNC_LATE,
 };
 
 /* Exit codes of the program (sysexits.h); 0 is a clean stop. */
