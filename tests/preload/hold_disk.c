@@ -1,6 +1,6 @@
 /*
- * The disk stands still for some of what a journal asks of it, as long as the file HOLD is
- * there. Preloaded (ld.so(8)). What it says is what stands still:
+ * The disk stands still for some of what a journal asks of it, as long as the file HOLD
+ * is there. Preloaded (ld.so(8)). What it says is what stands still:
  *
  *     sync     syncing a segment
  *     files    making one, syncing the folder, removing one
