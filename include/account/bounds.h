@@ -15,6 +15,7 @@
 
 #include "base/err.h"
 #include "base/hash.h"
+#include "base/hash_table.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -54,8 +55,10 @@ struct bounds {
 void bounds_init(struct bounds *bounds, size_t max_users);
 void bounds_done(struct bounds *bounds);
 
-/* What a row costs: an allocation of `size` and its share of a hash table. */
+/* What a row costs: an allocation of `size` and its share of a hash table, which is
+ * uthash's or a struct hash_table. */
 uint64_t bounds_row_bytes(size_t size);
+uint64_t bounds_item_bytes(size_t size);
 
 /* Finds or makes it, and holds it until bounds_release(); NULL if memory is short. */
 struct tenant *bounds_hold(struct bounds *bounds, const char *name);

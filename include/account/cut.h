@@ -1,19 +1,22 @@
 /*
  * The cut: what SQLite lacks of the ledger, moved out of it in one loop turn. Plain data:
  * it may be read on the thread pool while the ledger goes on, with what it points to as
- * far as the comments say. Ends as committed or as failed, which gives everything back.
+ * far as the comments say. It is handed to SQLite until it is committed; what happens
+ * meanwhile is for the next one.
  */
 #ifndef TALLYD_ACCOUNT_CUT_H
 #define TALLYD_ACCOUNT_CUT_H
 
+#include "account/changes.h"
 #include "account/command.h"
 #include "account/ledger.h"
 
-/* What SQLite lacks: the increments since the last cut that was committed. */
+/* What SQLite lacks: the increments since the last cut. */
 struct cut_user {
-	struct user *user; /* the pool reads only user->id, which never changes */
+	struct user *user; /* the pool reads only what never changes: id, created_ms, life
+			    */
 	struct totals increment;
-	uint64_t created_ms, last_seen_ms, life;
+	uint64_t last_seen_ms; /* 0: only adopted */
 };
 
 struct cut_service {
@@ -27,7 +30,8 @@ struct cut_service {
 };
 
 struct cut_series {
-	const struct series *series; /* the pool reads only client and service */
+	struct series *series; /* the pool reads only client and service; NULL: it has
+				  gone since */
 	struct mark mark;
 };
 
@@ -44,12 +48,10 @@ struct cut_node {
 
 struct cut {
 	uint64_t prev_seq, seq; /* applied_seq before and after */
-	struct cut_user *users;
-	size_t n_users;
+	struct changes users;   /* of struct cut_user */
+	struct changes series;  /* of struct cut_series */
 	struct cut_service *services;
 	size_t n_services;
-	struct cut_series *series;
-	size_t n_series;
 	struct stream **streams; /* whose open reports are these, and no others; the
 				    pool reads only their service */
 	size_t n_streams;
@@ -72,6 +74,10 @@ struct cut {
 /* True if a cut would hold anything that cannot wait for more. */
 bool ledger_is_dirty(const struct ledger *ledger);
 
+/* The entries at `index`, of users.n and series.n. */
+const struct cut_user *cut_user(const struct cut *cut, size_t index);
+const struct cut_series *cut_series(const struct cut *cut, size_t index);
+
 /* Moves what is pending into a cut. One at a time. NULL if memory is short; then nothing
  * moved. */
 struct cut *ledger_cut(struct ledger *ledger);
@@ -79,7 +85,7 @@ struct cut *ledger_cut(struct ledger *ledger);
 /* The cut is in SQLite: forget it. Takes the cut. */
 void ledger_cut_committed(struct ledger *ledger, struct cut *cut);
 
-/* The cut is not in SQLite: its increments are pending again. Takes the cut. */
-void ledger_cut_failed(struct ledger *ledger, struct cut *cut);
+/* The process ends before it is: the journal has all of it. Takes the cut. */
+void ledger_forget_cut(struct cut *cut);
 
 #endif

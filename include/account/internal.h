@@ -20,13 +20,13 @@
 /* users.c */
 
 struct users {
-	struct user *table; /* uthash keeps them in the order they came */
+	struct hash_table table;
 	struct bounds *bounds;
-	struct dirty dirty;
+	struct changes changes; /* of struct cut_user */
 	size_t n;
 	size_t n_in_cut_only; /* of an unfinished cut, and not dirty again since */
 	bool has_view;
-	TAILQ_HEAD(, user) unsent;
+	STAILQ_HEAD(, user) unsent;
 	size_t n_unsent;
 	uint64_t unsent_index;
 };
@@ -34,9 +34,11 @@ struct users {
 void users_init(struct users *users, struct bounds *bounds, bool has_view);
 void users_done(struct users *users);
 struct user *users_find(const struct users *users, const char *id);
-uint64_t user_bytes(size_t id_len);
 /* Finds or allocates, for the tenant who brought it; NULL if memory is short. */
 struct user *users_get(struct users *users, const char *id, struct tenant *tenant);
+/* Finds the users of so many bookings, at most USERS_AHEAD, as far as they are there. */
+#define USERS_AHEAD 32
+void users_find_all(const struct users *users, struct booking *list, size_t n);
 /* One that users_get() made, and to which nothing was applied, goes again. */
 void users_forget_prepared(struct users *users, const char *id, struct tenant *tenant);
 void users_apply(struct ledger *ledger, const struct booking *booking,
@@ -49,7 +51,8 @@ TAILQ_HEAD(service_list, service);
 struct services {
 	struct service *table;
 	struct bounds *bounds;
-	struct dirty dirty, dirty_series;
+	struct dirty dirty;
+	struct changes series_changes; /* of struct cut_series */
 	size_t n, n_series;
 	struct service_list swept;     /* that may have void series, see sweep.c */
 	struct service_list postponed; /* until the cut that has some of them ends */
@@ -63,7 +66,6 @@ struct service *services_get(struct services *services, const char *node,
 	enum event_kind kind, const char *name);
 void services_forget_prepared(struct services *services, struct service *service);
 uint64_t service_bytes(size_t node_len, size_t name_len);
-uint64_t series_bytes(size_t client_len);
 /* Finds or allocates; NULL if memory is short. */
 struct series *services_get_series(
 	struct services *services, struct service *service, const char *client);

@@ -18,6 +18,7 @@
 #include "account/series.h"
 #include "account/watch.h"
 #include "base/hash.h"
+#include "base/hash_table.h"
 
 #include <stdbool.h>
 #include <sys/queue.h>
@@ -30,18 +31,17 @@ struct totals {
 	uint64_t used, input, output;
 };
 
+/* There may be millions: each 16 bytes are as many MiB. */
 struct user {
-	struct totals total;   /* all of it: what Redis is to show */
-	struct totals pending; /* of it, what no cut has taken */
-	struct totals unsent;  /* of it, what was not sent to Redis since the last send */
-	uint64_t created_ms, last_seen_ms; /* since 1970; created 0: only prepared */
+	struct hash_item item;
+	struct totals total;  /* all of it: what Redis is to show */
+	struct totals unsent; /* of it, what was not sent to Redis since the last send */
+	uint64_t change; /* the number of its struct cut_user: what no cut has taken */
+	uint64_t view;   /* live's: the view that this user was last written to */
+	STAILQ_ENTRY(user) unsent_link;
+	uint64_t created_ms; /* since 1970; 0: only prepared */
 	uint64_t life; /* the sequence of the record that made it; 0: older than lives */
-	uint64_t view; /* live's: the view that this user was last written to */
-	bool is_in_cut, is_unsent;
-	struct row row;
-	TAILQ_ENTRY(user) unsent_link;
-	UT_hash_handle hh;
-	size_t id_len;
+	bool is_unsent;
 	char id[];
 };
 
@@ -57,11 +57,11 @@ struct service {
 	const char *node, *name;    /* inside key */
 	struct tenant *tenant;      /* the node, as far as bounds are concerned */
 	struct service *other;      /* of the other kind and the same names, or NULL */
-	struct series *series;      /* by client */
+	struct hash_table series;   /* by client */
 	struct epoch epoch;         /* of the counters of both kinds */
 	struct epoch scratch_epoch; /* series_measure()'s */
 	uint64_t measured_for;
-	struct series *sweep_at; /* the next to be looked at */
+	struct series *sweep_at; /* the next to be looked at; NULL: none */
 	bool is_swept, has_skipped, is_postponed;
 	bool drops_void; /* SQLite has series of an earlier epoch */
 	TAILQ_ENTRY(service) sweep_link;
@@ -109,7 +109,7 @@ void ledger_free(struct ledger *ledger);
 
 /* Start: a row of the checkpoint. 0 or ERR_NOMEM. */
 int ledger_load_user(struct ledger *ledger, const char *id, struct totals total,
-	uint64_t created_ms, uint64_t last_seen_ms, uint64_t life) MUST_CHECK;
+	uint64_t created_ms, uint64_t life) MUST_CHECK;
 int ledger_load_service(struct ledger *ledger, const char *node, enum event_kind kind,
 	const char *name, const struct counters *last, const char *state,
 	const struct epoch *epoch, uint64_t updated_ms) MUST_CHECK;
@@ -219,6 +219,10 @@ void ledger_set_bounds(
 	struct ledger *ledger, uint64_t max_bytes, uint64_t load_max_bytes);
 const struct bounds *ledger_bounds(const struct ledger *ledger);
 
+/* What one costs of them, whose name has so many bytes. */
+uint64_t user_bytes(size_t id_len);
+uint64_t series_bytes(size_t client_len);
+
 /* Counts rejected events of a node, if it holds or is anything yet. */
 void ledger_note_rejected(struct ledger *ledger, const char *node, uint64_t n);
 
@@ -252,7 +256,8 @@ void ledger_mark_unsent(struct ledger *ledger, const struct user *user);
  * none. */
 struct user *ledger_take_unsent(struct ledger *ledger, struct totals *ret_unsent);
 
-/* Walks all users in the order they came; NULL begins. New ones join at the end. */
+/* Walks all users in no particular order; NULL begins. Whoever is there all the while is
+ * met once, whoever else comes. */
 struct user *ledger_next_user(const struct ledger *ledger, const struct user *user);
 
 #endif

@@ -4,7 +4,8 @@
  *
  * Whatever is kept embeds a `struct row` and stands in the dirty list of its kind while a
  * cut would have something new of it. A kind says how its rows move into a cut, and what
- * becomes of them when the cut has been committed, or has failed. cut.c lists all kinds.
+ * becomes of them when the cut has been committed; cut.c lists all kinds. Users and
+ * series may be too many for a list that is walked: see account/changes.h.
  */
 #ifndef TALLYD_ACCOUNT_ROW_H
 #define TALLYD_ACCOUNT_ROW_H
@@ -43,16 +44,14 @@ struct row *dirty_take(struct dirty *dirty);
 /*
  * A kind of row. `reserve` allocates room in the cut for all that `move` is going to
  * move, so that nothing has moved if memory is short. All but `is_dirty` and `move`
- * may be NULL: nothing is to be done. After `failed`, what the cut had of it is pending
- * again, under what has happened since. `done` frees what `reserve` allocated, and what
- * the cut still owns.
+ * may be NULL: nothing is to be done. `done` frees what `reserve` allocated, and what
+ * the cut owns.
  */
 struct row_kind {
 	bool (*is_dirty)(const struct ledger *ledger);
 	int (*reserve)(const struct ledger *ledger, struct cut *cut); /* 0 or ERR_NOMEM */
 	void (*move)(struct ledger *ledger, struct cut *cut);
 	void (*committed)(struct ledger *ledger, struct cut *cut);
-	void (*failed)(struct ledger *ledger, struct cut *cut);
 	void (*done)(struct cut *cut);
 };
 

@@ -13,7 +13,7 @@
 
 #include "account/account.h"
 #include "account/row.h"
-#include "base/hash.h"
+#include "base/hash_table.h"
 
 /* How often the counters of a service have begun anew. Between `running` and `ready` two
  * epochs are valid: that of the old handler, and `last`, of who began before `ready` was
@@ -29,23 +29,32 @@ struct epoch {
 bool epoch_enter(struct epoch *epoch, const char *state);
 
 struct series {
+	struct hash_item item;
 	struct mark mark;
 	struct mark scratch;   /* as far as a report that is not accepted yet has come */
 	uint64_t measured_for; /* that report, see series_measure() */
-	bool is_known, was_known; /* has a mark; has one in scratch */
-	bool is_in_cut;           /* which is not ended */
-	struct row row;
+	uint64_t change; /* the number of its struct cut_series: what no cut has taken */
 	struct service *service;
-	UT_hash_handle hh; /* in its service's table, by client */
+	bool is_known, was_known; /* has a mark; has one in scratch */
+	bool was_in_cut;          /* an earlier change of it, when that one came */
 	char client[];
 };
 
-struct series *series_find(struct series *table, const char *client);
+/* Those of a service, by client. */
+void series_init(struct hash_table *table);
+void series_done(struct hash_table *table);
+struct series *series_find(const struct hash_table *table, const char *client);
+
+/* Walks them, as hash_table_next(). */
+struct series *series_next(const struct hash_table *table, const struct series *series);
 
 /* Adds one that is not there; NULL if memory is short. */
 struct series *series_new(
-	struct series **table, const char *client, struct service *service);
-void series_free(struct series **table, struct series *series);
+	struct hash_table *table, const char *client, struct service *service);
+void series_free(struct hash_table *table, struct series *series);
+
+/* What one of such a client is allocated with. */
+size_t series_size(size_t client_len);
 
 /*
  * Turns the counters of prepared bookings from values into deltas, and gives each its

@@ -65,7 +65,8 @@ enum err {
 	ERR_STORE_CUT = -48,     /* so was SQLite's log, with what was in it alone */
 	ERR_MANY_EVENTS = -49,   /* more than a report may have */
 	ERR_UNSETTLED = -50,     /* what it was read as was changed meanwhile */
-	ERR_LAST = ERR_UNSETTLED,
+	ERR_SYNC_LATE = -51,     /* the disk would take too long to sync a record */
+	ERR_LAST = ERR_SYNC_LATE,
 };
 
 /* Exit codes of the program (sysexits.h); 0 is a clean stop. */

@@ -1,6 +1,7 @@
 /*
- * The journal as its own two files see it: journal.c, which the loop calls, and job.c,
- * what it has done on the thread pool. Nobody else includes this.
+ * The journal as its own files see it: journal.c, which the loop calls, and what it has
+ * done on the thread pool: job.c, which answers wait for, and upkeep.c. Nobody else
+ * includes this.
  */
 #ifndef TALLYD_JOURNAL_INTERNAL_H
 #define TALLYD_JOURNAL_INTERNAL_H
@@ -28,12 +29,10 @@ struct job {
 				  it */
 	size_t n_fds;
 	uint64_t covers_seq;
-	struct home_file prepared; /* .number 0: nothing to prepare */
-	int prepared_fd, prepare_errno;
-	uint64_t removals[MAX_REMOVALS];
-	size_t n_removals;
 	int dir_fd;
 	bool does_sync;
+	bool does_probe; /* there is nothing to sync: how long would it take? */
+	uint64_t began_ms;
 	int sync_errno;
 	uint64_t free_bytes, total_bytes;
 
@@ -45,6 +44,16 @@ struct job {
 	struct home_begun begun;
 	int home_code; /* of looking or beginning */
 	struct errmsg home_msg;
+};
+
+/* The files before and behind what is written: nobody waits for them. */
+struct upkeep {
+	uv_work_t work;
+	int dir_fd;
+	struct home_file prepared; /* .number 0: nothing to prepare */
+	int prepared_fd, prepare_errno;
+	uint64_t removals[MAX_REMOVALS];
+	size_t n_removals;
 };
 
 struct journal {
@@ -69,6 +78,8 @@ struct journal {
 	uint64_t checkpoint_seq; /* all up to here is in SQLite */
 	uint64_t wanted_seq;     /* to be synced, whatever journal_fsync says */
 	uint64_t checkpoint_ms;  /* when that was told last */
+	uint64_t sync_ms;        /* what the last sync took */
+	bool has_told_late;      /* and not yet that it is over */
 	bool is_disk_low, is_full, has_write_failed, has_prepare_failed;
 	bool is_gone;            /* until it is begun anew */
 	struct errmsg missing;   /* why */
@@ -76,7 +87,8 @@ struct journal {
 	struct buf buf;
 
 	struct job job;
-	bool is_job_running, is_poked;
+	struct upkeep upkeep;
+	bool is_job_running, is_upkeep_running, is_poked;
 	uv_timer_t tick;
 	uv_prepare_t end_of_turn;
 	unsigned n_open_handles;
@@ -90,14 +102,23 @@ void journal_drop_covered(struct journal *journal);
 void journal_free_segments(struct journal *journal);
 void journal_maybe_closed(struct journal *journal);
 
+/* Whether a record that is written now would be synced too late for its answer. */
+bool journal_is_late(const struct journal *journal);
+
 /* job.c */
 
-/* Hands a job to the pool, unless one is there. */
+/* Hands a job to the pool, unless one is there; and the upkeep, if there is any to do. */
 void job_submit(struct journal *journal);
 /* Blocks: before the loop runs. */
 void job_look_at_disk(struct journal *journal);
 /* Files are missing: nothing is appended until a checkpoint has all records. */
 void job_note_gone(struct journal *journal, const struct errmsg *missing);
 void job_ask_for_checkpoint(const struct journal *journal);
+
+/* upkeep.c */
+
+/* Hands it to the pool, if anything is to be done and it is not there. Not beside a job,
+ * which looks at files that are to go: behind it, or before. */
+void upkeep_submit(struct journal *journal);
 
 #endif

@@ -6,7 +6,8 @@
  * may block (rule 9). Syncing is done on the thread pool, one job at a time, each
  * covering all that was written before it began. A failed fdatasync ends the process: the
  * kernel may have dropped the pages (Rebello et al., USENIX ATC '20), so only a fresh
- * fold knows what is there (rule 10).
+ * fold knows what is there (rule 10). The next segment is made ahead, beside that: no
+ * answer waits for it.
  *
  * Each job also looks whether what was written is still to be found in data_dir. If not,
  * nothing is appended until all of it is in the database; then a new segment is begun, in
@@ -32,6 +33,14 @@ struct journal_config {
 					    looks */
 	uint64_t tick_ms; /* between two looks, and two syncs of everysec; 0: 1 s */
 };
+
+/*
+ * With `always`: where a record would be synced later than that, if each sync takes as
+ * long as the last one did, or this one has by now, it is not written: its sender would
+ * be hung up on (HTTP_ANSWER_MS), although it was accepted. If nothing is written a sync
+ * is tried with each tick, so that it is noticed when the disk is quicker.
+ */
+#define JOURNAL_MAX_SYNC_MS 1000
 
 /* With fewer free, of a file system of that size, nothing is accepted. */
 uint64_t journal_min_free_bytes(
@@ -66,8 +75,8 @@ int journal_open(uv_loop_t *loop, int dir_fd, const struct journal_config *confi
 
 /*
  * Writes `record`, whose sequences it fills in, as the next sequence. 0, or
- * ERR_JOURNAL_WRITE, ERR_JOURNAL_FULL, ERR_JOURNAL_GONE, ERR_DISK_LOW, ERR_NOMEM: then
- * nothing has changed and a later call may succeed.
+ * ERR_JOURNAL_WRITE, ERR_JOURNAL_FULL, ERR_JOURNAL_GONE, ERR_DISK_LOW, ERR_SYNC_LATE,
+ * ERR_NOMEM: then nothing has changed and a later call may succeed.
  */
 int journal_append(struct journal *journal, struct record *record) MUST_CHECK;
 

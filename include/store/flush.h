@@ -7,9 +7,10 @@
  *
  * One flush at a time; each is one cut and one job on the thread pool. Nothing starts in
  * BACKOFF, whoever asks. After max_retries the backoff lasts until the next interval. A
- * failed flush loses nothing: its increments return to the ledger, or, if the outcome of
- * COMMIT is unknown, the very same cut is handed in again. One that has failed more often
- * than max_retries is told of with what can be done about it, and how long there is time.
+ * failed flush loses nothing: the very same cut is handed in again until it is committed,
+ * whatever had come of COMMIT; then what has come since follows at once. One that has
+ * failed more often than max_retries is told of with what can be done about it, and how
+ * long there is time.
  * Twice a second a job looks whether the file is still there: that it is not is told
  * before anything has to be written.
  */

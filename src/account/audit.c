@@ -184,7 +184,7 @@ void audit_done(struct audit *audit)
 	}
 }
 
-/* The rows of audit: the cut owns them, until they are committed or given back. */
+/* The rows of audit: the cut owns them, until they are committed. */
 
 static bool is_dirty(const struct ledger *ledger)
 {
@@ -203,13 +203,6 @@ static void move(struct ledger *ledger, struct cut *cut)
 	TAILQ_CONCAT(&cut->audit, &ledger->audit.entries, link);
 }
 
-/* Those of the cut came first. */
-static void failed(struct ledger *ledger, struct cut *cut)
-{
-	TAILQ_CONCAT(&cut->audit, &ledger->audit.entries, link);
-	TAILQ_CONCAT(&ledger->audit.entries, &cut->audit, link);
-}
-
 static void done(struct cut *cut)
 {
 	free_entries(&cut->audit);
@@ -217,7 +210,7 @@ static void done(struct cut *cut)
 
 const struct row_kind *audit_rows(void)
 {
-	static const struct row_kind kind = {is_dirty, reserve, move, NULL, failed, done};
+	static const struct row_kind kind = {is_dirty, reserve, move, NULL, done};
 
 	return &kind;
 }
@@ -255,13 +248,6 @@ static void done_committed(struct ledger *ledger, struct cut *cut)
 		cut->commands[i]->is_in_cut = false;
 }
 
-static void done_failed(struct ledger *ledger, struct cut *cut)
-{
-	done_committed(ledger, cut);
-	for (size_t i = 0; i < cut->n_commands; i++)
-		dirty_mark(&ledger->audit.dirty_done, &cut->commands[i]->row);
-}
-
 static void done_done(struct cut *cut)
 {
 	free(cut->commands);
@@ -269,8 +255,8 @@ static void done_done(struct cut *cut)
 
 const struct row_kind *done_command_rows(void)
 {
-	static const struct row_kind kind = {is_done_dirty, reserve_done, move_done,
-		done_committed, done_failed, done_done};
+	static const struct row_kind kind = {
+		is_done_dirty, reserve_done, move_done, done_committed, done_done};
 
 	return &kind;
 }

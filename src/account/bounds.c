@@ -40,12 +40,22 @@ void bounds_done(struct bounds *bounds)
 	}
 }
 
-uint64_t bounds_row_bytes(size_t size)
+static uint64_t allocated(size_t size)
 {
 	size_t bytes = (size + MALLOC_HEAD_BYTES + MALLOC_STEP_BYTES - 1) /
 		MALLOC_STEP_BYTES * MALLOC_STEP_BYTES;
 
-	return (bytes > MALLOC_MIN_BYTES ? bytes : MALLOC_MIN_BYTES) + HASH_SHARE_BYTES;
+	return bytes > MALLOC_MIN_BYTES ? bytes : MALLOC_MIN_BYTES;
+}
+
+uint64_t bounds_row_bytes(size_t size)
+{
+	return allocated(size) + HASH_SHARE_BYTES;
+}
+
+uint64_t bounds_item_bytes(size_t size)
+{
+	return allocated(size) + sizeof(struct hash_item *);
 }
 
 static uint64_t tenant_bytes(const char *name)

@@ -1,6 +1,6 @@
 /*
- * The cut: what SQLite lacks, moved out of the ledger in one turn, and given back if it
- * could not be written. Memory for all of it is allocated before anything moves.
+ * The cut: what SQLite lacks, moved out of the ledger in one turn. Memory for all of it
+ * is allocated before anything moves.
  */
 #include "account/internal.h"
 
@@ -22,6 +22,16 @@ static const struct row_kind *(*const kinds[])(void) = {
 
 #define N_KINDS (sizeof(kinds) / sizeof(kinds[0]))
 
+const struct cut_user *cut_user(const struct cut *cut, size_t index)
+{
+	return changes_at(&cut->users, index);
+}
+
+const struct cut_series *cut_series(const struct cut *cut, size_t index)
+{
+	return changes_at(&cut->series, index);
+}
+
 bool ledger_is_dirty(const struct ledger *ledger)
 {
 	for (size_t i = 0; i < N_KINDS; i++)
@@ -30,7 +40,7 @@ bool ledger_is_dirty(const struct ledger *ledger)
 	return false;
 }
 
-static void free_cut(struct cut *cut)
+void ledger_forget_cut(struct cut *cut)
 {
 	for (size_t i = 0; i < N_KINDS; i++)
 		if (kinds[i]()->done != NULL)
@@ -47,7 +57,7 @@ static struct cut *allocate(const struct ledger *ledger)
 		if (kinds[i]()->reserve != NULL)
 			code = kinds[i]()->reserve(ledger, cut);
 	if (code != 0 && cut != NULL)
-		free_cut(cut);
+		ledger_forget_cut(cut);
 	return code == 0 ? cut : NULL;
 }
 
@@ -70,13 +80,5 @@ void ledger_cut_committed(struct ledger *ledger, struct cut *cut)
 		if (kinds[i]()->committed != NULL)
 			kinds[i]()->committed(ledger, cut);
 	ledger->applied_seq = cut->seq;
-	free_cut(cut);
-}
-
-void ledger_cut_failed(struct ledger *ledger, struct cut *cut)
-{
-	for (size_t i = 0; i < N_KINDS; i++)
-		if (kinds[i]()->failed != NULL)
-			kinds[i]()->failed(ledger, cut);
-	free_cut(cut);
+	ledger_forget_cut(cut);
 }

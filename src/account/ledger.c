@@ -113,7 +113,7 @@ static int prepare(struct ledger *ledger, const char *node, const struct booking
 	booking->in_service = prepare_service(ledger, node, last, booking);
 	if (booking->in_service == NULL)
 		return ERR_NOMEM;
-	if (booking_names_user(booking)) {
+	if (booking_names_user(booking) && booking->in_user == NULL) {
 		booking->in_user =
 			prepare_user(ledger, booking->in_service->tenant, booking);
 		if (booking->in_user == NULL)
@@ -127,19 +127,41 @@ static int prepare(struct ledger *ledger, const char *node, const struct booking
 	return 0;
 }
 
+/* Whoever of the next ones is there already. How many those are. */
+static size_t find_users(
+	const struct ledger *ledger, const struct bookings *bookings, size_t first)
+{
+	size_t left = bookings->n - first, n = left < USERS_AHEAD ? left : USERS_AHEAD;
+
+	users_find_all(&ledger->users, &bookings->list[first], n);
+	return n;
+}
+
 int ledger_prepare_more(struct ledger *ledger, const char *node,
 	struct bookings *bookings, struct prepared *prepared)
 {
 	struct booking *list = bookings->list;
+	size_t found = prepared->n;
 	int code = 0;
 
 	if (prepared->n == 0)
 		prepared->n_freed = ledger->bounds.n_freed;
 	for (size_t i = prepared->n; i < bookings->n && code == 0; i++) {
+		if (i == found)
+			found += find_users(ledger, bookings, i);
 		code = prepare(ledger, node, i > 0 ? &list[i - 1] : NULL, &list[i]);
 		prepared->n += code == 0;
 	}
 	return code;
+}
+
+/* For what each booking may change. */
+static int reserve_changes(struct ledger *ledger, const struct bookings *bookings)
+{
+	int code = changes_reserve(&ledger->users.changes, bookings->n);
+
+	return code == 0 ? changes_reserve(&ledger->services.series_changes, bookings->n)
+			 : code;
 }
 
 int ledger_prepare_rest(struct ledger *ledger, const char *node,
@@ -147,6 +169,8 @@ int ledger_prepare_rest(struct ledger *ledger, const char *node,
 {
 	int code = repeats_prepare(&ledger->repeats);
 
+	if (code == 0)
+		code = reserve_changes(ledger, bookings);
 	if (prepared->n_freed != ledger->bounds.n_freed)
 		prepared->n = 0;
 	return code == 0 ? ledger_prepare_more(ledger, node, bookings, prepared) : code;
@@ -284,7 +308,7 @@ void ledger_get_stats(const struct ledger *ledger, struct ledger_stats *ret_stat
 	const struct users *users = &ledger->users;
 
 	*ret_stats = (struct ledger_stats){.users = users->n,
-		.dirty_users = users->dirty.n + users->n_in_cut_only,
+		.dirty_users = users->changes.n + users->n_in_cut_only,
 		.unsent_users = users->n_unsent,
 		.services = ledger->services.n,
 		.series = ledger->services.n_series,

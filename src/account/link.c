@@ -43,7 +43,7 @@ static void committed(struct ledger *ledger, struct cut *cut)
 
 const struct row_kind *link_rows(void)
 {
-	static const struct row_kind kind = {is_dirty, NULL, move, committed, NULL, NULL};
+	static const struct row_kind kind = {is_dirty, NULL, move, committed, NULL};
 
 	return &kind;
 }

@@ -202,12 +202,6 @@ static void move(struct ledger *ledger, struct cut *cut)
 	}
 }
 
-static void failed(struct ledger *ledger, struct cut *cut)
-{
-	for (size_t i = 0; i < cut->n_nodes; i++)
-		dirty_mark(&ledger->nodes.dirty, &cut->nodes[i].node->row);
-}
-
 static void done(struct cut *cut)
 {
 	free(cut->nodes);
@@ -215,7 +209,7 @@ static void done(struct cut *cut)
 
 const struct row_kind *node_rows(void)
 {
-	static const struct row_kind kind = {is_dirty, reserve, move, NULL, failed, done};
+	static const struct row_kind kind = {is_dirty, reserve, move, NULL, done};
 
 	return &kind;
 }
@@ -242,7 +236,7 @@ static void open_committed(struct ledger *ledger, struct cut *cut)
 const struct row_kind *open_rows(void)
 {
 	static const struct row_kind kind = {
-		is_open_dirty, NULL, move_open, open_committed, NULL, NULL};
+		is_open_dirty, NULL, move_open, open_committed, NULL};
 
 	return &kind;
 }

@@ -64,21 +64,6 @@ static void move(struct ledger *ledger, struct cut *cut)
 	rejects->n = 0;
 }
 
-/* Those of the cut are older than those that came since: they go back in front, if there
- * is room. */
-static void failed(struct ledger *ledger, struct cut *cut)
-{
-	struct rejects *rejects = &ledger->rejects;
-	size_t room = LEDGER_MAX_REJECTS - rejects->n;
-	size_t n = cut->n_rejects < room ? cut->n_rejects : room;
-	size_t skipped = cut->n_rejects - n;
-
-	memmove(rejects->list + n, rejects->list, rejects->n * sizeof(*rejects->list));
-	memcpy(rejects->list, cut->rejects + skipped, n * sizeof(*rejects->list));
-	rejects->n += n;
-	cut->n_rejects = skipped;
-}
-
 static void done(struct cut *cut)
 {
 	for (size_t i = 0; i < cut->n_rejects; i++)
@@ -88,7 +73,7 @@ static void done(struct cut *cut)
 
 const struct row_kind *reject_rows(void)
 {
-	static const struct row_kind kind = {is_dirty, reserve, move, NULL, failed, done};
+	static const struct row_kind kind = {is_dirty, reserve, move, NULL, done};
 
 	return &kind;
 }

@@ -41,12 +41,6 @@ static void move(struct ledger *ledger, struct cut *cut)
 		move_stream(cut, ROW_OF(struct stream, row));
 }
 
-static void failed(struct ledger *ledger, struct cut *cut)
-{
-	for (size_t i = 0; i < cut->n_streams; i++)
-		dirty_mark(&ledger->repeats.dirty, &cut->streams[i]->row);
-}
-
 static void done(struct cut *cut)
 {
 	free(cut->streams);
@@ -55,7 +49,7 @@ static void done(struct cut *cut)
 
 const struct row_kind *open_report_rows(void)
 {
-	static const struct row_kind kind = {is_dirty, reserve, move, NULL, failed, done};
+	static const struct row_kind kind = {is_dirty, reserve, move, NULL, done};
 
 	return &kind;
 }

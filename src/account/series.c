@@ -1,4 +1,3 @@
-#define HASH_NONFATAL_OOM 1
 #include "account/series.h"
 #include "account/ledger.h"
 
@@ -22,35 +21,64 @@ bool epoch_enter(struct epoch *epoch, const char *state)
 	return begins;
 }
 
-struct series *series_find(struct series *table, const char *client)
+static struct series *series_of(struct hash_item *item)
 {
-	struct series *series;
+	return (struct series *)item; /* it begins with it */
+}
 
-	HASH_FIND_STR(table, client, series);
-	return series;
+void series_init(struct hash_table *table)
+{
+	hash_table_init(table, offsetof(struct series, client));
+}
+
+void series_done(struct hash_table *table)
+{
+	struct series *series = series_next(table, NULL), *next;
+
+	for (; series != NULL; series = next) {
+		next = series_next(table, series);
+		free(series);
+	}
+	hash_table_done(table);
+}
+
+struct series *series_find(const struct hash_table *table, const char *client)
+{
+	return series_of(hash_table_find(table, client, strlen(client)));
+}
+
+struct series *series_next(const struct hash_table *table, const struct series *series)
+{
+	return series_of(hash_table_next(table, series != NULL ? &series->item : NULL));
+}
+
+size_t series_size(size_t client_len)
+{
+	size_t size = offsetof(struct series, client) + client_len + 1;
+
+	return size > sizeof(struct series) ? size : sizeof(struct series);
 }
 
 struct series *series_new(
-	struct series **table, const char *client, struct service *service)
+	struct hash_table *table, const char *client, struct service *service)
 {
 	size_t len = strlen(client);
-	struct series *series = calloc(1, sizeof(*series) + len + 1);
+	struct series *series = calloc(1, series_size(len));
 
 	if (series == NULL)
 		return NULL;
 	memcpy(series->client, client, len);
 	series->service = service;
-	HASH_ADD_KEYPTR(hh, *table, series->client, len, series);
-	if (!HASH_IS_ADDED(series)) {
+	if (hash_table_add(table, &series->item, len) != 0) {
 		free(series);
 		return NULL;
 	}
 	return series;
 }
 
-void series_free(struct series **table, struct series *series)
+void series_free(struct hash_table *table, struct series *series)
 {
-	HASH_DEL(*table, series);
+	hash_table_remove(table, &series->item);
 	free(series);
 }
 

@@ -14,18 +14,12 @@ void services_init(struct services *services, struct bounds *bounds)
 	TAILQ_INIT(&services->swept);
 	TAILQ_INIT(&services->postponed);
 	dirty_init(&services->dirty);
-	dirty_init(&services->dirty_series);
+	changes_init(&services->series_changes, sizeof(struct cut_series));
 }
 
 static void free_service(struct service *service)
 {
-	struct series *series = service->series, *next;
-
-	HASH_CLEAR(hh, service->series);
-	for (; series != NULL; series = next) {
-		next = series->hh.next;
-		free(series);
-	}
+	series_done(&service->series);
 	free(service);
 }
 
@@ -38,6 +32,7 @@ void services_done(struct services *services)
 		next = service->hh.next;
 		free_service(service);
 	}
+	changes_done(&services->series_changes);
 }
 
 /* The key is: node NUL kind name. Returns its length. */
@@ -125,6 +120,7 @@ static struct service *make(
 	service->node = service->key;
 	service->name = service->key + strlen(service->key) + 2;
 	service->kind = kind;
+	series_init(&service->series);
 	stream_init(&service->stream, service);
 	if (!add(services, service, len)) {
 		free(service);
@@ -148,14 +144,16 @@ void services_forget_prepared(struct services *services, struct service *service
 {
 	struct bounds *bounds = services->bounds;
 	struct tenant *tenant = service->tenant;
+	struct series *series;
 
 	if (service->updated_ms != 0)
 		return;
 	if (service->other != NULL)
 		service->other->other = NULL;
 	sweep_forget(services, service);
-	while (service->series != NULL)
-		services_free_series(services, service->series);
+	while ((series = series_next(&service->series, NULL)) != NULL)
+		services_free_series(services, series);
+	series_done(&service->series);
 	bounds_sub(bounds, tenant, BOUND_MEMORY, keyed_bytes(service->hh.keylen));
 	bounds_sub(bounds, tenant, BOUND_SERVICES, 1);
 	bounds->n_freed++;
@@ -168,33 +166,36 @@ void services_forget_prepared(struct services *services, struct service *service
 
 uint64_t series_bytes(size_t client_len)
 {
-	return bounds_row_bytes(sizeof(struct series) + client_len + 1);
+	return bounds_item_bytes(series_size(client_len)) + sizeof(struct cut_series);
 }
 
 struct series *services_get_series(
 	struct services *services, struct service *service, const char *client)
 {
-	struct series *series = series_find(service->series, client);
+	struct series *series = series_find(&service->series, client);
 
 	if (series != NULL)
 		return series;
 	series = series_new(&service->series, client, service);
 	if (series != NULL)
 		bounds_add(services->bounds, service->tenant, BOUND_MEMORY,
-			series_bytes(series->hh.keylen));
+			series_bytes(series->item.key_len));
 	return series;
 }
 
 void services_free_series(struct services *services, struct series *series)
 {
 	struct service *service = series->service;
+	struct cut_series *change =
+		changes_find(&services->series_changes, series->change);
 
 	if (service->sweep_at == series)
-		service->sweep_at = series->hh.next;
-	dirty_clean(&services->dirty_series, &series->row);
+		service->sweep_at = series_next(&service->series, series);
+	if (change != NULL)
+		change->series = NULL;
 	services->n_series -= series->is_known;
 	bounds_sub(services->bounds, service->tenant, BOUND_MEMORY,
-		series_bytes(series->hh.keylen));
+		series_bytes(series->item.key_len));
 	services->bounds->n_freed++;
 	series_free(&service->series, series);
 }
@@ -202,7 +203,7 @@ void services_free_series(struct services *services, struct series *series)
 void services_forget_series(
 	struct services *services, struct service *service, const char *client)
 {
-	struct series *series = series_find(service->series, client);
+	struct series *series = series_find(&service->series, client);
 
 	if (series != NULL && !series->is_known)
 		services_free_series(services, series);
@@ -227,6 +228,20 @@ void series_set_mark(
 	services->n_series += !series->is_known;
 	series->is_known = true;
 	series->mark = *mark;
+}
+
+/* There is room for it. */
+static void note_mark(struct services *services, struct series *series)
+{
+	struct cut_series *change =
+		changes_find(&services->series_changes, series->change);
+
+	if (change == NULL) {
+		series->was_in_cut =
+			changes_is_in_cut(&services->series_changes, series->change);
+		change = changes_add(&services->series_changes, &series->change);
+	}
+	*change = (struct cut_series){series, series->mark};
 }
 
 static void enter_epoch(struct ledger *ledger, struct service *service, const char *state)
@@ -302,7 +317,7 @@ void services_apply(
 		add_counters(ledger, service, &booking->counters, origin->seq);
 	if (booking->in_series != NULL) {
 		series_set_mark(services, booking->in_series, &booking->mark);
-		dirty_mark(&services->dirty_series, &booking->in_series->row);
+		note_mark(services, booking->in_series);
 	}
 }
 
@@ -404,7 +419,7 @@ bool ledger_has_series(const struct ledger *ledger, const char *node,
 	const struct service *service =
 		services_find(&ledger->services, node, kind, name);
 
-	return service != NULL && series_find(service->series, client) != NULL;
+	return service != NULL && series_find(&service->series, client) != NULL;
 }
 
 /* The rows of services */
@@ -440,18 +455,6 @@ static void move(struct ledger *ledger, struct cut *cut)
 	}
 }
 
-static void failed(struct ledger *ledger, struct cut *cut)
-{
-	for (size_t i = 0; i < cut->n_services; i++) {
-		/* The cut says const for the pool's sake; the ledger owns the service. */
-		struct service *service = (struct service *)cut->services[i].service;
-
-		ledger_add_totals(ledger, &service->pending, &cut->services[i].increment);
-		service->drops_void |= cut->services[i].drops_void;
-		dirty_mark(&ledger->services.dirty, &service->row);
-	}
-}
-
 static void done(struct cut *cut)
 {
 	free(cut->services);
@@ -459,7 +462,7 @@ static void done(struct cut *cut)
 
 const struct row_kind *service_rows(void)
 {
-	static const struct row_kind kind = {is_dirty, reserve, move, NULL, failed, done};
+	static const struct row_kind kind = {is_dirty, reserve, move, NULL, done};
 
 	return &kind;
 }
@@ -468,52 +471,30 @@ const struct row_kind *service_rows(void)
 
 static bool is_series_dirty(const struct ledger *ledger)
 {
-	return ledger->services.dirty_series.n > 0;
-}
-
-static int reserve_series(const struct ledger *ledger, struct cut *cut)
-{
-	cut->series = calloc(ledger->services.dirty_series.n + 1, sizeof(*cut->series));
-	return cut->series != NULL ? 0 : ERR_NOMEM;
+	return ledger->services.series_changes.n > 0;
 }
 
 static void move_series(struct ledger *ledger, struct cut *cut)
 {
-	struct row *row;
-
-	while ((row = dirty_take(&ledger->services.dirty_series)) != NULL) {
-		struct series *series = ROW_OF(struct series, row);
-
-		cut->series[cut->n_series++] = (struct cut_series){series, series->mark};
-		series->is_in_cut = true;
-	}
+	cut->series = changes_take(&ledger->services.series_changes);
 }
 
-static void leave_cut(struct ledger *ledger, struct cut *cut)
+static void series_committed(struct ledger *ledger, struct cut *cut)
 {
-	/* As above: the ledger's own. */
-	for (size_t i = 0; i < cut->n_series; i++)
-		((struct series *)cut->series[i].series)->is_in_cut = false;
+	(void)cut;
+	changes_end_cut(&ledger->services.series_changes);
 	sweep_resume(&ledger->services);
 }
 
-static void series_failed(struct ledger *ledger, struct cut *cut)
+static void cut_series_done(struct cut *cut)
 {
-	for (size_t i = 0; i < cut->n_series; i++)
-		dirty_mark(&ledger->services.dirty_series,
-			&((struct series *)cut->series[i].series)->row);
-	leave_cut(ledger, cut);
-}
-
-static void series_done(struct cut *cut)
-{
-	free(cut->series);
+	changes_done(&cut->series);
 }
 
 const struct row_kind *series_rows(void)
 {
-	static const struct row_kind kind = {is_series_dirty, reserve_series, move_series,
-		leave_cut, series_failed, series_done};
+	static const struct row_kind kind = {
+		is_series_dirty, NULL, move_series, series_committed, cut_series_done};
 
 	return &kind;
 }

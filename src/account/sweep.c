@@ -14,8 +14,8 @@
 void sweep_begin(struct services *services, struct service *service)
 {
 	service->drops_void = true;
-	service->sweep_at = service->series;
-	if (service->is_swept || service->series == NULL)
+	service->sweep_at = series_next(&service->series, NULL);
+	if (service->is_swept || service->sweep_at == NULL)
 		return;
 	service->is_swept = true;
 	TAILQ_INSERT_TAIL(&services->swept, service, sweep_link);
@@ -42,14 +42,21 @@ static void end_pass(struct services *services, struct service *service)
 		service->is_swept = false;
 }
 
+/* Perhaps the one before, if it has changed again since. */
+static bool is_in_cut(const struct changes *changes, const struct series *series)
+{
+	return changes_is_in_cut(changes, series->change) ||
+		(series->was_in_cut && changes_have_cut(changes));
+}
+
 static void look_at(struct services *services, struct series *series)
 {
 	struct service *service = series->service;
 
-	service->sweep_at = series->hh.next;
+	service->sweep_at = series_next(&service->series, series);
 	if (!series->is_known || series->mark.epoch >= service->epoch.number)
 		return;
-	if (series->is_in_cut)
+	if (is_in_cut(&services->series_changes, series))
 		service->has_skipped = true;
 	else
 		services_free_series(services, series);
@@ -76,7 +83,7 @@ void sweep_resume(struct services *services)
 	while ((service = TAILQ_FIRST(&services->postponed)) != NULL) {
 		TAILQ_REMOVE(&services->postponed, service, sweep_link);
 		service->is_postponed = false;
-		service->sweep_at = service->series;
+		service->sweep_at = series_next(&service->series, NULL);
 		TAILQ_INSERT_TAIL(&services->swept, service, sweep_link);
 	}
 }

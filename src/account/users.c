@@ -1,9 +1,8 @@
 /*
- * Users: their totals, and the two ways on which bytes leave again: the dirty list
+ * Users: their totals, and the two ways on which bytes leave again: what has changed
  * towards SQLite, and the queue of unsent ones towards Redis. A user stands in at most
  * one place of each.
  */
-#define HASH_NONFATAL_OOM 1
 #include "account/internal.h"
 
 #include <stdlib.h>
@@ -13,28 +12,31 @@ void users_init(struct users *users, struct bounds *bounds, bool has_view)
 {
 	users->bounds = bounds;
 	users->has_view = has_view;
-	dirty_init(&users->dirty);
-	TAILQ_INIT(&users->unsent);
+	hash_table_init(&users->table, offsetof(struct user, id));
+	changes_init(&users->changes, sizeof(struct cut_user));
+	STAILQ_INIT(&users->unsent);
+}
+
+static struct user *user_of(struct hash_item *item)
+{
+	return (struct user *)item; /* it begins with it */
 }
 
 void users_done(struct users *users)
 {
-	struct user *user = users->table, *next;
+	struct hash_item *item = hash_table_next(&users->table, NULL), *next;
 
-	/* The table goes first and at once: nothing looks anything up any more. */
-	HASH_CLEAR(hh, users->table);
-	for (; user != NULL; user = next) {
-		next = user->hh.next;
-		free(user);
+	for (; item != NULL; item = next) {
+		next = hash_table_next(&users->table, item);
+		free(user_of(item));
 	}
+	hash_table_done(&users->table);
+	changes_done(&users->changes);
 }
 
 static struct user *find(const struct users *users, const char *id, size_t len)
 {
-	struct user *user;
-
-	HASH_FIND(hh, users->table, id, len, user);
-	return user;
+	return user_of(hash_table_find(&users->table, id, len));
 }
 
 struct user *users_find(const struct users *users, const char *id)
@@ -42,22 +44,28 @@ struct user *users_find(const struct users *users, const char *id)
 	return find(users, id, strlen(id));
 }
 
+static size_t size_of(size_t id_len)
+{
+	size_t size = offsetof(struct user, id) + id_len + 1;
+
+	return size > sizeof(struct user) ? size : sizeof(struct user);
+}
+
+/* Nearly all users of a busy machine have changed. */
 uint64_t user_bytes(size_t id_len)
 {
-	return bounds_row_bytes(sizeof(struct user) + id_len + 1);
+	return bounds_item_bytes(size_of(id_len)) + sizeof(struct cut_user);
 }
 
 static struct user *make(
 	struct users *users, const char *id, size_t len, struct tenant *tenant)
 {
-	struct user *user = calloc(1, sizeof(*user) + len + 1);
+	struct user *user = calloc(1, size_of(len));
 
 	if (user == NULL)
 		return NULL;
 	memcpy(user->id, id, len);
-	user->id_len = len;
-	HASH_ADD_KEYPTR(hh, users->table, user->id, len, user);
-	if (!HASH_IS_ADDED(user)) {
+	if (hash_table_add(&users->table, &user->item, len) != 0) {
 		free(user);
 		return NULL;
 	}
@@ -74,17 +82,37 @@ struct user *users_get(struct users *users, const char *id, struct tenant *tenan
 	return user != NULL ? user : make(users, id, len, tenant);
 }
 
+void users_find_all(const struct users *users, struct booking *list, size_t n)
+{
+	const struct hash_table *table = &users->table;
+	uint32_t hashes[USERS_AHEAD];
+
+	for (size_t i = 0; i < n; i++) {
+		hashes[i] = hash_bytes(list[i].client, strlen(list[i].client));
+		hash_table_fetch_bucket(table, hashes[i]);
+	}
+	for (size_t i = 0; i < n; i++)
+		hash_table_fetch_item(table, hashes[i], sizeof(struct user) + 1);
+	for (size_t i = 0; i < n; i++) {
+		struct user *user = user_of(hash_table_find_hashed(
+			table, list[i].client, strlen(list[i].client), hashes[i]));
+
+		list[i].in_user = booking_names_user(&list[i]) ? user : NULL;
+		if (list[i].in_user != NULL)
+			changes_fetch(&users->changes, user->change);
+	}
+}
+
 void users_forget_prepared(struct users *users, const char *id, struct tenant *tenant)
 {
 	struct user *user = users_find(users, id);
 
 	if (user != NULL && user->created_ms == 0) {
-		bounds_sub(users->bounds, tenant, BOUND_MEMORY, user_bytes(user->id_len));
+		bounds_sub(users->bounds, tenant, BOUND_MEMORY,
+			user_bytes(user->item.key_len));
 		bounds_sub(users->bounds, tenant, BOUND_USERS, 1);
 		users->bounds->n_freed++;
-		/* The analyzer does not see that what was found stands in the table. */
-		/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
-		HASH_DEL(users->table, user);
+		hash_table_remove(&users->table, &user->item);
 		free(user);
 	}
 }
@@ -100,11 +128,17 @@ static void make_real(
 	users->n++;
 }
 
-static void mark_dirty(struct users *users, struct user *user)
+/* What SQLite lacks of the user from now on; there is room for it. */
+static struct cut_user *changed(struct users *users, struct user *user)
 {
-	if (!user->row.is_dirty && user->is_in_cut)
-		users->n_in_cut_only--;
-	dirty_mark(&users->dirty, &user->row);
+	struct cut_user *change = changes_find(&users->changes, user->change);
+
+	if (change != NULL)
+		return change;
+	users->n_in_cut_only -= changes_is_in_cut(&users->changes, user->change);
+	change = changes_add(&users->changes, &user->change);
+	change->user = user;
+	return change;
 }
 
 static void mark_unsent(struct users *users, struct user *user)
@@ -112,7 +146,7 @@ static void mark_unsent(struct users *users, struct user *user)
 	if (!users->has_view || user->is_unsent)
 		return;
 	user->is_unsent = true;
-	TAILQ_INSERT_TAIL(&users->unsent, user, unsent_link);
+	STAILQ_INSERT_TAIL(&users->unsent, user, unsent_link);
 	users->n_unsent++;
 	users->unsent_index++;
 }
@@ -133,16 +167,16 @@ void users_apply(
 	struct ledger *ledger, const struct booking *booking, const struct origin *origin)
 {
 	struct user *user = booking->in_user;
+	struct cut_user *change = changed(&ledger->users, user);
 	const struct counters *counters = &booking->counters;
 	/* Each is at most 2^53, so their sum cannot wrap. */
 	struct totals delta = {counters->input_bytes + counters->output_bytes,
 		counters->input_bytes, counters->output_bytes};
 
 	make_real(&ledger->users, user, origin->time_ms, origin->seq);
-	user->last_seen_ms = origin->time_ms;
 	delta = add_to_total(ledger, user, &delta);
-	ledger_add_totals(ledger, &user->pending, &delta);
-	mark_dirty(&ledger->users, user);
+	ledger_add_totals(ledger, &change->increment, &delta);
+	change->last_seen_ms = origin->time_ms;
 	if (ledger->users.has_view) {
 		ledger_add_totals(ledger, &user->unsent, &delta);
 		mark_unsent(&ledger->users, user);
@@ -150,7 +184,7 @@ void users_apply(
 }
 
 int ledger_load_user(struct ledger *ledger, const char *id, struct totals total,
-	uint64_t created_ms, uint64_t last_seen_ms, uint64_t life)
+	uint64_t created_ms, uint64_t life)
 {
 	struct user *user = users_get(&ledger->users, id, NULL);
 
@@ -158,20 +192,19 @@ int ledger_load_user(struct ledger *ledger, const char *id, struct totals total,
 		return ERR_NOMEM;
 	make_real(&ledger->users, user, created_ms > 0 ? created_ms : 1, life);
 	user->total = total;
-	user->last_seen_ms = last_seen_ms;
 	return 0;
 }
 
 static void adopt(struct ledger *ledger, const struct adopted *adopted, uint64_t now_ms)
 {
 	struct user *user = users_find(&ledger->users, adopted->id);
+	struct cut_user *change = changed(&ledger->users, user);
 	struct totals grown_by;
 
 	/* No record made it: behind the last one that could have ended a life. */
 	make_real(&ledger->users, user, now_ms, ledger->seq);
 	grown_by = add_to_total(ledger, user, &adopted->total);
-	ledger_add_totals(ledger, &user->pending, &grown_by);
-	mark_dirty(&ledger->users, user);
+	ledger_add_totals(ledger, &change->increment, &grown_by);
 }
 
 int ledger_adopt(
@@ -179,6 +212,8 @@ int ledger_adopt(
 {
 	size_t n_found = 0;
 
+	if (changes_reserve(&ledger->users.changes, n) != 0)
+		return ERR_NOMEM;
 	while (n_found < n && users_get(&ledger->users, list[n_found].id, NULL) != NULL)
 		n_found++;
 	if (n_found < n) {
@@ -222,11 +257,11 @@ void ledger_mark_unsent(struct ledger *ledger, const struct user *user)
 
 struct user *ledger_take_unsent(struct ledger *ledger, struct totals *ret_unsent)
 {
-	struct user *user = TAILQ_FIRST(&ledger->users.unsent);
+	struct user *user = STAILQ_FIRST(&ledger->users.unsent);
 
 	if (user == NULL)
 		return NULL;
-	TAILQ_REMOVE(&ledger->users.unsent, user, unsent_link);
+	STAILQ_REMOVE_HEAD(&ledger->users.unsent, unsent_link);
 	ledger->users.n_unsent--;
 	user->is_unsent = false;
 	*ret_unsent = user->unsent;
@@ -236,10 +271,12 @@ struct user *ledger_take_unsent(struct ledger *ledger, struct totals *ret_unsent
 
 struct user *ledger_next_user(const struct ledger *ledger, const struct user *user)
 {
-	struct user *next = user == NULL ? ledger->users.table : user->hh.next;
+	const struct hash_table *table = &ledger->users.table;
+	struct user *next =
+		user_of(hash_table_next(table, user != NULL ? &user->item : NULL));
 
 	while (next != NULL && next->created_ms == 0)
-		next = next->hh.next;
+		next = user_of(hash_table_next(table, &next->item));
 	return next;
 }
 
@@ -247,63 +284,30 @@ struct user *ledger_next_user(const struct ledger *ledger, const struct user *us
 
 static bool is_dirty(const struct ledger *ledger)
 {
-	return ledger->users.dirty.n > 0;
-}
-
-static int reserve(const struct ledger *ledger, struct cut *cut)
-{
-	cut->users = calloc(ledger->users.dirty.n + 1, sizeof(*cut->users));
-	return cut->users != NULL ? 0 : ERR_NOMEM;
+	return ledger->users.changes.n > 0;
 }
 
 static void move(struct ledger *ledger, struct cut *cut)
 {
-	struct row *row;
-
-	while ((row = dirty_take(&ledger->users.dirty)) != NULL) {
-		struct user *user = ROW_OF(struct user, row);
-
-		cut->users[cut->n_users++] = (struct cut_user){user, user->pending,
-			user->created_ms, user->last_seen_ms, user->life};
-		user->pending = (struct totals){0};
-		user->is_in_cut = true;
-	}
-	ledger->users.n_in_cut_only = cut->n_users;
-}
-
-static void leave_cut(struct users *users, struct user *user)
-{
-	user->is_in_cut = false;
-	if (!user->row.is_dirty)
-		users->n_in_cut_only--;
+	cut->users = changes_take(&ledger->users.changes);
+	ledger->users.n_in_cut_only = cut->users.n;
 }
 
 static void committed(struct ledger *ledger, struct cut *cut)
 {
-	for (size_t i = 0; i < cut->n_users; i++)
-		leave_cut(&ledger->users, cut->users[i].user);
-}
-
-static void failed(struct ledger *ledger, struct cut *cut)
-{
-	for (size_t i = 0; i < cut->n_users; i++) {
-		struct user *user = cut->users[i].user;
-
-		ledger_add_totals(ledger, &user->pending, &cut->users[i].increment);
-		leave_cut(&ledger->users, user);
-		mark_dirty(&ledger->users, user);
-	}
+	(void)cut;
+	changes_end_cut(&ledger->users.changes);
+	ledger->users.n_in_cut_only = 0;
 }
 
 static void done(struct cut *cut)
 {
-	free(cut->users);
+	changes_done(&cut->users);
 }
 
 const struct row_kind *user_rows(void)
 {
-	static const struct row_kind kind = {
-		is_dirty, reserve, move, committed, failed, done};
+	static const struct row_kind kind = {is_dirty, NULL, move, committed, done};
 
 	return &kind;
 }

@@ -216,9 +216,9 @@ static int find_shortage(struct offline *offline, bool *ret_is_short)
 	int code = store_measure(offline->store, &stored);
 
 	*ret_is_short = bounds_is_near(bounds->used.of[BOUND_MEMORY] +
-			stored.n_users * bounds_row_bytes(sizeof(struct user) + 1) +
-			stored.n_series * bounds_row_bytes(sizeof(struct series) + 1) +
-			stored.id_bytes + stored.client_bytes,
+			stored.n_users * user_bytes(0) +
+			stored.n_series * series_bytes(0) + stored.id_bytes +
+			stored.client_bytes,
 		bounds->max.of[BOUND_MEMORY]);
 	return code == 0 ? 0
 			 : err_set(&offline->msg, code, "tally.db cannot be read: %s",

@@ -57,6 +57,8 @@ static const struct entry entries[] = {
 		EXIT_STORAGE},
 	[-ERR_JOURNAL_GONE] = {"files of the journal or of data_dir were taken away",
 		"unavailable", 503, EXIT_STORAGE},
+	[-ERR_SYNC_LATE] = {"the disk takes too long to sync the journal", "unavailable",
+		503, EXIT_STORAGE},
 	[-ERR_STORE_GONE] = {"the database file was moved or deleted", "unavailable", 503,
 		EXIT_STORAGE},
 	[-ERR_UNAUTHORIZED] = {"a right is needed", "unauthorized", 401, EXIT_SOFTWARE},

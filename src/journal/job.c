@@ -2,10 +2,10 @@
  * One job at a time on the thread pool: fill_job() copies what it works on into `struct
  * job`, job_work() does all that may block, on_job_done() takes over what has come of it.
  *
- * It syncs what was written, prepares the file of the next segment, removes dropped ones,
- * and looks how much of the disk is free and whether all files are there. Files that are
- * gone: job_note_gone(), on_gone() until journal_drop() has all of it, and then a job
- * begins anew.
+ * It syncs what was written, and looks whether all files are there and how much of the
+ * disk is free: answers wait for it. What they need not wait for is upkeep.c's. Files
+ * that are gone: job_note_gone(), on_gone() until journal_drop() has all of it, and then
+ * a job begins anew.
  */
 #include "base/clock.h"
 #include "base/log.h"
@@ -31,31 +31,6 @@ static void look_at_disk(struct job *job)
 	job->total_bytes = (uint64_t)fs.f_blocks * fs.f_frsize;
 }
 
-/* A file that is written to has its name on disk, or a power loss could take it with all
- * that was synced into it. So a name that cannot be synced is made anew with the next
- * job. The descriptor or -1 with errno. */
-static int prepare_segment(int dir_fd, struct home_file *file)
-{
-	int fd = segment_create(dir_fd, file->number), cause;
-
-	if (fd < 0 && errno == EEXIST && kept_make_way(dir_fd, file->number) == 0)
-		fd = segment_create(dir_fd, file->number);
-	if (fd < 0 || (home_identify(fd, file) && fsync(dir_fd) == 0))
-		return fd;
-	cause = errno;
-	(void)close(fd); /* nothing was written to it */
-	/* If it stays, the next try makes way. */
-	(void)!segment_remove(dir_fd, file->number);
-	errno = cause;
-	return -1;
-}
-
-static void prepare(struct job *job)
-{
-	job->prepared_fd = prepare_segment(job->dir_fd, &job->prepared);
-	job->prepare_errno = job->prepared_fd < 0 ? errno : 0;
-}
-
 static void look_or_begin(struct job *job)
 {
 	if (job->home == NULL)
@@ -65,6 +40,13 @@ static void look_or_begin(struct job *job)
 			  &job->home_msg)
 		: home_begin(job->home, job->files, job->n_files, job->begin_number,
 			  &job->begin_head, &job->begun, &job->home_msg);
+}
+
+/* Also a file to which nothing was written has something to sync: when it was. */
+static int probe(int fd)
+{
+	(void)futimens(fd, NULL); /* if not, it tells nothing */
+	return fsync(fd);
 }
 
 /* On the thread pool. */
@@ -77,13 +59,10 @@ static void job_work(uv_work_t *work)
 	for (size_t i = 0; i < job->n_fds; i++)
 		if ((job->does_sync || i + 1 < job->n_fds) && fdatasync(job->fds[i]) != 0)
 			job->sync_errno = errno;
-	for (size_t i = 0; i < job->n_removals; i++)
-		if (segment_remove(job->dir_fd, job->removals[i]) == 0)
-			job->removals[i] = 0;
+	if (job->does_probe && probe(job->fds[job->n_fds - 1]) != 0)
+		job->sync_errno = errno;
 	/* Behind the sync: what was answered because of it was there after it. */
 	look_or_begin(job);
-	if (job->prepared.number != 0)
-		prepare(job);
 	look_at_disk(job);
 }
 
@@ -99,32 +78,6 @@ static void note_disk(struct journal *journal, const struct job *job)
 	else if (!is_low && journal->is_disk_low)
 		log_info("disk has room again", "free_bytes=%" PRIu64, job->free_bytes);
 	journal->is_disk_low = is_low;
-}
-
-/* Without a next segment none is ever dropped, and the journal becomes full. */
-static void note_preparing(struct journal *journal, const struct job *job)
-{
-	bool has_failed = job->prepare_errno != 0;
-	char name[SEGMENT_NAME_BYTES];
-
-	(void)segment_name(job->prepared.number, name);
-	if (has_failed && !journal->has_prepare_failed)
-		log_warn("the journal's next segment cannot be made: tried every second; "
-			 "until it can, the journal only grows",
-			"file=journal/%s error=%s", name,
-			LOG_QUOTE(strerror(job->prepare_errno)));
-	else if (!has_failed && journal->has_prepare_failed)
-		log_info("the journal's next segment is made", "file=journal/%s", name);
-	journal->has_prepare_failed = has_failed;
-}
-
-static void take_prepared(struct journal *journal, const struct job *job)
-{
-	if (job->prepared.number == 0)
-		return;
-	note_preparing(journal, job);
-	journal->prepared->file = job->prepared;
-	journal->prepared_fd = job->prepared_fd; /* -1: tried again with the next job */
 }
 
 void job_ask_for_checkpoint(const struct journal *journal)
@@ -200,6 +153,19 @@ static void take_home(struct journal *journal, const struct job *job)
 	}
 }
 
+/* How long an answer would have waited. */
+static void note_time(struct journal *journal, const struct job *job)
+{
+	if (!job->does_sync && !job->does_probe)
+		return;
+	journal->sync_ms = clock_ms() - job->began_ms;
+	if (!journal->has_told_late || journal_is_late(journal))
+		return;
+	journal->has_told_late = false;
+	log_info("the disk syncs the journal in time again", "sync_ms=%" PRIu64,
+		journal->sync_ms);
+}
+
 /* While files are missing, a sync proves nothing, and nothing depends on it. */
 static void take_sync(struct journal *journal, const struct job *job)
 {
@@ -228,10 +194,7 @@ static void on_job_done(uv_work_t *work, int status)
 	}
 	for (size_t i = 0; i + 1 < job->n_fds; i++)
 		(void)close(job->fds[i]); /* synced: nothing can be lost by it */
-	for (size_t i = 0; i < job->n_removals; i++)
-		if (job->removals[i] != 0 && journal->n_dropped < MAX_REMOVALS)
-			journal->dropped[journal->n_dropped++] = job->removals[i];
-	take_prepared(journal, job);
+	note_time(journal, job);
 	note_disk(journal, job);
 	journal_drop_covered(journal);
 	take_sync(journal, job);
@@ -266,7 +229,8 @@ static bool list_files(const struct journal *journal, bool does_all, struct job 
 
 static void fill_home(struct journal *journal, struct job *job)
 {
-	bool does_begin = journal->is_gone && journal->checkpoint_seq >= journal->seq;
+	bool does_begin = journal->is_gone && journal->checkpoint_seq >= journal->seq &&
+		!journal->is_upkeep_running;
 	bool does_all = journal->is_look_at_all_due || does_begin;
 
 	if (journal->config.home == NULL || journal->on_closed != NULL ||
@@ -291,11 +255,8 @@ static void fill_files(struct journal *journal, struct job *job)
 	job->n_fds = journal->n_retired;
 	journal->n_retired = 0;
 	job->fds[job->n_fds++] = journal->fd;
-	if (journal->prepared_fd < 0 && !journal->is_gone)
-		job->prepared.number = journal->prepared->file.number;
-	memcpy(job->removals, journal->dropped, journal->n_dropped * sizeof(uint64_t));
-	job->n_removals = journal->n_dropped;
-	journal->n_dropped = 0;
+	job->does_probe =
+		!job->does_sync && journal_is_late(journal) && !journal->is_gone;
 }
 
 static void fill_job(struct journal *journal, struct job *job)
@@ -303,7 +264,7 @@ static void fill_job(struct journal *journal, struct job *job)
 	memset(job, 0, sizeof(*job));
 	job->work.data = job;
 	job->dir_fd = journal->dir_fd;
-	job->prepared_fd = -1;
+	job->began_ms = clock_ms();
 	job->covers_seq = journal->seq;
 	fill_home(journal, job);
 	if (!journal->is_gone || journal->on_closed != NULL)
@@ -314,6 +275,7 @@ void job_submit(struct journal *journal)
 {
 	if (journal->is_job_running)
 		return;
+	upkeep_submit(journal);
 	fill_job(journal, &journal->job);
 	journal->is_job_running = true;
 	if (uv_queue_work(journal->loop, &journal->job.work, job_work, on_job_done) != 0)

@@ -1,6 +1,6 @@
 /*
  * The happy path: append() encodes and writes at the known end; poke() at the end of the
- * turn submits one job that syncs what was written, see job.c.
+ * turn submits one job that syncs what was written, see job.c, and if need be the upkeep.
  *
  * What can fail: a write (nothing has changed, the next one goes to the same offset), and
  * a sync (the process ends, see the header). A segment that cannot be prepared or removed
@@ -138,7 +138,8 @@ static void finish_close(uv_handle_t *handle)
 /* The last job of a close has synced everything. */
 void journal_maybe_closed(struct journal *journal)
 {
-	if (journal->on_closed == NULL || journal->is_job_running)
+	if (journal->on_closed == NULL || journal->is_job_running ||
+		journal->is_upkeep_running)
 		return;
 	if (journal->synced_seq < journal->seq || journal->n_retired > 0) {
 		job_submit(journal);
@@ -232,6 +233,34 @@ int journal_open(uv_loop_t *loop, int dir_fd, const struct journal_config *confi
 	return 0;
 }
 
+/* How long an answer would wait for the disk: for the sync that is running, which does
+ * not cover what is written now, and for the next; as long each as the last one took. */
+static uint64_t expected_wait_ms(const struct journal *journal)
+{
+	bool is_running = journal->is_job_running && journal->job.does_sync;
+	uint64_t since = is_running ? clock_ms() - journal->job.began_ms : 0;
+	uint64_t each = since > journal->sync_ms ? since : journal->sync_ms;
+
+	return is_running ? each - since + each : each;
+}
+
+bool journal_is_late(const struct journal *journal)
+{
+	return journal->config.fsync == FSYNC_ALWAYS &&
+		expected_wait_ms(journal) > JOURNAL_MAX_SYNC_MS;
+}
+
+static int note_late(struct journal *journal)
+{
+	if (!journal->has_told_late)
+		log_error("the disk takes too long to sync the journal: reports are "
+			  "refused until it is quicker",
+			"would_wait_ms=%" PRIu64 " max_ms=%d last_sync_ms=%" PRIu64,
+			expected_wait_ms(journal), JOURNAL_MAX_SYNC_MS, journal->sync_ms);
+	journal->has_told_late = true;
+	return ERR_SYNC_LATE;
+}
+
 static int note_full(struct journal *journal)
 {
 	if (!journal->is_full)
@@ -298,6 +327,8 @@ int journal_append(struct journal *journal, struct record *record)
 		return ERR_JOURNAL_GONE;
 	if (journal->is_disk_low)
 		return ERR_DISK_LOW;
+	if (journal_is_late(journal))
+		return note_late(journal);
 	record->origin.seq = journal->seq + 1;
 	record->synced_seq = journal->synced_seq;
 	buf_reset(&journal->buf, KEEP_BUFFER_BYTES);
@@ -373,6 +404,8 @@ void journal_get_stats(const struct journal *journal, struct journal_stats *ret_
 		refusal = ERR_JOURNAL_GONE;
 	else if (journal->is_disk_low)
 		refusal = ERR_DISK_LOW;
+	else if (journal_is_late(journal))
+		refusal = ERR_SYNC_LATE;
 	else if (journal->is_full)
 		refusal = ERR_JOURNAL_FULL;
 	else if (journal->has_write_failed)

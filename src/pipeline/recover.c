@@ -77,7 +77,7 @@ int recover_checkpoint(struct store *store, struct ledger *ledger,
 		sleep_ms(delay);
 	}
 	if (code != 0) {
-		ledger_cut_failed(ledger, cut);
+		ledger_forget_cut(cut);
 		return err_set(ret_msg, code,
 			"the journal cannot be written into the database: %s",
 			result.error.text);

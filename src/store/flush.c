@@ -1,7 +1,7 @@
 /*
  * start() takes the cut and submits the job; job_work() runs on the pool; on_job_done()
- * gives the cut back to the ledger, as committed or failed, answers who waited, and
- * chooses what is next.
+ * ends the cut, or keeps it for the next try, answers who waited, and chooses what is
+ * next.
  */
 #include "store/flush.h"
 #include "base/clock.h"
@@ -45,8 +45,8 @@ struct flush {
 	bool is_pressed; /* the journal wants room, and no cut was taken since */
 	TAILQ_HEAD(, request) requests;
 
-	struct cut *cut; /* of the running flush, or one whose outcome is unknown */
-	bool is_resumed; /* the running flush hands in such a one again */
+	struct cut *cut; /* that is not committed yet */
+	bool is_resumed; /* the running flush hands it in again */
 	bool is_sync;    /* it holds what was reported, not only the link to Redis */
 	uv_work_t work;
 	uint64_t started_us;
@@ -239,17 +239,19 @@ static void back_off(struct flush *flush)
 {
 	uint64_t delay = backoff_ms(flush);
 
-	/* Once the outcome is unknown, only a success tells it: another failure may have
-	 * come before anything was looked at. */
-	if (flush->result_code != ERR_STORE_UNKNOWN && !flush->is_resumed) {
-		ledger_cut_failed(flush->ledger, flush->cut);
-		flush->cut = NULL;
-	}
 	flush->state = STATE_BACKOFF;
 	flush->failed_ms = clock_ms();
 	wake_in(flush, delay);
 	if (flush->on_stopped != NULL || has_newcomer(flush))
 		hurry(flush);
+}
+
+/* Whether the next flush is not to wait for the interval: somebody does, or a cut was
+ * tried so long that much has come since. */
+static bool is_awaited(const struct flush *flush)
+{
+	return flush->on_stopped != NULL || !TAILQ_EMPTY(&flush->requests) ||
+		flush->is_resumed;
 }
 
 static void maybe_start_emergency(struct flush *flush);
@@ -275,8 +277,7 @@ static void on_job_done(uv_work_t *work, int status)
 	else
 		back_off(flush);
 	answer(flush, code, &flush->stats.last, false);
-	if (flush->state == STATE_IDLE &&
-		(flush->on_stopped != NULL || !TAILQ_EMPTY(&flush->requests)))
+	if (flush->state == STATE_IDLE && is_awaited(flush))
 		hurry(flush);
 	maybe_start_emergency(flush);
 	maybe_stopped(flush);
@@ -291,7 +292,7 @@ static bool take_cut(struct flush *flush)
 		flush->is_pressed = false;
 		flush->hooks.on_cut(flush->hooks.arg);
 	}
-	flush->n_users = flush->cut->n_users;
+	flush->n_users = flush->cut->users.n;
 	flush->is_sync =
 		flush->n_users + flush->cut->n_services + flush->cut->n_rejects > 0 ||
 		!TAILQ_EMPTY(&flush->cut->audit);
@@ -346,8 +347,7 @@ static void on_wake(uv_timer_t *timer)
 {
 	struct flush *flush = timer->data;
 
-	bool is_due = flush->state == STATE_BACKOFF || flush->on_stopped != NULL ||
-		!TAILQ_EMPTY(&flush->requests);
+	bool is_due = flush->state == STATE_BACKOFF || is_awaited(flush);
 
 	if (flush->state == STATE_BACKOFF)
 		flush->state = STATE_IDLE;
@@ -573,7 +573,7 @@ void flush_free(struct flush *flush)
 		free(request);
 	}
 	if (flush->cut != NULL)
-		ledger_cut_failed(flush->ledger, flush->cut);
+		ledger_forget_cut(flush->cut);
 	free(flush);
 }
 

@@ -98,10 +98,12 @@ static int write_series(struct store *store, sqlite3_stmt **stmts, const struct 
 	int code = SQLITE_OK;
 
 	(void)store;
-	for (size_t i = 0; i < cut->n_series && code == SQLITE_OK; i++) {
-		const struct cut_series *row = &cut->series[i];
+	for (size_t i = 0; i < cut->series.n && code == SQLITE_OK; i++) {
+		const struct cut_series *row = cut_series(cut, i);
 		sqlite3_stmt *stmt = stmts[0];
 
+		if (row->series == NULL)
+			continue;
 		sql_bind_service(stmt, row->series->service);
 		sql_bind_text(stmt, 4, row->series->client);
 		sql_bind_u64(stmt, 5, row->mark.input_bytes);

@@ -12,8 +12,11 @@ static const char head[] = "INSERT INTO "
 			   "last_seen_at,life)VALUES";
 static const char tail[] =
 	" ON CONFLICT(id)DO UPDATE SET " SATURATE("used_traffic") "," SATURATE(
-		"input_bytes") "," SATURATE("output_bytes") ",last_seen_at=excluded.last_"
-							    "seen_at";
+		"input_bytes") "," SATURATE("output_bytes") ",last_seen_at=CASE "
+							    "excluded.last_seen_at WHEN "
+							    "0 "
+							    "THEN last_seen_at ELSE "
+							    "excluded.last_seen_at END";
 /* clang-format on */
 
 int users_prepare(struct store *store, size_t rows, sqlite3_stmt **ret_stmt)
@@ -38,35 +41,36 @@ static int load(struct ledger *ledger, sqlite3_stmt *row)
 {
 	struct totals total = {sql_u64(row, 1), sql_u64(row, 2), sql_u64(row, 3)};
 
-	return ledger_load_user(ledger, sql_text(row, 0), total, sql_u64(row, 4),
-		sql_u64(row, 5), sql_u64(row, 6));
+	return ledger_load_user(
+		ledger, sql_text(row, 0), total, sql_u64(row, 4), sql_u64(row, 6));
 }
 
-static void bind(sqlite3_stmt *stmt, const struct cut_user *users, size_t n)
+static void bind(sqlite3_stmt *stmt, const struct cut *cut, size_t first, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
+		const struct cut_user *row = cut_user(cut, first + i);
 		int index = (int)i * COLUMNS;
 
-		sql_bind_text(stmt, index + 1, users[i].user->id);
-		sql_bind_u64(stmt, index + 2, users[i].increment.used);
-		sql_bind_u64(stmt, index + 3, users[i].increment.input);
-		sql_bind_u64(stmt, index + 4, users[i].increment.output);
-		sql_bind_u64(stmt, index + 5, users[i].created_ms);
-		sql_bind_u64(stmt, index + 6, users[i].last_seen_ms);
-		sql_bind_u64(stmt, index + 7, users[i].life);
+		sql_bind_text(stmt, index + 1, row->user->id);
+		sql_bind_u64(stmt, index + 2, row->increment.used);
+		sql_bind_u64(stmt, index + 3, row->increment.input);
+		sql_bind_u64(stmt, index + 4, row->increment.output);
+		sql_bind_u64(stmt, index + 5, row->user->created_ms);
+		sql_bind_u64(stmt, index + 6, row->last_seen_ms);
+		sql_bind_u64(stmt, index + 7, row->user->life);
 	}
 }
 
 static int write(struct store *store, sqlite3_stmt **stmts, const struct cut *cut)
 {
-	size_t done = 0, rest = cut->n_users % store->batch_size;
+	size_t done = 0, rest = cut->users.n % store->batch_size;
 	sqlite3_stmt *last = NULL;
 	int code = SQLITE_OK;
 
 	(void)stmts;
-	for (; done + store->batch_size <= cut->n_users && code == SQLITE_OK;
+	for (; done + store->batch_size <= cut->users.n && code == SQLITE_OK;
 		done += store->batch_size, store->n_user_statements++) {
-		bind(store->users, cut->users + done, store->batch_size);
+		bind(store->users, cut, done, store->batch_size);
 		code = sql_run(store->users);
 	}
 	if (code != SQLITE_OK || rest == 0)
@@ -74,7 +78,7 @@ static int write(struct store *store, sqlite3_stmt **stmts, const struct cut *cu
 	code = users_prepare(store, rest, &last);
 	if (code != SQLITE_OK)
 		return code;
-	bind(last, cut->users + done, rest);
+	bind(last, cut, done, rest);
 	code = sql_run(last);
 	(void)sqlite3_finalize(last); /* its code is the step's */
 	store->n_user_statements++;

@@ -181,7 +181,7 @@ def seed_series(daemon, node, n):
 def test_a_start_that_cannot_load_says_how_to_get_out_and_that_way_works(tallyd):
     daemon = tallyd()
     seed_series(daemon, "evil", 800000)
-    daemon.wrapper = ("prlimit", f"--as={160 << 20}")
+    daemon.wrapper = ("prlimit", f"--as={120 << 20}")
     code, log = daemon.start_and_fail()
     assert code != 0
     assert "too little memory for tally.db" in log and "800000 series" in log, log
@@ -205,6 +205,7 @@ def test_what_is_forgotten_for_short_memory_counts_what_the_journal_still_held(t
     flood(daemon, "evil", 0, 1)
     daemon.report(stats("alice", 55), query="?node=evil")
     daemon.kill()
+    daemon.options["max_memory"] = "500KiB"
     done = daemon.run("--forget-node=evil")
     assert done.returncode == 0 and "memory is short" in done.stderr, done
     assert daemon.users() == {"alice": (135, 135, 0), "bob": (3, 3, 0)}

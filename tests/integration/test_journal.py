@@ -1,10 +1,13 @@
 """What the segment files say about durability."""
+import socket
+
 import pytest
 
 import journal
+from conftest import build_preload
 from deadline import wait_for
 from oracle import Load
-from tallyd import stats
+from tallyd import report, stats
 
 
 def test_with_fsync_always_no_answer_comes_before_its_record_is_synced(tallyd):
@@ -29,6 +32,67 @@ def test_concurrent_reports_share_their_syncs(tallyd):
         assert record.synced_seq >= record.seq - 8
     daemon.stop()
     assert load.check(daemon.users()) == 0
+
+
+@pytest.fixture
+def on_held_disk(tallyd, tmp_path):
+    """(a daemon whose answers wait for a disk, the file that says what of it stands still)."""
+    hold = tmp_path / "hold"
+    env = {"LD_PRELOAD": str(build_preload("hold_disk", tmp_path)), "HOLD": str(hold)}
+    daemon = tallyd(journal_fsync="always", env=env).start()
+    yield daemon, hold
+    hold.unlink(missing_ok=True)
+
+
+def post_and_wait_for_nothing(daemon, body):
+    client = socket.create_connection(daemon.address)
+    client.sendall(f"POST /observer HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(body)}"
+                   f"\r\n\r\n{body}".encode())
+    return client
+
+
+def test_a_report_is_refused_before_the_write_while_a_sync_is_overdue(on_held_disk):
+    daemon, hold = on_held_disk
+    daemon.expects_errors = True
+    daemon.report(stats("alice", 1, 2))
+    hold.write_text("sync")
+    with post_and_wait_for_nothing(daemon, report(stats("alice", 10))):
+        wait_for(lambda: daemon.get("/readyz").status == 503, "it is not ready")
+        before = len(journal.records(daemon.data_dir))
+        for _ in range(3):
+            assert daemon.post("/observer", report(stats("alice", 100))).status == 503
+        assert daemon.status()["journal"]["error"] == (
+            "the disk takes too long to sync the journal")
+        assert daemon.get("/readyz").json()["journal"] == daemon.status()["journal"]["error"]
+        assert len(journal.records(daemon.data_dir)) == before == 2
+    assert daemon.log().count("reports are refused until it is quicker") == 1
+    hold.unlink()
+    wait_for(lambda: daemon.get("/readyz").status == 200, "it is ready again")
+    daemon.report(stats("alice", 4))
+    assert "in time again" in daemon.log()
+    daemon.stop()
+    assert daemon.users() == {"alice": (17, 15, 2)}
+
+
+def test_no_answer_waits_until_the_next_segment_is_made(on_held_disk):
+    daemon, hold = on_held_disk
+    daemon.report(stats("alice", 1))
+    hold.write_text("files")
+    daemon.force_sync()
+    daemon.report(stats("alice", 1))
+    made = {path.name for path in (daemon.data_dir / "journal").glob("*.seg")}
+    for _ in range(10):
+        daemon.report(stats("alice", 1))
+        daemon.force_sync()
+    now = {path.name for path in (daemon.data_dir / "journal").glob("*.seg")}
+    assert now == made
+    hold.unlink()
+    wait_for(lambda: made.isdisjoint(path.name for path in
+                                     (daemon.data_dir / "journal").glob("*.seg")),
+             "old segments go, and new ones come")
+    daemon.report(stats("alice", 1))
+    daemon.stop()
+    assert daemon.users() == {"alice": (13, 13, 0)}
 
 
 def test_sequences_have_no_gaps_over_flushes_and_restarts(tallyd):

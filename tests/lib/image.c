@@ -77,18 +77,19 @@ static struct image_series *get_series(
 
 static void write_users(struct image *image, const struct cut *cut)
 {
-	for (size_t i = 0; i < cut->n_users; i++) {
-		const struct cut_user *row = &cut->users[i];
+	for (size_t i = 0; i < cut->users.n; i++) {
+		const struct cut_user *row = cut_user(cut, i);
 		struct image_user *user = get_user(image, row->user->id);
 
 		user->total.used += row->increment.used;
 		user->total.input += row->increment.input;
 		user->total.output += row->increment.output;
 		if (user->created_ms == 0) {
-			user->created_ms = row->created_ms;
-			user->life = row->life;
+			user->created_ms = row->user->created_ms;
+			user->life = row->user->life;
 		}
-		user->last_seen_ms = row->last_seen_ms;
+		if (row->last_seen_ms != 0)
+			user->last_seen_ms = row->last_seen_ms;
 	}
 }
 
@@ -110,11 +111,14 @@ static void write_services(struct image *image, const struct cut *cut)
 
 static void write_series(struct image *image, const struct cut *cut)
 {
-	for (size_t i = 0; i < cut->n_series; i++) {
-		const struct series *series = cut->series[i].series;
-		struct image_service_key key = key_of(series->service);
+	for (size_t i = 0; i < cut->series.n; i++) {
+		const struct cut_series *row = cut_series(cut, i);
+		struct image_service_key key;
 
-		get_series(image, &key, series->client)->mark = cut->series[i].mark;
+		if (row->series == NULL)
+			continue;
+		key = key_of(row->series->service);
+		get_series(image, &key, row->series->client)->mark = row->mark;
 	}
 }
 
@@ -239,8 +243,8 @@ int image_load(const struct image *image, struct ledger *ledger)
 	for (size_t i = 0; i < image->n_users && code == 0; i++) {
 		const struct image_user *row = &image->users[i];
 
-		code = ledger_load_user(ledger, row->id, row->total, row->created_ms,
-			row->last_seen_ms, row->life);
+		code = ledger_load_user(
+			ledger, row->id, row->total, row->created_ms, row->life);
 	}
 	if (code == 0)
 		code = load_services(image, ledger);

@@ -126,7 +126,7 @@ void rig_end(struct live_rig *rig)
 
 void rig_load(struct live_rig *rig, const char *id, struct totals total)
 {
-	assert_int_equal(ledger_load_user(rig->ledger, id, total, 1, 1, 0), 0);
+	assert_int_equal(ledger_load_user(rig->ledger, id, total, 1, 0), 0);
 }
 
 void rig_book(struct live_rig *rig, const char *id, uint64_t input, uint64_t output)

@@ -203,7 +203,7 @@ TEST(what_was_adopted_is_added_to_what_was_counted)
 	adopt();
 	assert_int_equal(used("ann"), 35);
 	assert_true(used("bob") == TOTAL_MAX);
-	assert_int_equal(cut->n_users, 2);
+	assert_int_equal(cut->users.n, 2);
 	end();
 }
 

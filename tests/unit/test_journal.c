@@ -7,6 +7,7 @@
  * job matters.
  */
 #include "lib/test.h"
+#include "base/clock.h"
 #include "journal/fold.h"
 #include "journal/journal.h"
 #include "journal/segment.h"
@@ -337,6 +338,205 @@ TEST(with_always_answers_wait)
 	end(&f);
 }
 
+static bool is_syncing(const void *arg)
+{
+	(void)arg;
+	return faults_count(FAULT_FDATASYNC) > 0;
+}
+
+/* A sync of one record begins, and stands still. */
+static void begin_sync(struct fixture *f)
+{
+	faults_hold(FAULT_FDATASYNC);
+	append_n(f, 1);
+	assert_true(loop_run_until(&f->loop, is_syncing, f, DEADLINE_MS));
+}
+
+static void pass_ms(uint64_t ms)
+{
+	clock_freeze_for_test(clock_ms() + ms);
+}
+
+static off_t bytes_on_disk(const struct fixture *f)
+{
+	char name[SEGMENT_NAME_BYTES];
+	struct stat st;
+
+	assert_int_equal(fstatat(f->dir.fd, segment_name(1, name), &st, 0), 0);
+	return st.st_size;
+}
+
+TEST(a_record_is_refused_before_it_is_written_while_a_sync_is_overdue)
+{
+	struct fixture f;
+	off_t bytes;
+
+	begin(&f, &always);
+	run_jobs(&f);
+	pass_ms(0);
+	begin_sync(&f);
+	pass_ms(JOURNAL_MAX_SYNC_MS);
+	append_n(&f, 1); /* just in time */
+	assert_int_equal(stats_of(&f).refusal, 0);
+	pass_ms(1);
+	bytes = bytes_on_disk(&f);
+	for (unsigned i = 0; i < 3; i++) {
+		assert_int_equal(append(&f, 1), ERR_SYNC_LATE);
+		assert_int_equal(stats_of(&f).refusal, ERR_SYNC_LATE);
+	}
+	assert_int_equal(bytes_on_disk(&f), bytes);
+	assert_int_equal(stats_of(&f).seq, 2);
+	faults_release(FAULT_FDATASYNC);
+	run_until_synced(&f, 2); /* who was accepted is answered; the second was quick */
+	append_n(&f, 1);
+	(void)expect_on_disk(&f, 0);
+	clock_freeze_for_test(0);
+	end(&f);
+}
+
+/* The last sync took so long; how far the one that is running is; -1: none is. */
+TEST(on_a_slow_disk_only_that_is_accepted_which_can_be_answered_in_time)
+{
+	static const struct {
+		uint64_t last_ms;
+		int at_ms;
+		bool is_accepted;
+	} rows[] = {
+		{0, -1, true},
+		{0, 0, true},
+		{400, -1, true},
+		{400, 0, true},
+		{400, 399, true},
+		{500, 0, true},
+		{501, 0, false},
+		{700, 0, false},
+		{700, 399, false},
+		{700, 400, true},
+		{700, 700, true},
+		{700, 1001, false},
+		{1000, -1, true},
+		{1000, 999, false},
+		{1001, -1, false},
+	};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		struct fixture f;
+
+		begin(&f, &always);
+		run_jobs(&f);
+		pass_ms(0);
+		begin_sync(&f);
+		pass_ms(rows[i].last_ms);
+		faults_reset();
+		run_until_synced(&f, 1);
+		if (rows[i].at_ms >= 0) {
+			begin_sync(&f);
+			pass_ms((uint64_t)rows[i].at_ms);
+		}
+		AT_ROW(i, append(&f, 1) == (rows[i].is_accepted ? 0 : ERR_SYNC_LATE));
+		faults_reset();
+		clock_freeze_for_test(0);
+		end(&f);
+	}
+}
+
+static bool is_accepting(const void *arg)
+{
+	return stats_of(arg).refusal == 0;
+}
+
+TEST(a_disk_that_was_too_slow_is_tried_again_although_nothing_is_written)
+{
+	struct journal_config config = always;
+	struct fixture f;
+
+	config.tick_ms = 5;
+	begin(&f, &config);
+	run_jobs(&f);
+	pass_ms(0);
+	begin_sync(&f);
+	pass_ms(JOURNAL_MAX_SYNC_MS + 1);
+	faults_hold(FAULT_FSYNC);
+	faults_release(FAULT_FDATASYNC);
+	run_until_synced(&f, 1);
+	loop_run_for(&f.loop, 30);
+	assert_int_equal(append(&f, 1), ERR_SYNC_LATE); /* as long as that takes */
+	faults_release(FAULT_FSYNC);
+	assert_true(loop_run_until(&f.loop, is_accepting, &f, DEADLINE_MS));
+	append_n(&f, 1);
+	(void)expect_on_disk(&f, 0);
+	clock_freeze_for_test(0);
+	end(&f);
+}
+
+TEST(where_no_answer_waits_for_a_sync_no_record_is_refused_for_it)
+{
+	struct journal_config config = everysec;
+	struct fixture f;
+
+	config.tick_ms = 5;
+	begin(&f, &config);
+	run_jobs(&f);
+	pass_ms(0);
+	begin_sync(&f);
+	pass_ms(10 * JOURNAL_MAX_SYNC_MS);
+	append_n(&f, 1);
+	assert_int_equal(stats_of(&f).refusal, 0);
+	faults_release(FAULT_FDATASYNC);
+	run_until_synced(&f, 2);
+	append_n(&f, 1);
+	clock_freeze_for_test(0);
+	end(&f);
+}
+
+/* Whatever of making the next segment and removing old ones stands still. */
+TEST(who_waits_for_a_sync_waits_for_no_other_segment)
+{
+	static const enum fault_kind kinds[] = {
+		FAULT_OPENAT, FAULT_FSYNC, FAULT_UNLINKAT};
+
+	for (size_t i = 0; i < COUNT_OF(kinds); i++) {
+		struct fixture f;
+
+		begin(&f, &always);
+		append_n(&f, 2);
+		rotate(&f);
+		append_n(&f, 1);
+		run_jobs(&f);
+		faults_hold(kinds[i]);
+		journal_rotate(f.journal);
+		journal_drop(f.journal, 2, true);
+		for (unsigned n = 0; n < 5; n++) {
+			append_n(&f, 1);
+			run_until_synced(&f, f.seq);
+		}
+		AT_ROW(i, has_segment(&f, 4) == (kinds[i] == FAULT_FSYNC));
+		AT_ROW(i, has_segment(&f, 1) == (kinds[i] == FAULT_UNLINKAT));
+		faults_release(kinds[i]);
+		run_jobs(&f);
+		AT_ROW(i, has_segment(&f, 4) && !has_segment(&f, 1));
+		(void)expect_on_disk(&f, 2);
+		end(&f);
+	}
+}
+
+TEST(closing_waits_for_the_next_segment_that_is_being_made)
+{
+	struct fixture f;
+
+	begin(&f, &unsynced);
+	faults_hold(FAULT_FSYNC);
+	(void)uv_run(&f.loop, UV_RUN_NOWAIT);
+	journal_close(f.journal, on_closed, &f);
+	loop_run_for(&f.loop, 30);
+	assert_false(f.is_closed);
+	faults_release(FAULT_FSYNC);
+	assert_true(loop_run_until_set(&f.loop, &f.is_closed, DEADLINE_MS));
+	journal_free(f.journal);
+	f.journal = NULL;
+	end(&f);
+}
+
 /* A write that fails behind its first `torn` bytes. */
 static void fail_to_append(
 	struct fixture *f, const char *client, size_t torn, int error, bool can_truncate)
@@ -641,14 +841,14 @@ TEST(a_next_segment_that_cannot_be_prepared_is_tried_with_the_next_job)
 	begin(&f, &always);
 	faults_fail_from(FAULT_OPENAT, 1, EMFILE);
 	append_n(&f, 1);
-	run_until_synced(&f, 1);
+	run_jobs(&f);
 	assert_true(faults_fired(FAULT_OPENAT));
 	faults_reset();
 	journal_rotate(f.journal);
 	append_n(&f, 1);
 	assert_int_equal(
 		stats_of(&f).bytes, SEGMENT_HEAD_BYTES + 2 * sample_record_size());
-	run_until_synced(&f, 2);
+	run_jobs(&f);
 	journal_rotate(f.journal);
 	append_n(&f, 1);
 	assert_int_equal(
@@ -865,7 +1065,7 @@ TEST(a_segment_that_cannot_be_removed_is_tried_with_the_next_job)
 	assert_int_equal(unlinkat(f.dir.fd, "0000000001.seg", AT_REMOVEDIR), 0);
 	assert_int_equal(renameat(f.dir.fd, "aside", f.dir.fd, "0000000001.seg"), 0);
 	append_n(&f, 1);
-	run_until_synced(&f, 4);
+	run_jobs(&f);
 	assert_false(has_segment(&f, 1));
 	(void)expect_on_disk(&f, 2);
 	end(&f);
@@ -1138,6 +1338,16 @@ int main(void)
 		cmocka_unit_test(everysec_syncs_by_itself_and_lets_no_answer_wait),
 		cmocka_unit_test(without_fsync_nothing_is_synced_before_the_close),
 		cmocka_unit_test(with_always_answers_wait),
+		cmocka_unit_test(
+			a_record_is_refused_before_it_is_written_while_a_sync_is_overdue),
+		cmocka_unit_test(
+			on_a_slow_disk_only_that_is_accepted_which_can_be_answered_in_time),
+		cmocka_unit_test(
+			a_disk_that_was_too_slow_is_tried_again_although_nothing_is_written),
+		cmocka_unit_test(
+			where_no_answer_waits_for_a_sync_no_record_is_refused_for_it),
+		cmocka_unit_test(who_waits_for_a_sync_waits_for_no_other_segment),
+		cmocka_unit_test(closing_waits_for_the_next_segment_that_is_being_made),
 		cmocka_unit_test(a_failed_write_changes_nothing_wherever_it_is_torn),
 		cmocka_unit_test(torn_bytes_that_cannot_be_cut_off_are_written_over),
 		cmocka_unit_test(

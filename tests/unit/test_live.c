@@ -96,8 +96,8 @@ TEST(what_was_adopted_and_the_link_are_in_one_cut)
 	rig_until(&rig, has_link);
 	assert_true(ledger_is_dirty(rig.ledger));
 	cut = ledger_cut(rig.ledger);
-	assert_int_equal(cut->n_users, 1);
-	assert_int_equal(cut->users[0].increment.used, 5);
+	assert_int_equal(cut->users.n, 1);
+	assert_int_equal(cut_user(cut, 0)->increment.used, 5);
 	assert_true(cut->has_link);
 	assert_string_not_equal(cut->link.claim, "");
 	ledger_cut_committed(rig.ledger, cut);

@@ -83,7 +83,6 @@ struct world {
 	unsigned n_clock_jumps;
 	struct ledger *ledger;
 	struct cut *cut;
-	bool is_cut_unknown;
 	struct conn conns[MAX_CONNS];
 	size_t n_conns;
 	struct sender senders[N_SENDERS];
@@ -252,9 +251,8 @@ static struct conn *pick_conn(struct world *w, unsigned node)
 static void drop_process(struct world *w)
 {
 	if (w->cut != NULL)
-		ledger_cut_failed(w->ledger, w->cut);
+		ledger_forget_cut(w->cut);
 	w->cut = NULL;
-	w->is_cut_unknown = false;
 	ledger_free(w->ledger);
 	w->ledger = NULL;
 	for (size_t i = 0; i < w->n_conns; i++)
@@ -321,7 +319,7 @@ static void start(struct world *w)
 			break;
 		}
 		TELL("dies while starting");
-		ledger_cut_failed(w->ledger, cut);
+		ledger_forget_cut(cut);
 		ledger_free(w->ledger);
 	}
 	tape_begin(&w->tape, ledger_seq(w->ledger));
@@ -772,30 +770,20 @@ static void step_restart(struct world *w)
 
 static void end_cut(struct world *w)
 {
-	/* Once it is unknown, only a success ends it. */
-	unsigned choice =
-		w->is_cut_unknown ? (unsigned)below(w, 90) : (unsigned)below(w, 100);
+	/* Only a success ends it: whether it was committed may be unknown. */
+	unsigned choice = (unsigned)below(w, 100);
 
-	if (w->is_calm || choice < 60) {
+	if (w->is_calm || choice < 75)
 		commit(w, w->cut);
+	if (w->is_calm || choice < 60) {
 		ledger_cut_committed(w->ledger, w->cut);
 		w->cut = NULL;
-		w->is_cut_unknown = false;
 		figures.flushes++;
 		if (chance(w, 80))
 			tape_drop(&w->tape, w->image.applied_seq);
-	} else if (choice < 90) {
-		w->is_cut_unknown = true;
-		if (chance(w, 50))
-			commit(w, w->cut);
-	} else {
-		ledger_cut_failed(w->ledger, w->cut);
-		w->cut = NULL;
 	}
 	TELL("flush: checkpoint %" PRIu64 "%s", w->image.applied_seq,
-		w->is_cut_unknown        ? ", unknown"
-			: w->cut == NULL ? ""
-					 : ", failed");
+		w->cut == NULL ? "" : ", failed");
 }
 
 static void step_flush(struct world *w)

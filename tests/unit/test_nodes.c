@@ -179,9 +179,6 @@ TEST(a_directory_is_open_until_it_is_closed_and_that_is_dirty_until_committed)
 	assert_false(ledger_is_open(ledger));
 	cut = cut_of(ledger);
 	assert_true(cut->has_open && !cut->is_open);
-	ledger_cut_failed(ledger, cut);
-	cut = cut_of(ledger);
-	assert_true(cut->has_open && !cut->is_open);
 	set_open(ledger, true); /* while it is out */
 	ledger_cut_committed(ledger, cut);
 	assert_true(ledger_is_dirty(ledger));
@@ -308,7 +305,7 @@ TEST(a_forgotten_node_counts_in_full_and_its_open_reports_lapse)
 	assert_int_equal(cut->n_streams, 1); /* of which none is open any more */
 	assert_int_equal(cut->n_open_reports, 0);
 	assert_int_equal(cut->n_services, 1); /* its epoch */
-	assert_int_equal(cut->n_users, 0);
+	assert_int_equal(cut->users.n, 0);
 	ledger_cut_committed(ledger, cut);
 	report(ledger, "n", KIND_HANDLER, 120);
 	report(ledger, "m", KIND_HANDLER, 101);
@@ -329,7 +326,7 @@ TEST(marks_that_were_forgotten_stay_so_over_a_checkpoint)
 				 &cut->services[0].last, "", &cut->services[0].epoch, 1),
 		0);
 	assert_int_equal(ledger_load_series(loaded, "n", KIND_HANDLER, "s", "u",
-				 &cut->series[0].mark),
+				 &cut_series(cut, 0)->mark),
 		0);
 	ledger_cut_committed(ledger, cut);
 	report(loaded, "n", KIND_HANDLER, 120);
@@ -357,10 +354,10 @@ TEST(a_failed_cut_gives_nodes_back_under_what_came_since)
 	assert_memory_equal(&cut->nodes[1].kept, &(struct node_kept[]){sample_node(2)},
 		sizeof(struct node_kept));
 	assert_false(cut->nodes[2].is_gone);
-	ledger_cut_failed(ledger, cut);
+	ledger_cut_committed(ledger, cut);
 	cut = cut_of(ledger);
-	assert_int_equal(cut->n_nodes, 4);
-	for (size_t i = 0; i < 4; i++) {
+	assert_int_equal(cut->n_nodes, 3); /* not a, which is as it was */
+	for (size_t i = 0; i < 3; i++) {
 		const struct cut_node *row = &cut->nodes[i];
 		unsigned expected[] = {1, 5, 0, 6};
 		unsigned of = (unsigned)(row->node->name[0] - 'a');
@@ -402,7 +399,7 @@ static void expect_audit(const struct cut *cut, uint64_t first, uint64_t last)
 		assert_int_equal(entry->seq, first++);
 }
 
-TEST(the_audit_of_a_failed_cut_goes_back_in_front_and_that_of_a_committed_one_never)
+TEST(an_entry_of_the_audit_is_in_one_cut)
 {
 	struct ledger *ledger = new_ledger();
 	struct cut *cut;
@@ -412,10 +409,11 @@ TEST(the_audit_of_a_failed_cut_goes_back_in_front_and_that_of_a_committed_one_ne
 	cut = cut_of(ledger);
 	expect_audit(cut, 1, 2);
 	set_open(ledger, false);
-	ledger_cut_failed(ledger, cut);
+	expect_audit(cut, 1, 2);
+	ledger_cut_committed(ledger, cut);
 	set_open(ledger, true);
 	cut = cut_of(ledger);
-	expect_audit(cut, 1, 4);
+	expect_audit(cut, 3, 4);
 	set_open(ledger, false);
 	ledger_cut_committed(ledger, cut);
 	cut = cut_of(ledger);
@@ -502,7 +500,7 @@ TEST(short_memory_while_cutting_moves_nothing_of_nodes_and_commands)
 			break;
 		AT_ROW(n, ledger_is_dirty(ledger));
 	}
-	assert_int_equal(n, 10);
+	assert_int_equal(n, 8);
 	assert_int_equal(cut->n_nodes, 1);
 	assert_int_equal(cut->n_commands, 1);
 	assert_true(cut->has_open);
@@ -595,15 +593,13 @@ static struct cut *cut_with(struct ledger *ledger, size_t n_commands)
 	return cut;
 }
 
-TEST(a_done_command_of_a_failed_cut_is_in_the_next_and_that_of_a_committed_one_never)
+TEST(a_done_command_is_in_one_cut)
 {
 	struct ledger *ledger = new_ledger();
 	struct cut *cut;
 
 	do_key(ledger, "a", "1", "", 1000);
-	cut = cut_with(ledger, 1);
 	do_key(ledger, "a", "2", "", 1000);
-	ledger_cut_failed(ledger, cut);
 	cut = cut_with(ledger, 2);
 	do_key(ledger, "a", "3", "", 1000);
 	ledger_cut_committed(ledger, cut);
@@ -628,12 +624,10 @@ TEST(a_key_is_kept_for_seven_days_and_never_freed_while_a_cut_points_to_it)
 	assert_non_null(ledger_find_command(ledger, "a", "1")); /* dirty */
 	cut = cut_with(ledger, 3);
 	do_key(ledger, "a", "4", "", over + 2);
-	assert_string_equal(cut->commands[0]->answer, "one"); /* in a cut */
-	ledger_cut_failed(ledger, cut);
 	do_key(ledger, "a", "5", "", over + 3);
-	cut = cut_with(ledger, 5);
 	do_key(ledger, "a", "6", "", over + 4);
-	for (size_t i = 0; i < 5; i++)
+	assert_string_equal(cut->commands[0]->answer, "one"); /* in a cut */
+	for (size_t i = 0; i < 3; i++)
 		assert_non_null(ledger_find_command(ledger, "a", cut->commands[i]->key));
 	ledger_cut_committed(ledger, cut);
 	do_key(ledger, "a", "7", "", over + 5);
@@ -677,17 +671,17 @@ TEST(the_record_that_makes_a_user_is_its_life_and_no_later_one_changes_that)
 
 	set_open(ledger, true);
 	assert_int_equal(
-		ledger_load_user(ledger, "old", (struct totals){1, 1, 0}, 5, 6, 0), 0);
+		ledger_load_user(ledger, "old", (struct totals){1, 1, 0}, 5, 0), 0);
 	sample_book(ledger, "u", 1, 1);
 	sample_book(ledger, "u", 1, 1);
 	sample_book(ledger, "old", 1, 1);
 	assert_int_equal(ledger_find_user(ledger, "u")->life, 2);
 	assert_int_equal(ledger_find_user(ledger, "old")->life, 0);
 	cut = cut_of(ledger);
-	for (size_t i = 0; i < cut->n_users; i++)
+	for (size_t i = 0; i < cut->users.n; i++)
 		AT_ROW(i,
-			cut->users[i].life ==
-				(strcmp(cut->users[i].user->id, "u") == 0 ? 2 : 0));
+			cut_user(cut, i)->user->life ==
+				(strcmp(cut_user(cut, i)->user->id, "u") == 0 ? 2 : 0));
 	ledger_cut_committed(ledger, cut);
 	ledger_free(ledger);
 }
@@ -714,8 +708,7 @@ int main(void)
 		cmocka_unit_test(a_failed_cut_gives_nodes_back_under_what_came_since),
 		cmocka_unit_test(
 			a_node_that_is_made_again_before_its_going_was_written_does_not_go),
-		cmocka_unit_test(
-			the_audit_of_a_failed_cut_goes_back_in_front_and_that_of_a_committed_one_never),
+		cmocka_unit_test(an_entry_of_the_audit_is_in_one_cut),
 		cmocka_unit_test(a_command_that_changes_no_row_is_dirty_for_its_audit),
 		cmocka_unit_test(a_row_of_audit_has_every_text_and_outlives_the_command),
 		cmocka_unit_test(
@@ -723,8 +716,7 @@ int main(void)
 		cmocka_unit_test(
 			short_memory_while_preparing_a_command_changes_nothing_that_can_be_seen),
 		cmocka_unit_test(a_command_is_found_by_actor_and_key_alone),
-		cmocka_unit_test(
-			a_done_command_of_a_failed_cut_is_in_the_next_and_that_of_a_committed_one_never),
+		cmocka_unit_test(a_done_command_is_in_one_cut),
 		cmocka_unit_test(
 			a_key_is_kept_for_seven_days_and_never_freed_while_a_cut_points_to_it),
 		cmocka_unit_test(of_commands_the_last_hundred_thousand_are_kept),

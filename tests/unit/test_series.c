@@ -632,25 +632,25 @@ TEST(a_cut_takes_each_mark_once_as_it_is_then)
 	accept(ledger, "n", value("u", 100, 1, 3));
 	accept(ledger, "n", value("u", 110, 2, 4));
 	cut = ledger_cut(ledger);
-	assert_int_equal(cut->n_series, 1);
-	assert_string_equal(cut->series[0].series->client, "u");
-	assert_string_equal(cut->series[0].series->service->name, "s");
+	assert_int_equal(cut->series.n, 1);
+	assert_string_equal(cut_series(cut, 0)->series->client, "u");
+	assert_string_equal(cut_series(cut, 0)->series->service->name, "s");
 	accept(ledger, "n", value("u", 120, 3, 5));
-	assert_memory_equal(&cut->series[0].mark, (&(struct mark){110, 2, 4, 0}),
+	assert_memory_equal(&cut_series(cut, 0)->mark, (&(struct mark){110, 2, 4, 0}),
 		sizeof(struct mark));
 	ledger_cut_committed(ledger, cut);
 	cut = ledger_cut(ledger);
-	assert_int_equal(cut->n_series, 1);
-	assert_int_equal(cut->series[0].mark.input_bytes, 120);
-	assert_int_equal(cut->users[0].increment.used, 11);
+	assert_int_equal(cut->series.n, 1);
+	assert_int_equal(cut_series(cut, 0)->mark.input_bytes, 120);
+	assert_int_equal(cut_user(cut, 0)->increment.used, 11);
 	ledger_cut_committed(ledger, cut);
 	cut = ledger_cut(ledger);
-	assert_int_equal(cut->n_series, 0);
+	assert_int_equal(cut->series.n, 0);
 	ledger_cut_committed(ledger, cut);
 	ledger_free(ledger);
 }
 
-TEST(marks_and_epochs_of_a_failed_cut_go_with_the_next_one)
+TEST(marks_and_epochs_that_come_while_a_cut_is_out_go_with_the_next_one)
 {
 	struct ledger *ledger = new_ledger();
 	struct image image = {0};
@@ -661,9 +661,13 @@ TEST(marks_and_epochs_of_a_failed_cut_go_with_the_next_one)
 	accept_state(ledger, "ready");
 	accept(ledger, "n", value("v", 7, 0, 1));
 	cut = ledger_cut(ledger);
-	assert_int_equal(cut->n_series, 1); /* the other's mark is void */
+	assert_int_equal(cut->series.n, 2);
+	assert_null(cut_series(cut, 0)->series); /* its mark is void */
+	assert_string_equal(cut_series(cut, 1)->series->client, "v");
 	accept(ledger, "n", value("u", 30, 0, 1));
-	ledger_cut_failed(ledger, cut);
+	image_commit(&image, cut);
+	ledger_cut_committed(ledger, cut);
+	assert_int_equal(image.n_series, 1);
 	image_flush(&image, ledger);
 	assert_int_equal(image.n_series, 2);
 	ledger_free(ledger);
@@ -820,7 +824,8 @@ int main(void)
 		cmocka_unit_test(
 			a_series_or_a_service_that_was_only_prepared_is_forgotten),
 		cmocka_unit_test(a_cut_takes_each_mark_once_as_it_is_then),
-		cmocka_unit_test(marks_and_epochs_of_a_failed_cut_go_with_the_next_one),
+		cmocka_unit_test(
+			marks_and_epochs_that_come_while_a_cut_is_out_go_with_the_next_one),
 		cmocka_unit_test(the_epoch_of_the_other_kind_is_in_the_next_cut),
 		cmocka_unit_test(
 			of_a_cumulative_report_stats_have_a_mark_and_states_have_none),

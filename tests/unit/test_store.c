@@ -183,7 +183,6 @@ static void assert_same_user(const struct user *a, const struct user *b)
 	assert_int_equal(a->total.input, b->total.input);
 	assert_int_equal(a->total.output, b->total.output);
 	assert_int_equal(a->created_ms, b->created_ms);
-	assert_int_equal(a->last_seen_ms, b->last_seen_ms);
 }
 
 /* A fresh store gives what the ledger has. */
@@ -430,7 +429,7 @@ TEST(every_user_is_written_whatever_the_batch_size)
 			book_users(&f, n);
 			sample_book(f.ledger, "", 1, 0); /* no user, so never empty */
 			cut = cut_of(&f);
-			assert_int_equal(cut->n_users, n);
+			assert_int_equal(cut->users.n, n);
 			AT_ROW(j, store_commit(f.store, cut, &result) == 0);
 			AT_ROW(j, result.n_statements == (n + b - 1) / b);
 			ledger_cut_committed(f.ledger, cut);
@@ -520,7 +519,7 @@ TEST(an_applied_seq_that_is_neither_old_nor_new_is_foreign_and_nothing_is_writte
 		AT_ROW(i, sum_of_used(&f) == (rows[i].is_written ? 2 * sum : sum));
 		if (rows[i].code != 0)
 			AT_ROW(i, applied_seq(&f) == atoll(rows[i].applied));
-		ledger_cut_failed(f.ledger, cut);
+		ledger_forget_cut(cut);
 		end(&f);
 	}
 }
@@ -800,7 +799,7 @@ static struct cut *cut_of_adopted(struct fixture *f, uint64_t at_ms, const char 
 	set_link(f, at_ms, claim);
 	cut = cut_of(f);
 	assert_true(cut->has_link);
-	assert_int_equal(cut->n_users, N_ADOPTED);
+	assert_int_equal(cut->users.n, N_ADOPTED);
 	assert_int_equal(cut->seq, cut->prev_seq);
 	return cut;
 }
@@ -1132,7 +1131,7 @@ TEST(an_applied_seq_is_foreign_to_a_cut_of_a_link_whatever_link_is_in_the_file)
 		AT_ROW(i, store_commit(f.store, cut, &result) == ERR_STORE_FOREIGN);
 		AT_ROW(i, sum_of_used(&f) == sum);
 		AT_ROW(i, link_in_file(&f) == link);
-		ledger_cut_failed(f.ledger, cut);
+		ledger_forget_cut(cut);
 		end(&f);
 	}
 }
@@ -1240,7 +1239,7 @@ static struct ledger *new_ledger_with_tables(void)
 	struct counters none = {0};
 
 	assert_non_null(ledger);
-	assert_int_equal(ledger_load_user(ledger, "x", (struct totals){0}, 1, 1, 0), 0);
+	assert_int_equal(ledger_load_user(ledger, "x", (struct totals){0}, 1, 0), 0);
 	assert_int_equal(ledger_load_service(ledger, "x", KIND_HANDLER, "x", &none, "",
 				 &(struct epoch){0}, 1),
 		0);
@@ -1409,7 +1408,7 @@ TEST(meta_without_its_rows_is_corrupt)
 	cut = cut_of(&f);
 	assert_int_equal(store_commit(f.store, cut, &result), ERR_STORE_CORRUPT);
 	assert_int_equal(number(&f, "SELECT count(*) FROM users"), 0);
-	ledger_cut_failed(f.ledger, cut);
+	ledger_forget_cut(cut);
 	store_close(f.store);
 	sql(&f, "DELETE FROM meta");
 	assert_int_equal(try_to_open(&f, &msg), ERR_STORE_CORRUPT);
