@@ -69,6 +69,10 @@ struct report {
  */
 int report_parse(const char *body, size_t len, struct report *ret_report) MUST_CHECK;
 
+/* Has events borrow from a copy of their texts, so that cJSON's document, which is many
+ * times as large, may go. Short of memory, all stays as it is. */
+void report_compact(struct report *report);
+
 void report_done(struct report *report);
 
 /* Sets one more event aside. Takes nothing; `event` names it as it will be kept, and is

@@ -28,7 +28,7 @@ struct config {
 	uint64_t redis_timeout, redis_repair_rate, min_free_bytes, max_users, max_memory,
 		busy_timeout;
 	uint64_t log_level;
-	uint64_t stop_timeout, max_body_bytes, max_connections;
+	uint64_t stop_timeout, max_body_bytes, max_body_memory, max_connections;
 	uint64_t idle_timeout, request_timeout;
 	uint64_t allow_anonymous, counters;
 	char *admin_socket, *read_socket, *api_token, *api_token_file, *read_token;

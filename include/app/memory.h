@@ -21,4 +21,7 @@ uint64_t memory_limit(const char *root);
  */
 void memory_bound(struct ledger *ledger, uint64_t max_memory);
 
+/* For the bodies of requests: `max_body_memory`, or an eighth of what there is. */
+uint64_t memory_for_bodies(uint64_t max_body_memory);
+
 #endif

@@ -8,7 +8,7 @@
 
 #include "app/config.h"
 
-#define OPTION_COUNT 35
+#define OPTION_COUNT 36
 #define OPTION_AUTO UINT64_MAX /* the value of the word `auto` */
 
 enum option_secret {

@@ -66,7 +66,8 @@ enum err {
 	ERR_MANY_EVENTS = -49,   /* more than a report may have */
 	ERR_UNSETTLED = -50,     /* what it was read as was changed meanwhile */
 	ERR_SYNC_LATE = -51,     /* the disk would take too long to sync a record */
-	ERR_LAST = ERR_SYNC_LATE,
+	ERR_BODY_MEMORY = -52,   /* max_body_memory is in use */
+	ERR_LAST = ERR_BODY_MEMORY,
 };
 
 /* Exit codes of the program (sysexits.h); 0 is a clean stop. */

@@ -63,6 +63,11 @@ struct connection {
 	/* It has had a request answered that not everybody may make, and has no half one
 	 * lying here. */
 	bool is_proven;
+	/* See turn.c. */
+	enum turn_place { PLACE_FIRST, PLACE_LAST, PLACES } place;
+	bool is_asleep, was_woken;
+	uint64_t slept_turn, ended_turn; /* its last request was answered in that one */
+	TAILQ_ENTRY(connection) turn_link;
 	bool is_told; /* why its last request came to nothing, or that it had none */
 	char uri[64]; /* of the request whose headers are coming; cut */
 	const char *target; /* where libmicrohttpd has it; only to be compared */

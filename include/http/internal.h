@@ -19,6 +19,15 @@ struct lobby {
 	bool is_open;
 };
 
+/* See turn.c. */
+struct turns {
+	uint64_t number;   /* of the loop's turn */
+	uint64_t began_us; /* when libmicrohttpd first ran in it; 0: not yet */
+	bool has_gone[PLACES];
+	struct connections asleep[PLACES];
+	unsigned n_newcomers; /* of them: they have not shown yet what they are */
+};
+
 struct http_server {
 	uv_loop_t *loop;
 	struct http_config config;
@@ -41,8 +50,8 @@ struct http_server {
 	struct http_stats stats;
 	struct refusals refusals;
 	uint64_t next_id;
-	size_t body_bytes; /* of all requests under way */
-	int overheard;     /* the last refusal of libmicrohttpd's that is not noted yet */
+	uint64_t body_memory; /* of all requests under way */
+	int overheard; /* the last refusal of libmicrohttpd's that is not noted yet */
 
 	uv_poll_t poll;     /* of MHD's epoll descriptor */
 	uv_check_t turn;    /* MHD runs here, if is_due */
@@ -51,6 +60,7 @@ struct http_server {
 	uint64_t ticked_ms; /* when it last ran */
 	bool is_due, is_running;
 	uint64_t n_runs;
+	struct turns turns;
 	uint64_t now_ms; /* clock_ms() as of the run, for deadlines of connections */
 	unsigned n_open_handles;
 	bool is_draining;
@@ -72,6 +82,18 @@ void lobby_receive(
 /* The longest goes, if it is here for so long. */
 bool lobby_make_room(struct http_server *server, uint64_t min_ms);
 void lobby_expire(struct http_server *server, uint64_t now);
+
+/* turn.c */
+void turns_init(struct http_server *server);
+/* Whether a request may begin. False: its connection sleeps, and it comes again. */
+bool turn_takes_request(struct connection *connection) MUST_CHECK;
+void turn_took_bytes(struct connection *connection); /* of a body; it may sleep, too */
+void turn_leave(struct connection *connection);      /* wakes it, if it sleeps */
+bool turn_is_newcomer(const struct connection *connection); /* its first has not begun */
+void turn_begin(struct http_server *server);                /* if it has not */
+bool turn_wake(struct http_server *server, enum turn_place place);
+bool turn_end(struct http_server *server);    /* true: somebody sleeps */
+void turns_close(struct http_server *server); /* who sleeps is woken, and cut */
 
 /* server.c */
 void server_run(struct http_server *server);      /* at once */

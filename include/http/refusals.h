@@ -39,7 +39,7 @@ struct refusal {
 };
 
 struct refusals {
-	uint64_t counts[1 - ERR_LAST]; /* by -code */
+	uint64_t counts[1 - ERR_LAST]; /* by -code, the first that has the word */
 	uint64_t total;
 	struct refusal last[REFUSALS_KEPT];
 	struct log_limit limits[1 - ERR_LAST];

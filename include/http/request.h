@@ -16,10 +16,10 @@ struct http_request {
 	const char *method, *path; /* libmicrohttpd's; they live as long as it */
 	char *target_host;         /* of an absolute request line, or NULL; owned */
 	struct buf body;
-	size_t counted_bytes; /* of the server's body_bytes */
-	int refusal;          /* why it is answered without a handler, or 0 */
-	char *sentence;       /* of the refusal; owned; NULL: err_text() */
-	char allow[64];       /* of a 405 */
+	uint64_t counted; /* of the server's body_memory */
+	int refusal;      /* why it is answered without a handler, or 0 */
+	char *sentence;   /* of the refusal; owned; NULL: err_text() */
+	char allow[64];   /* of a 405 */
 	bool is_suspended, is_handed;
 	bool is_worked_on;
 	bool can_wait; /* a refusal: for its body, which is small and on its way */

@@ -13,6 +13,9 @@ enum http_route_flags {
 	HTTP_LIKE_READ = 4,    /* while reading needs no right, this needs none either */
 };
 
+/* Only reports have larger bodies. */
+#define HTTP_SMALL_BODY_BYTES (64u << 10)
+
 /* Every complete request is answered within this time, or its connection closed. */
 #define HTTP_ANSWER_MS 2000
 

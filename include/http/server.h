@@ -24,6 +24,9 @@ struct http_config {
 	const char *listen; /* addresses, separated by commas; borrowed, as all text */
 	const char *admin_socket, *read_socket; /* paths, or NULL */
 	size_t max_body_bytes;
+	/* For all large bodies that are under way, each of which counts four times: what
+	 * is made of it takes as much as that. One is always taken. */
+	uint64_t max_body_memory;
 	unsigned max_connections; /* when full, the longest idle one gives way */
 	uint64_t idle_timeout_ms;
 	uint64_t request_timeout_ms;

@@ -7,10 +7,11 @@
 #ifndef TALLYD_PIPELINE_LARGE_H
 #define TALLYD_PIPELINE_LARGE_H
 
+#include "http/route.h"
 #include "pipeline/accept.h"
 
-/* Above so many bytes a report is large. */
-#define LARGE_REPORT_BYTES (64u << 10)
+/* Above so many bytes a report is large; nothing else is. */
+#define LARGE_REPORT_BYTES HTTP_SMALL_BODY_BYTES
 
 /* With more a report would hold the loop for too long, however they are booked; of GOST's
  * events these are 38 MB. */

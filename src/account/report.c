@@ -237,6 +237,38 @@ int report_parse(const char *body, size_t len, struct report *ret_report)
 		: report_read_json(body, len, ret_report);
 }
 
+static void move_text(char **at, const char **text)
+{
+	size_t size = strlen(*text) + 1;
+
+	memcpy(*at, *text, size);
+	*text = *at;
+	*at += size;
+}
+
+void report_compact(struct report *report)
+{
+	size_t size = 1;
+	char *at;
+
+	if (report->document == NULL)
+		return;
+	for (size_t i = 0; i < report->n_events; i++)
+		size += strlen(report->events[i].service) +
+			strlen(report->events[i].client) +
+			strlen(report->events[i].state) + 3;
+	at = report->text = malloc(size);
+	if (at == NULL)
+		return;
+	for (size_t i = 0; i < report->n_events; i++) {
+		move_text(&at, &report->events[i].service);
+		move_text(&at, &report->events[i].client);
+		move_text(&at, &report->events[i].state);
+	}
+	cJSON_Delete(report->document);
+	report->document = NULL;
+}
+
 void report_done(struct report *report)
 {
 	for (size_t i = 0; i < report->n_rejects_kept; i++)

@@ -341,6 +341,7 @@ static int open_door(struct app *app, struct errmsg *msg)
 		.admin_socket = config->resolved.admin_socket,
 		.read_socket = config->resolved.read_socket,
 		.max_body_bytes = config->max_body_bytes,
+		.max_body_memory = memory_for_bodies(config->max_body_memory),
 		.max_connections = (unsigned)config->max_connections,
 		.idle_timeout_ms = config->idle_timeout,
 		.request_timeout_ms = config->request_timeout,

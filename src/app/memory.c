@@ -138,6 +138,13 @@ static uint64_t address_space(void)
 		: UINT64_MAX;
 }
 
+uint64_t memory_for_bodies(uint64_t max_body_memory)
+{
+	return max_body_memory != OPTION_AUTO
+		? max_body_memory
+		: least(memory_limit(""), address_space()) / 8;
+}
+
 void memory_bound(struct ledger *ledger, uint64_t max_memory)
 {
 	uint64_t limit = memory_limit("");

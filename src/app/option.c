@@ -118,6 +118,10 @@ static const struct option_row rows[] = {
 	{"max_body_bytes", NULL, TYPE_BYTES, AT(max_body_bytes), "32MiB", KIB,
 		64 * KIB *KIB, NULL, false, false, SECRET_NOT, NULL,
 		"a larger request is answered with 413"},
+	{"max_body_memory", NULL, TYPE_BYTES, AT(max_body_memory), "auto", KIB,
+		UINT64_C(1) << 50, NULL, true, false, SECRET_NOT, NULL,
+		"for all reports above 64 KiB under way, each counted four times; more "
+		"get 503; auto: 1/8 of the memory that there is"},
 	{"max_connections", NULL, TYPE_COUNT, AT(max_connections), "1024", 1, 100000,
 		NULL, false, false, SECRET_NOT, NULL,
 		"when full, the longest idle connection gives way"},

@@ -102,6 +102,9 @@ static const struct entry entries[] = {
 	[-ERR_UNSETTLED] = {"what its counters are taken for was changed while it was "
 			    "read: it comes again",
 		"unavailable", 503, EXIT_SOFTWARE},
+	[-ERR_BODY_MEMORY] = {"the large reports under way use up max_body_memory: this "
+			      "one comes again",
+		"unavailable", 503, EXIT_SOFTWARE},
 	[-ERR_STORE_DENIED] = {"the database file cannot be reached for want of rights",
 		"unavailable", 503, EXIT_STORAGE},
 	[-ERR_STORE_CUT] = {"what SQLite needs beside the database was cut off",

@@ -145,6 +145,7 @@ void connection_cut(struct connection *connection)
 {
 	connection->is_cut = true;
 	(void)shutdown(connection->fd, SHUT_RDWR); /* if it fails, it is gone already */
+	turn_leave(connection); /* libmicrohttpd does not see it while it sleeps */
 }
 
 static void started(
@@ -235,6 +236,8 @@ enum lateness connection_lateness(struct connection *connection, uint64_t now)
 	uint64_t age = now - connection->since_ms;
 	bool is_over = age >= connection->server->config.request_timeout_ms;
 
+	if (connection->is_asleep)
+		return IN_TIME; /* it is us who are late */
 	switch (connection->state) {
 	case CONN_IDLE:
 		return lateness_of_idle(connection, now);

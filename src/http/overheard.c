@@ -93,7 +93,7 @@ static struct connection *find_read_through(struct http_server *server)
 
 	TAILQ_FOREACH (connection, &server->busy, link)
 		if (connection->state == CONN_READING && connection->request == NULL &&
-			!connection->is_told &&
+			!connection->is_told && !connection->is_asleep &&
 			MHD_get_connection_info(connection->mhd,
 				MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE) != NULL &&
 			MHD_get_connection_info(

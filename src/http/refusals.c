@@ -11,6 +11,16 @@ static void put(char *to, size_t size, const char *text)
 		to, size, text != NULL ? text : "", text != NULL ? strlen(text) : 0);
 }
 
+/* Of the codes that share its word. */
+static int first_of_word(int code)
+{
+	int first = -1;
+
+	while (strcmp(err_word(first), err_word(code)) != 0)
+		first--;
+	return first;
+}
+
 static void keep(struct refusals *refusals, const struct refused *refused)
 {
 	struct refusal *kept = &refusals->last[refusals->total % REFUSALS_KEPT];
@@ -23,7 +33,7 @@ static void keep(struct refusals *refusals, const struct refused *refused)
 	put(kept->path, sizeof(kept->path), refused->path);
 	put(kept->reason, sizeof(kept->reason),
 		refused->reason != NULL ? refused->reason : err_text(refused->code));
-	refusals->counts[-refused->code]++;
+	refusals->counts[-first_of_word(refused->code)]++;
 	refusals->total++;
 }
 
@@ -59,14 +69,5 @@ const struct refusal *refusals_last(const struct refusals *refusals, unsigned i)
 
 uint64_t refusals_count(const struct refusals *refusals, int code)
 {
-	uint64_t sum = 0;
-
-	for (int other = -1; other >= ERR_LAST; other--) {
-		if (strcmp(err_word(other), err_word(code)) != 0)
-			continue;
-		if (other > code)
-			return 0;
-		sum += refusals->counts[-other];
-	}
-	return sum;
+	return refusals->counts[-code];
 }

@@ -17,18 +17,48 @@
 #include <string.h>
 #include <strings.h>
 
-/* Bodies of all connections together, in max_body_bytes; beyond it whoever sends much is
- * asked to come again. Small ones are always taken: large ones must not crowd them out.
- */
-#define TOTAL_BODIES_FACTOR 8
-#define SMALL_BODY_BYTES (64u << 10)
+#define TOO_LARGE_BUT_FOR_A_REPORT "only a report may have a body of more than 64 KiB"
+
+/* What a large body counts of max_body_memory, with all that is made of it: events,
+ * bookings, a record. */
+#define TIMES_ITS_LENGTH 4
+
+/* 0 if it is not known, or more than there can be. */
+static unsigned long long announced_bytes(const struct headers *headers)
+{
+	return headers->length != NULL ? strtoull(headers->length, NULL, 10) : 0;
+}
 
 static bool announces_too_much(
 	const struct http_request *request, const struct headers *headers)
 {
-	return headers->length != NULL &&
-		strtoull(headers->length, NULL, 10) >
+	return announced_bytes(headers) >
 		request->connection->server->config.max_body_bytes;
+}
+
+/* Whatever is no report is answered by the loop itself. */
+static bool may_be_large(const struct http_request *request)
+{
+	return request->route == NULL || request->route->right == RIGHT_REPORT;
+}
+
+/*
+ * Whether there is memory for a body of `len` bytes, which then counts. Small ones never
+ * do, so that large ones cannot crowd them out: each connection may have one.
+ */
+static bool has_memory(struct http_request *request, size_t len)
+{
+	struct http_server *server = request->connection->server;
+	uint64_t wanted = len > HTTP_SMALL_BODY_BYTES ? TIMES_ITS_LENGTH * len : 0;
+	uint64_t others = server->body_memory - request->counted;
+
+	if (wanted <= request->counted)
+		return true;
+	if (others > 0 && others + wanted > server->config.max_body_memory)
+		return false;
+	server->body_memory = others + wanted;
+	request->counted = wanted;
+	return true;
 }
 
 static bool has_odd_encoding(const struct headers *headers)
@@ -38,8 +68,8 @@ static bool has_odd_encoding(const struct headers *headers)
 
 static void forget_body(struct http_request *request, struct http_server *server)
 {
-	server->body_bytes -= request->counted_bytes;
-	request->counted_bytes = 0;
+	server->body_memory -= request->counted;
+	request->counted = 0;
 	buf_done(&request->body);
 }
 
@@ -101,8 +131,7 @@ static enum MHD_Result refuse_stranger(struct http_request *request)
 static bool has_small_body(const struct headers *headers)
 {
 	return !headers->does_expect && headers->n_encodings == 0 &&
-		(headers->length == NULL ||
-			strtoull(headers->length, NULL, 10) <= SMALL_BODY_BYTES);
+		announced_bytes(headers) <= HTTP_SMALL_BODY_BYTES;
 }
 
 /* Asks whoever judges. What is refused has its sentence and is noted, before a delay in
@@ -130,11 +159,33 @@ static unsigned authorize(struct http_request *request, const struct headers *he
 	return ruling.delay_ms;
 }
 
+static void refuse_body(struct http_request *request, int code, const char *sentence)
+{
+	request->refusal = code;
+	request->sentence = sentence != NULL ? strdup(sentence) : NULL;
+	request_note_refusal(request, code, sentence, request_node(request));
+}
+
+/* Before it is read. */
+static void judge_body(struct http_request *request, const struct headers *headers)
+{
+	unsigned long long len = announced_bytes(headers);
+
+	if (len > HTTP_SMALL_BODY_BYTES && !may_be_large(request))
+		refuse_body(request, ERR_TOO_LARGE, TOO_LARGE_BUT_FOR_A_REPORT);
+	else if (!has_memory(request, (size_t)len))
+		refuse_body(request, ERR_BODY_MEMORY, NULL);
+	else
+		(void)buf_room(&request->body, (size_t)len); /* or it is short later */
+}
+
 /* Whether it may go on. */
 static enum MHD_Result judge(struct http_request *request, const struct headers *headers)
 {
 	unsigned delay_ms = authorize(request, headers);
 
+	if (request->refusal == 0)
+		judge_body(request, headers);
 	request->can_wait = has_small_body(headers);
 	if (delay_ms > 0) {
 		if (delay_begin(request, delay_ms))
@@ -215,21 +266,22 @@ static enum MHD_Result begin(struct connection *connection, const char *url,
 
 static void receive(struct http_request *request, const char *data, size_t len)
 {
-	struct http_server *server = request->connection->server;
+	const struct http_config *config = &request->connection->server->config;
+	size_t total = request->body.len + len;
 
 	if (request->refusal != 0)
 		return;
-	if (request->body.len + len > server->config.max_body_bytes) {
+	if (total > config->max_body_bytes ||
+		(total > HTTP_SMALL_BODY_BYTES && !may_be_large(request))) {
 		refuse(request, ERR_TOO_LARGE, request_node(request));
 		return;
 	}
-	server->body_bytes += len;
-	request->counted_bytes += len;
+	if (!has_memory(request, total)) {
+		refuse(request, ERR_BODY_MEMORY, request_node(request));
+		return;
+	}
 	buf_put(&request->body, data, len);
-	if (!buf_ok(&request->body) ||
-		(request->body.len > SMALL_BODY_BYTES &&
-			server->body_bytes >
-				TOTAL_BODIES_FACTOR * server->config.max_body_bytes))
+	if (!buf_ok(&request->body))
 		refuse(request, ERR_NOMEM, request_node(request));
 }
 
@@ -333,13 +385,16 @@ enum MHD_Result request_on_access(void *server, struct MHD_Connection *mhd,
 	(void)server;
 	if (connection == NULL)
 		return MHD_NO;
+	if (request == NULL && connection->is_cut)
+		return MHD_NO;
 	if (request == NULL)
-		return connection->is_cut
-			? MHD_NO
-			: begin(connection, url, method, version, context);
+		return turn_takes_request(connection)
+			? begin(connection, url, method, version, context)
+			: MHD_YES;
 	if (*data_len > 0) {
 		receive(request, data, *data_len);
 		*data_len = 0;
+		turn_took_bytes(connection);
 		return MHD_YES;
 	}
 	if (request->delay != NULL && request->answer == NULL)
@@ -369,6 +424,7 @@ void request_on_completed(void *server, struct MHD_Connection *mhd, void **conte
 		if (request == NULL || !request->is_handed)
 			overheard_end(connection, code);
 		connection->request = NULL;
+		connection->ended_turn = connection->server->turns.number;
 		if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
 			answer_written(connection);
 		if (request != NULL && is_proof(request))

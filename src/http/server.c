@@ -25,6 +25,7 @@
 	(32u << 10)          /* the request's line and headers, and its answer's */
 #define SPARE_CONNECTIONS 64 /* cut ones that libmicrohttpd has not noticed yet */
 #define ACCEPTS_PER_TURN 64
+#define ACCEPTS_AT_FULL_DOOR 4
 #define TICK_MS 250
 #define DRAIN_MS 3000
 #define FAIR_MS 1000       /* a fair client takes less for its request */
@@ -50,6 +51,7 @@ void server_run(struct http_server *server)
 	server->is_running = true;
 	server->n_runs++;
 	server->now_ms = clock_ms();
+	turn_begin(server);
 	delivery_look_at_watched(server);
 	(void)MHD_run(server->daemon); /* fails only in modes that we do not use */
 	delivery_look_at_leaving(server, false);
@@ -65,8 +67,12 @@ static void on_turn(uv_check_t *turn)
 {
 	struct http_server *server = turn->data;
 
-	if (server->is_due)
+	if (turn_wake(server, PLACE_FIRST) || server->is_due)
 		server_run(server);
+	if (turn_wake(server, PLACE_LAST))
+		server_run(server);
+	if (turn_end(server))
+		server_run_soon(server);
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)
@@ -88,6 +94,16 @@ static bool is_full(const struct http_server *server)
 		server->config.max_connections;
 }
 
+/* Who sleeps has not been slow. Nor has it shown what it is, if its first request is to
+ * come: see on_listener(). */
+static bool may_give_way(const struct connection *connection, bool only_strangers)
+{
+	if (!only_strangers)
+		return !connection->is_asleep;
+	return !connection->is_proven &&
+		!(connection->is_asleep && turn_is_newcomer(connection));
+}
+
 /* The longest in `list` that is in `state`, if for so long. */
 static bool longest_gives_way(struct connections *list, enum connection_state state,
 	bool only_strangers, uint64_t min_ms)
@@ -97,7 +113,7 @@ static bool longest_gives_way(struct connections *list, enum connection_state st
 
 	TAILQ_FOREACH (connection, list, link) {
 		if (connection->is_cut || connection->state != state ||
-			(only_strangers && connection->is_proven) ||
+			!may_give_way(connection, only_strangers) ||
 			now - connection->since_ms < min_ms)
 			continue;
 		if (state == CONN_READING)
@@ -177,13 +193,21 @@ static void rest(struct listener *listener)
 	}
 }
 
+/* For each that comes to a full door libmicrohttpd runs once more, so that who has
+ * brought a request along has shown what it is. It may have fallen asleep over it. */
+static bool may_accept(const struct http_server *server, int n)
+{
+	return !is_full(server) ||
+		(n < ACCEPTS_AT_FULL_DOOR && server->turns.n_newcomers == 0);
+}
+
 static void on_listener(uv_poll_t *poll, int status, int events)
 {
 	struct listener *listener = poll->data;
 
 	(void)status; /* accept4() finds the error itself */
 	(void)events;
-	for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+	for (int n = 0; n < ACCEPTS_PER_TURN && may_accept(listener->server, n); n++) {
 		struct sockaddr_storage peer = {0};
 		socklen_t len = sizeof(peer);
 		int fd = accept4(listener->fd, (struct sockaddr *)&peer, &len,
@@ -397,6 +421,7 @@ int http_open(uv_loop_t *loop, const struct http_config *config,
 	server->arg = arg;
 	server->next_id = config->first_connection;
 	server->ticked_ms = server->now_ms = clock_ms();
+	turns_init(server);
 	TAILQ_INIT(&server->idle);
 	TAILQ_INIT(&server->strangers);
 	TAILQ_INIT(&server->busy);
@@ -477,6 +502,7 @@ void http_close(struct http_server *server, void (*on_closed)(void *arg), void *
 	TAILQ_FOREACH (connection, &server->busy, link)
 		if (connection->request != NULL && connection->request->is_suspended)
 			answer_abandon(connection->request);
+	turns_close(server);
 	for (int i = 0; i < 3; i++)
 		server_run(server); /* wake, queue, send */
 	uv_close((uv_handle_t *)&server->poll, finish_close);

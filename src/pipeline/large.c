@@ -21,7 +21,7 @@
  * report ever sees half of one.
  *
  * FORGETTING gives back what was made for a report that came to nothing, FREEING the
- * memory: of a large one, to the system.
+ * memory.
  */
 #include "pipeline/large.h"
 #include "base/clock.h"
@@ -36,8 +36,9 @@
 /* So few are booked, written and applied in the turn in which they are read. */
 #define FEW_EVENTS 2000
 
-/* What took more is worth the way to the pool to be freed. */
+/* What took more is worth the way to the pool to be freed, and to the system. */
 #define BIG_BYTES (1u << 20)
+#define TRIMMING_BYTES (128u << 10)
 
 enum step { STEP_WAITING, STEP_READING, STEP_BOOKING, STEP_FORGETTING, STEP_FREEING };
 
@@ -105,6 +106,19 @@ static void maybe_closed(struct large *large)
 
 /* On the thread pool */
 
+/*
+ * To the system. Each thread of the pool has an arena of glibc's of its own: what lies
+ * free in the middle of one malloc_trim() finds, the end only its thread, when something
+ * of that size is freed.
+ */
+static void give_memory_back(void)
+{
+	void *volatile block = malloc(TRIMMING_BYTES); /* a compiler may leave out both */
+
+	free(block);
+	(void)malloc_trim(0); /* true if there was something */
+}
+
 static void read_work(uv_work_t *work)
 {
 	struct large_report *report = work->data;
@@ -113,14 +127,18 @@ static void read_work(uv_work_t *work)
 	report->code = reading_parse(incoming->body, incoming->len, &report->reading);
 	if (report->code == 0 && report->reading.report.n_events > LARGE_MAX_EVENTS)
 		report->code = ERR_MANY_EVENTS;
+	if (report->code == 0)
+		report_compact(&report->reading.report);
+	if (incoming->len >= BIG_BYTES)
+		give_memory_back();
 }
 
+/* What is left are a few large blocks, but it takes its time to unmap them. */
 static void free_work(uv_work_t *work)
 {
 	struct large_report *report = work->data;
 
 	reading_done(&report->reading);
-	(void)malloc_trim(0); /* true if there was something to give back */
 }
 
 /* The steps */

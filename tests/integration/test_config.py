@@ -13,6 +13,7 @@ OPTIONS = (
     "journal_fsync", "journal_max_bytes", "counters", "redis_timeout", "redis_repair_rate",
     "min_free_bytes", "max_users", "max_memory",
     "busy_timeout", "log_level", "allow_anonymous", "stop_timeout", "max_body_bytes",
+    "max_body_memory",
     "max_connections", "idle_timeout", "request_timeout", "admin_socket", "read_socket",
     "api_token", "api_token_file", "read_token", "read_token_file", "hostnames",
     "node_secret_grace", "first_node_file")

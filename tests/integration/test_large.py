@@ -223,6 +223,106 @@ def test_large_and_small_reports_of_the_same_users_add_up_while_cuts_are_taken(t
                               for n in [n_rounds * (len(connections) + (i % 60 == 0))]}
 
 
+# Memory.
+
+def head_of(n, path="/observer", method="POST", *headers):
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", f"Content-Length: {n}",
+                        *headers, "", ""]).encode()
+
+
+def test_more_than_max_body_memory_is_refused_before_it_is_read_and_small_reports_never_are(tallyd):
+    """Each counts four times. One is always taken, and who is refused may come again."""
+    daemon = tallyd(max_body_memory="1MiB").start()
+    body = large_body(1500).encode()
+    assert MIB / 2 < 4 * len(body) < MIB
+    first = sent(daemon.address, head_of(len(body)) + body[:1000])
+    wait_for(lambda: daemon.get("/livez").status == 200, "it is served")
+    second = sent(daemon.address, head_of(len(body)))
+    answer = second.read_answer()
+    assert (answer.status, answer.body) == (503, b"") and second.is_closed_by_peer()
+    second.close()
+    found = daemon.get("/refusals").json()
+    assert found["counts"] == {"unavailable": 1}
+    assert "max_body_memory" in found["last"][0]["reason"]
+    for _ in range(20):
+        daemon.report(stats("alice", 1, 2))
+    first.send(body[1000:])
+    assert first.read_answer().body == OK
+    first.close()
+    assert daemon.post("/observer", body).body == OK
+    huge = large_body(6000)  # four times it is more than 1 MiB
+    assert daemon.post("/observer", huge).body == OK
+    assert used(daemon) == 3 and used(daemon, "alice") == 60
+
+
+def test_a_body_in_chunks_counts_as_it_comes(tallyd):
+    daemon = tallyd(max_body_memory="1MiB").start()
+    body = large_body(1500).encode()
+    first = sent(daemon.address, head_of(len(body)) + body[:1000])
+    chunked = b"POST /observer HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    second = RawClient(daemon.address)
+    second.send_whatever_it_takes(
+        chunked + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+    assert second.read_answer().status == 503
+    first.send(body[1000:])
+    assert first.read_answer().body == OK
+    second.send(chunked + b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body))
+    assert second.read_answer().body == OK
+    for raw in (first, second):
+        raw.close()
+
+
+def test_whatever_is_no_report_may_have_64_kib(tallyd):
+    daemon = tallyd()
+    admin = with_socket(daemon)
+    daemon.start()
+    for size, status in ((65537, 413), (10**9, 413), (65536, 400)):
+        raw = sent(daemon.options["admin_socket"], head_of(size, "/nodes") + b"[" * (size % 10**6))
+        answer = raw.read_answer()
+        assert answer.status == status, (size, answer)
+        if status == 413 and size < 10**8:
+            assert b"only a report" in answer.body
+        raw.close()
+    chunk = b"%x\r\n%s\r\n" % (40000, b" " * 40000)
+    raw = RawClient(daemon.options["admin_socket"])
+    raw.send_whatever_it_takes(b"POST /nodes HTTP/1.1\r\nHost: localhost\r\n"
+                               b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 2 + b"0\r\n\r\n")
+    assert raw.read_answer().status == 413
+    raw.close()
+    admin.create("hk1")
+
+
+def resident_bytes(daemon):
+    with open(f"/proc/{daemon.process.pid}/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * 4096
+
+
+HOSTILE = {
+    "an event that is an array": lambda n: b'{"events":[[%s1]]}' % (b"1," * (n // 2)),
+    "a string of 0x01": lambda n: b'{"events":[{"type":"%s"}]}' % (b"\x01" * n),
+    "numbers": lambda n: b"[%s1]" % (b"1," * (n // 2)),
+    "smallest events": lambda n: b'{"events":[%s{}]}' % (b'{"type":"stats"},' * (n // 17)),
+    "honest but for an escape": lambda n: large_body(n // 180).encode(),
+    "deep": lambda n: b'{"events":' * (n // 10),
+    "no end": lambda n: b'{"events":[{"client":"' + b"x" * n,
+}
+
+
+@pytest.mark.skipif(not IS_RELEASE, reason="others keep what was freed")
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_a_hostile_body_took_is_given_back(name, tallyd):
+    daemon = tallyd().start()
+    client = daemon.client(timeout=120)
+    small = HOSTILE[name](MIB // 2)
+    for _ in range(3):
+        assert client.post("/observer", small).status in (200, 400, 413)
+    before = resident_bytes(daemon)
+    for _ in range(2):
+        assert client.post("/observer", HOSTILE[name](16 * MIB)).status in (200, 400, 413)
+    wait_for(lambda: resident_bytes(daemon) <= before + 16 * MIB, "it is given back", limit=60)
+    client.close()
+
+
 def test_a_large_cumulative_report_counts_what_its_counters_have_grown_by(tallyd):
     daemon = tallyd(counters="cumulative").start()
     client = daemon.client(timeout=60)

@@ -1,6 +1,9 @@
 /*
- * A large text of JSON is parsed only once the file that HOLD_JSON names has gone; that
- * it would be, tells a file of that name with `.begun` behind it. Preloaded (ld.so(8)).
+ * Holds the daemon where cJSON is called, as long as a file is there; that it stands
+ * there, tells a file of that name with `.begun` behind it. Preloaded (ld.so(8)).
+ *
+ *     HOLD_JSON      before a large text is parsed
+ *     HOLD_ANSWER    before an object is begun, as for most answers
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -11,31 +14,41 @@
 #define LARGE_BYTES 65536
 #define LOOK_US 2000
 
-static void say_begun(const char *path)
+static void hold(const char *variable)
 {
+	const char *path = getenv(variable);
 	char begun[4096];
 	int fd;
 
+	if (path == NULL || access(path, F_OK) != 0)
+		return;
 	(void)snprintf(begun, sizeof(begun), "%s.begun", path);
 	fd = open(begun, O_WRONLY | O_CREAT, 0600);
 	if (fd >= 0)
 		(void)close(fd);
+	while (access(path, F_OK) == 0)
+		(void)usleep(LOOK_US);
 }
 
 void *cJSON_ParseWithLengthOpts(
 	const char *value, size_t len, const char **ret_end, int is_terminated);
+void *cJSON_CreateObject(void);
 
 void *cJSON_ParseWithLengthOpts(
 	const char *value, size_t len, const char **ret_end, int is_terminated)
 {
 	void *(*real)(const char *, size_t, const char **, int) = (void *(*)(const char *,
 		size_t, const char **, int))dlsym(RTLD_NEXT, "cJSON_ParseWithLengthOpts");
-	const char *path = getenv("HOLD_JSON");
 
-	if (path != NULL && len > LARGE_BYTES && access(path, F_OK) == 0) {
-		say_begun(path);
-		while (access(path, F_OK) == 0)
-			(void)usleep(LOOK_US);
-	}
+	if (len > LARGE_BYTES)
+		hold("HOLD_JSON");
 	return real(value, len, ret_end, is_terminated);
+}
+
+void *cJSON_CreateObject(void)
+{
+	void *(*real)(void) = (void *(*)(void))dlsym(RTLD_NEXT, "cJSON_CreateObject");
+
+	hold("HOLD_ANSWER");
+	return real();
 }

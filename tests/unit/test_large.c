@@ -485,6 +485,17 @@ TEST(a_close_at_any_step_waits_for_the_pool_and_nothing_fires_behind_it)
 	}
 }
 
+/* With an escape, so that cJSON is asked. */
+static char *unusual(unsigned n)
+{
+	char *body = traffic(0, n, 1), *longer = malloc(strlen(body) + 8);
+	size_t head = (size_t)(strstr(body, "user0") - body);
+
+	(void)sprintf(longer, "%.*s\\u0075%s", (int)head, body, body + head + 1);
+	free(body);
+	return longer;
+}
+
 TEST(short_memory_refuses_one_and_leaves_nothing_of_it)
 {
 	static struct rig rig;
@@ -498,7 +509,7 @@ TEST(short_memory_refuses_one_and_leaves_nothing_of_it)
 		struct incoming incoming = {.node = "big", .connection = 1};
 		int code;
 
-		asked.body = traffic(0, 20, 1);
+		asked.body = unusual(20);
 		incoming.body = asked.body;
 		incoming.len = strlen(asked.body);
 		faults_fail_nth(FAULT_MEMORY, n, ENOMEM);
@@ -510,7 +521,7 @@ TEST(short_memory_refuses_one_and_leaves_nothing_of_it)
 		code = code == 0 ? asked.code : code;
 		has_fired = faults_fired(FAULT_MEMORY);
 		faults_reset();
-		assert_true(code == (has_fired ? ERR_NOMEM : 0));
+		assert_true(code == 0 || (code == ERR_NOMEM && has_fired));
 		n_refused += code != 0;
 		assert_true(loop_run_until(&rig.loop, is_free, &rig, PATIENCE_MS));
 		assert_int_equal(ledger_bounds(rig.ledger)->used.of[BOUND_MEMORY], 0);

@@ -113,6 +113,7 @@ TEST(the_defaults_are_those_of_the_design)
 		{"log_level", LOG_INFO},
 		{"stop_timeout", 20000},
 		{"max_body_bytes", UINT64_C(32) << 20},
+		{"max_body_memory", OPTION_AUTO},
 		{"max_connections", 1024},
 		{"idle_timeout", 120000},
 		{"request_timeout", 10000},

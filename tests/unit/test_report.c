@@ -635,6 +635,44 @@ TEST(short_memory_is_never_taken_for_bad_json_and_costs_at_most_a_rejects_text)
 	cJSON_InitHooks(NULL);
 }
 
+/* An escape, so that it is cJSON's; names that are absent, and a bad event. */
+TEST(what_is_made_compact_says_the_same_without_cjsons_document)
+{
+	static const char body[] =
+		"{\"events\":[{\"type\":\"stats\",\"service\":\"s\",\"client\":"
+		"\"\\u0061lice\","
+		"\"stats\":{\"inputBytes\":5}},{\"type\":\"stats\",\"stats\":{}},{},"
+		"{\"type\":\"status\",\"service\":\"t\",\"status\":{\"state\":\"ready\"}}"
+		"]}";
+
+	for (unsigned n_faults = 0; n_faults < 2; n_faults++) {
+		struct report report;
+
+		assert_int_equal(parse(body, &report), 0);
+		assert_non_null(report.document);
+		if (n_faults > 0)
+			faults_fail_nth(FAULT_MEMORY, 1, ENOMEM);
+		report_compact(&report);
+		faults_reset();
+		AT_ROW(n_faults, (report.document != NULL) == (n_faults > 0));
+		report_compact(&report);
+		AT_ROW(n_faults, report.document == NULL);
+		report_compact(&report);
+		assert_int_equal(report.n_events, 3);
+		assert_int_equal(report.n_rejected, 1);
+		assert_string_equal(report.events[0].service, "s");
+		assert_string_equal(report.events[0].client, "alice");
+		assert_string_equal(report.events[0].state, "");
+		assert_int_equal(report.events[0].counters.input_bytes, 5);
+		assert_string_equal(report.events[1].service, "");
+		assert_string_equal(report.events[1].client, "");
+		assert_string_equal(report.events[2].service, "t");
+		assert_string_equal(report.events[2].state, "ready");
+		assert_string_equal(report.rejects[0].event, "{}");
+		report_done(&report);
+	}
+}
+
 TEST(bad_json_is_bad_json_whatever_was_short_before)
 {
 	struct report report;
@@ -679,6 +717,8 @@ int main(void)
 		cmocka_unit_test(a_reject_of_another_stage_stands_beside_the_first),
 		cmocka_unit_test(
 			short_memory_is_never_taken_for_bad_json_and_costs_at_most_a_rejects_text),
+		cmocka_unit_test(
+			what_is_made_compact_says_the_same_without_cjsons_document),
 		cmocka_unit_test(bad_json_is_bad_json_whatever_was_short_before),
 	};
 

@@ -1,0 +1,148 @@
+/*
+ * What a turn of the loop may take, so that nobody is held up by many. libmicrohttpd goes
+ * through all connections that have something to read, one after the other; whoever comes
+ * when the turn's time is used up sleeps, and is woken in a later turn, in the order in
+ * which they came. So a request that takes long only ends its turn.
+ *
+ * Who has sent several requests at once waits behind everybody else: they were sent
+ * before an answer could be read, as no GOST does. They sleep until all others have had
+ * their time; if that is used up, one of them goes all the same, so that none waits for
+ * ever. Of a connection at most one request begins in a turn.
+ */
+#include "base/clock.h"
+#include "http/internal.h"
+
+/* Together with a slice of a large report, half of what may hold up an answer. */
+static const uint64_t limits_us[PLACES] = {[PLACE_FIRST] = 3000, [PLACE_LAST] = 1000};
+
+/* About as many as there is time for: the others would fall asleep again. */
+#define MAX_WOKEN 64
+
+static bool has_time(const struct turns *turns, enum turn_place place)
+{
+	return clock_us() - turns->began_us < limits_us[place];
+}
+
+static void fall_asleep(
+	struct connection *connection, enum turn_place place, bool was_woken)
+{
+	struct turns *turns = &connection->server->turns;
+
+	connection->place = place;
+	connection->is_asleep = true;
+	turns->n_newcomers += turn_is_newcomer(connection) ? 1 : 0;
+	connection->slept_turn = turns->number;
+	if (was_woken)
+		TAILQ_INSERT_HEAD(&turns->asleep[place], connection, turn_link);
+	else
+		TAILQ_INSERT_TAIL(&turns->asleep[place], connection, turn_link);
+	MHD_suspend_connection(connection->mhd);
+}
+
+static void wake(struct connection *connection)
+{
+	struct turns *turns = &connection->server->turns;
+
+	TAILQ_REMOVE(&turns->asleep[connection->place], connection, turn_link);
+	turns->n_newcomers -= turn_is_newcomer(connection) ? 1 : 0;
+	connection->is_asleep = false;
+	connection->was_woken = connection->request == NULL;
+	MHD_resume_connection(connection->mhd);
+}
+
+bool turn_is_newcomer(const struct connection *connection)
+{
+	return connection->request == NULL && connection->ended_turn == 0;
+}
+
+/* Who was woken in vain sleeps again; but of each place one goes in each turn. */
+static bool may_go(const struct connection *connection, enum turn_place place)
+{
+	struct turns *turns = &connection->server->turns;
+
+	if (!connection->was_woken)
+		return place == PLACE_FIRST && TAILQ_EMPTY(&turns->asleep[place]) &&
+			has_time(turns, place);
+	if (turns->has_gone[place])
+		return has_time(turns, place);
+	turns->has_gone[place] = true;
+	return true;
+}
+
+bool turn_takes_request(struct connection *connection)
+{
+	const struct turns *turns = &connection->server->turns;
+	bool was_woken = connection->was_woken;
+	bool is_hasty = connection->ended_turn == turns->number;
+	enum turn_place place = is_hasty ? PLACE_LAST : PLACE_FIRST;
+	bool may_begin;
+
+	if (was_woken)
+		place = connection->place;
+	may_begin = may_go(connection, place);
+	connection->was_woken = false;
+	if (!may_begin)
+		fall_asleep(connection, place, was_woken);
+	else if (was_woken) /* what it has waited is not its own time */
+		connection_enter(connection, CONN_READING);
+	return may_begin;
+}
+
+void turn_took_bytes(struct connection *connection)
+{
+	/* Of a body in chunks there may be more that is handed over all the same. */
+	if (!connection->is_asleep && !has_time(&connection->server->turns, PLACE_FIRST))
+		fall_asleep(connection, PLACE_FIRST, false);
+}
+
+void turn_begin(struct http_server *server)
+{
+	if (server->turns.began_us == 0)
+		server->turns.began_us = clock_us();
+}
+
+bool turn_wake(struct http_server *server, enum turn_place place)
+{
+	struct turns *turns = &server->turns;
+	struct connection *connection;
+	unsigned n = 0;
+
+	while (n < MAX_WOKEN &&
+		(connection = TAILQ_FIRST(&turns->asleep[place])) != NULL &&
+		connection->slept_turn != turns->number) {
+		wake(connection);
+		n++;
+	}
+	return n > 0;
+}
+
+bool turn_end(struct http_server *server)
+{
+	struct turns *turns = &server->turns;
+
+	turns->number++;
+	turns->began_us = 0;
+	turns->has_gone[PLACE_FIRST] = turns->has_gone[PLACE_LAST] = false;
+	return !TAILQ_EMPTY(&turns->asleep[PLACE_FIRST]) ||
+		!TAILQ_EMPTY(&turns->asleep[PLACE_LAST]);
+}
+
+void turn_leave(struct connection *connection)
+{
+	if (connection->is_asleep)
+		wake(connection);
+}
+
+void turns_close(struct http_server *server)
+{
+	for (int place = 0; place < PLACES; place++)
+		while (!TAILQ_EMPTY(&server->turns.asleep[place]))
+			connection_cut(TAILQ_FIRST(&server->turns.asleep[place]));
+}
+
+void turns_init(struct http_server *server)
+{
+	server->turns.number = 1;
+	for (int place = 0; place < PLACES; place++)
+		TAILQ_INIT(&server->turns.asleep[place]);
+}
