@@ -2,8 +2,8 @@
  * What is written into Redis, and how it is known to be right (rules 14 to 16): hash
  * <prefix><id>, fields usedTraffic inputBytes outputBytes.
  *
- * Unsent bytes go out as one batch per loop turn, increments of one user merged into two
- * commands (fields.h); at most two batches are outstanding, so what comes meanwhile
+ * Unsent bytes go out as one batch per loop turn, increments of one user merged into one
+ * command or two (fields.h); at most two batches are outstanding, so what comes meanwhile
  * merges in the ledger instead of in memory. Each reply has to be what the ledger
  * expects. A user is *verified* once it was written absolutely (HSET) in the current
  * view; a new connection begins a new one, in which nobody is verified. A batch of an

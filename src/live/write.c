@@ -114,8 +114,8 @@ static void on_incremented(void *arg, void *item, const redisReply *reply)
 		judge(write, is_number(reply, write->expected.used));
 }
 
-/* Of the two other fields neither may be new. */
-static void on_rest_set(void *arg, void *item, const redisReply *reply)
+/* Of fields that were there none may be new. */
+static void on_set_again(void *arg, void *item, const redisReply *reply)
 {
 	struct write *write = item;
 
@@ -238,7 +238,12 @@ void write_whole(struct view *view, struct batch *batch, struct user *user)
 	(void)add_command(view, fields_put_set(at, &key, &user->total), on_set, write);
 }
 
-static void write_increment(
+/*
+ * Where Redis tells of edits, it does not of one that ours follows at once: so each
+ * command leaves all three fields right. That is also the cheapest. Where it does not
+ * tell, the reply to an increment does, of any edit of the used total.
+ */
+static void write_again(
 	struct view *view, struct batch *batch, struct user *user, uint64_t used)
 {
 	char *at = make_room(view);
@@ -249,10 +254,15 @@ static void write_increment(
 		return;
 	write = add_write(view, batch, user);
 	make_key(view, user, &key);
+	if (view->is_tracked) {
+		at = fields_put_set(at, &key, &user->total);
+		(void)add_command(view, at, on_set_again, write);
+		return;
+	}
 	at = fields_put_increment(at, &key, used);
 	if (add_command(view, at, on_incremented, write))
 		(void)add_command(view, fields_put_rest(at, &key, &user->total),
-			on_rest_set, write);
+			on_set_again, write);
 }
 
 void write_read(struct view *view, struct batch *batch, struct user *user)
@@ -272,5 +282,5 @@ void write_unsent(struct view *view, struct batch *batch, struct user *user,
 	if (!view_is_at(view, user, PLACE_VERIFIED))
 		write_whole(view, batch, user);
 	else if (unsent->used > 0 || unsent->input > 0 || unsent->output > 0)
-		write_increment(view, batch, user, unsent->used);
+		write_again(view, batch, user, unsent->used);
 }
