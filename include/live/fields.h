@@ -31,14 +31,11 @@ bool fields_is_key(const struct fields_key *key, const char *text);
 #define FIELDS_COMMAND_BYTES                                                             \
 	(sizeof(struct fields_key) + 4 * RESP_HEAD_BYTES + 3 * RESP_NUMBER_BYTES)
 
-/* HSET of all three. */
+/* HSET of all three; where they were there, its reply has to be 0. */
 char *fields_put_set(char *at, const struct fields_key *key, const struct totals *total);
 
-/*
- * An increment is two commands: HINCRBY of usedTraffic, whose reply has to be the new
- * total, and HSET of both others, absolute, whose reply has to be 0: neither is new. So
- * each write leaves all three as they should be, whoever else has written.
- */
+/* HINCRBY of usedTraffic, whose reply has to be the new total, and HSET of both others,
+ * whose reply has to be 0: neither is new. */
 char *fields_put_increment(char *at, const struct fields_key *key, uint64_t by);
 char *fields_put_rest(char *at, const struct fields_key *key, const struct totals *total);
 

@@ -24,7 +24,7 @@ struct link {
 	link_owner_cb on_owner;
 	link_taken_cb on_taken;
 	void *arg;
-	bool is_asking; /* link's own */
+	unsigned n_asked; /* link's own: questions without an answer */
 };
 
 /* A new connection: whatever was asked on the last one has no answer. */
@@ -33,9 +33,11 @@ void link_begin(struct link *link);
 /*
  * Asks who the owner is. on_owner fires once, unless the connection is lost, or Redis
  * answers with an error, which drops it: then redis_lost_cb tells. Asked while it is
- * being asked, that answer will do.
+ * being asked, that answer will do; asked anew, it will not, and on_owner fires only when
+ * all that was sent before has been answered.
  */
 void link_ask(struct link *link);
+void link_ask_anew(struct link *link);
 
 /*
  * Makes the key ours: only if it is ours already, only if there is none, or whoever is

@@ -2,18 +2,19 @@
  * What is written into Redis, and how it is known to be right (rules 14 to 16): hash
  * <prefix><id>, fields usedTraffic inputBytes outputBytes.
  *
- * Unsent bytes go out as one batch per loop turn, HINCRBY per field, increments of one
- * user merged; at most two batches are outstanding, so what comes meanwhile merges in the
- * ledger instead of in memory. Each reply has to be the total that the ledger expects. A
- * user is *verified* once it was written absolutely (HSET) in the current view; a new
- * connection, or a reply that differs, begins a new one, in which nobody is verified. A
- * batch of an earlier view shows nothing.
+ * Unsent bytes go out as one batch per loop turn, increments of one user merged into one
+ * command or two (fields.h); at most two batches are outstanding, so what comes meanwhile
+ * merges in the ledger instead of in memory. Each reply has to be what the ledger
+ * expects. A user is *verified* once it was written absolutely (HSET) in the current
+ * view; a new connection begins a new one, in which nobody is verified. A batch of an
+ * earlier view shows nothing.
  *
- * Behind the unsent users a walk goes round over all: at repair_rate it writes those who
- * are not verified; once all are, it reads them again, slower, so that an edit of a user
- * who is idle is found as well. An error of one key concerns that user alone: it is
- * *refused*, and the walk tries it again each time it comes by. Any other error drops the
- * connection.
+ * Behind the unsent users a walk (walk.h) writes those who are not verified, at
+ * repair_rate. Where Redis tells of edits by others (tracking.h), users that it names are
+ * read, and a reply that differs concerns that user. Where it does not, such a reply
+ * begins a new view, and the walk goes round for ever, slower, and reads. An error of one
+ * key concerns that user alone: it is *refused*, and tried again when Redis tells of its
+ * key, or a lap comes by. Any other error drops the connection.
  */
 #ifndef TALLYD_LIVE_VIEW_H
 #define TALLYD_LIVE_VIEW_H

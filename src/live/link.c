@@ -45,9 +45,9 @@ static void on_owner(void *arg, void *item, const redisReply *reply)
 	struct link *link = item;
 
 	(void)arg;
-	link->is_asking = false;
+	link->n_asked--;
 	reply = usable(link, reply);
-	if (reply == NULL)
+	if (reply == NULL || link->n_asked > 0)
 		return;
 	if (reply->type == REDIS_REPLY_NIL)
 		link->on_owner(link->arg, OWNER_NOBODY, "");
@@ -61,17 +61,21 @@ static void on_owner(void *arg, void *item, const redisReply *reply)
 
 void link_begin(struct link *link)
 {
-	link->is_asking = false;
+	link->n_asked = 0;
+}
+
+void link_ask_anew(struct link *link)
+{
+	const char *argv[] = {"GET", INSTANCE_KEY};
+
+	link->n_asked++;
+	redis_ask(link->redis, on_owner, link, 2, argv);
 }
 
 void link_ask(struct link *link)
 {
-	const char *argv[] = {"GET", INSTANCE_KEY};
-
-	if (link->is_asking)
-		return;
-	link->is_asking = true;
-	redis_ask(link->redis, on_owner, link, 2, argv);
+	if (link->n_asked == 0)
+		link_ask_anew(link);
 }
 
 static void on_probed(void *arg, void *item, const redisReply *reply)

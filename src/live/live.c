@@ -347,7 +347,7 @@ static void on_older(void *arg)
 
 static void on_difference(void *arg)
 {
-	link_ask(&((struct live *)arg)->link);
+	link_ask_anew(&((struct live *)arg)->link);
 }
 
 /* Coming and going of the connection */

@@ -9,23 +9,16 @@
  * nothing about this one, but that a user who differed and was not written since comes
  * first.
  */
-#include "live/view.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "base/timer.h"
-#include "live/fields.h"
-#include "live/holder.h"
-#include "live/link.h"
-#include "live/walk.h"
+#include "live/view_internal.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define BATCH_USERS 1000
-#define MAX_BATCHES 2
 #define MAX_VISITS 10000 /* users that a lap passes in one loop turn */
 
 /* How often the walk gets its allowance; while it only looks, that costs few wakeups. */
@@ -41,74 +34,20 @@
 #define COST_READ 4000
 #define COST_LOOK 20000
 
-enum place {
-	PLACE_VERIFIED,
-	PLACE_REFUSED,
-	PLACE_DOUBTFUL, /* was verified, and Redis has told of it: to be read */
-	N_PLACES,
-	PLACE_NOWHERE = N_PLACES /* to be written as a whole */
-};
-
-/* Of one user, in one batch. */
-struct write {
-	struct view *view;
-	struct user *user;
-	uint64_t number; /* of the view it was sent in */
-	struct totals expected;
-	bool was_refused;
-};
-
-struct batch {
-	struct write *writes; /* BATCH_USERS of them */
-	size_t n;
-	uint64_t number;      /* of the view it was sent in */
-	uint64_t end_command; /* done when that many commands were answered */
-	uint64_t taken_index; /* of the ledger's queue, when it was sent */
-};
-
-struct view {
-	struct ledger *ledger;
-	struct redis *redis;
-	struct view_config config;
-	size_t prefix_len;
-	struct view_hooks hooks;
-	struct view_stats stats;
-
-	bool is_up, is_held;
-	bool is_tracked; /* Redis tells of edits */
-	uint64_t number;
-	size_t n_at[N_PLACES]; /* users */
-
-	struct batch batches[MAX_BATCHES];
-	size_t first_batch, n_batches; /* those outstanding, a ring */
-	uint64_t n_sent, n_answered;   /* commands of batches, on this connection */
-	uint64_t taken_index, shown_index;
-
-	struct walk walk;
-	uint64_t lap_ms; /* when the last lap began that was not owed */
-	bool is_repairing;
-	uint64_t repairing_ms;
-
-	uv_timer_t send, tick;
-	unsigned n_open_handles;
-	void (*on_closed)(void *arg);
-	void *on_closed_arg;
-};
-
 /* Where users stand */
 
-static bool is_at(const struct view *view, const struct user *user, enum place at)
+bool view_is_at(const struct view *view, const struct user *user, enum place at)
 {
 	return user->view == view->number + at;
 }
 
 bool view_is_verified(const struct view *view, const struct user *user)
 {
-	return view->is_up && !view->is_held && is_at(view, user, PLACE_VERIFIED) &&
+	return view->is_up && !view->is_held && view_is_at(view, user, PLACE_VERIFIED) &&
 		!user->is_unsent;
 }
 
-static void place(struct view *view, struct user *user, enum place at)
+void view_place(struct view *view, struct user *user, enum place at)
 {
 	uint64_t before = user->view - view->number; /* of an earlier view: huge */
 
@@ -144,8 +83,6 @@ static size_t count_unsent(const struct view *view)
 
 /* Replies */
 
-static void plan_tick(struct view *view);
-
 static void begin_repair(struct view *view)
 {
 	view->number += N_PLACES + 1;
@@ -155,7 +92,7 @@ static void begin_repair(struct view *view)
 	if (!view->is_repairing)
 		view->repairing_ms = clock_ms();
 	view->is_repairing = true;
-	plan_tick(view);
+	view_plan_tick(view);
 }
 
 static void maybe_repaired(struct view *view)
@@ -169,26 +106,13 @@ static void maybe_repaired(struct view *view)
 		clock_ms() - view->repairing_ms);
 }
 
-/* Replies to what was sent for this user so far say nothing. */
-static void forget_writes(struct view *view, const struct user *user)
-{
-	for (size_t i = 0; i < view->n_batches; i++) {
-		struct batch *batch =
-			&view->batches[(view->first_batch + i) % MAX_BATCHES];
-
-		for (size_t k = 0; k < batch->n; k++)
-			if (batch->writes[k].user == user)
-				batch->writes[k].number = 0;
-	}
-}
-
 /* Where Redis tells of each edit, no other user is doubtful. What is outstanding shows
- * nothing then, as the batches of an earlier view do. */
+ * nothing then, as the batches of an earlier view do, and is answered before the owner
+ * is: so before this user is written again. */
 static void doubt(struct view *view, struct user *user)
 {
 	if (view->is_tracked) {
-		place(view, user, PLACE_NOWHERE);
-		forget_writes(view, user);
+		view_place(view, user, PLACE_NOWHERE);
 		for (size_t i = 0; i < MAX_BATCHES; i++)
 			view->batches[i].number = 0;
 	} else {
@@ -199,12 +123,12 @@ static void doubt(struct view *view, struct user *user)
 
 void view_note_difference(struct view *view, uint64_t number, struct user *user)
 {
-	bool is_verified = is_at(view, user, PLACE_VERIFIED);
+	bool is_verified = view_is_at(view, user, PLACE_VERIFIED);
 
-	if (!view->is_up || is_at(view, user, PLACE_REFUSED))
+	if (!view->is_up || view_is_at(view, user, PLACE_REFUSED))
 		return;
 	if (number != view->number ||
-		(!is_verified && !is_at(view, user, PLACE_DOUBTFUL))) {
+		(!is_verified && !view_is_at(view, user, PLACE_DOUBTFUL))) {
 		if (!is_verified) /* nor was it written since */
 			ledger_mark_unsent(view->ledger, user);
 		return;
@@ -217,42 +141,7 @@ void view_note_difference(struct view *view, uint64_t number, struct user *user)
 	view->hooks.on_difference(view->hooks.arg);
 }
 
-static bool starts_with(const char *text, const char *head)
-{
-	return strncmp(text, head, strlen(head)) == 0;
-}
-
-/* Redis begins an error with a word: those of one key are WRONGTYPE, and ERR for a field
- * that is no number or would overflow. All others are about the server, and so is ERR for
- * a command that it does not have. */
-static bool is_of_one_key(const char *error)
-{
-	return starts_with(error, "WRONGTYPE") ||
-		(starts_with(error, "ERR ") && !starts_with(error, "ERR unknown ") &&
-			!starts_with(error, "ERR wrong number of arguments"));
-}
-
-static void refuse(
-	struct view *view, struct user *user, bool was_refused, const char *error)
-{
-	char id[sizeof(view->stats.error) / 2], text[2 * sizeof(view->stats.error)];
-
-	if (is_at(view, user, PLACE_DOUBTFUL))
-		return; /* its key is another by now, and will be read */
-	text_copy_clean(id, sizeof(id), user->id,
-		strlen(user->id)); /* its reason is to fit behind it */
-	(void)snprintf(text, sizeof(text), "user %s: %s", id, error);
-	text_copy_clean(view->stats.error, sizeof(view->stats.error), text, strlen(text));
-	place(view, user, PLACE_REFUSED);
-	forget_writes(view, user);
-	plan_tick(view);
-	if (!was_refused)
-		log_limited(LOG_WARN,
-			"Redis refuses a user: it is not shown, and tried again",
-			"user=%s error=%s", LOG_QUOTE(user->id), LOG_QUOTE(error));
-}
-
-static void finish_batch(struct view *view)
+void view_finish_batch(struct view *view)
 {
 	const struct batch *batch = &view->batches[view->first_batch];
 
@@ -263,219 +152,6 @@ static void finish_batch(struct view *view)
 	maybe_repaired(view);
 	view_poke(view);
 	view->hooks.on_progress(view->hooks.arg);
-}
-
-static void finish_command(struct view *view)
-{
-	view->n_answered++;
-	if (view->n_batches > 0 &&
-		view->n_answered == view->batches[view->first_batch].end_command)
-		finish_batch(view);
-}
-
-/* Why the connection is good for nothing after this reply, or NULL. */
-static const char *why_unusable(const redisReply *reply, int type)
-{
-	if (reply->type == REDIS_REPLY_ERROR)
-		return is_of_one_key(reply->str) ? NULL : reply->str;
-	return reply->type == type ? NULL : "a reply to something else";
-}
-
-/* False: there is nothing to be judged, with the connection all that was sent is lost. */
-static bool is_usable(struct view *view, const redisReply *reply, int type)
-{
-	const char *why;
-
-	if (reply == NULL)
-		return false;
-	view->stats.n_refused += reply->type == REDIS_REPLY_ERROR;
-	why = why_unusable(reply, type);
-	if (why != NULL)
-		redis_disconnect(view->redis, why);
-	return why == NULL;
-}
-
-static void judge(struct write *write, bool is_expected)
-{
-	if (!is_expected)
-		view_note_difference(write->view, write->number, write->user);
-	finish_command(write->view);
-}
-
-static bool is_number(const redisReply *reply, uint64_t number)
-{
-	return reply->type == REDIS_REPLY_INTEGER && reply->integer >= 0 &&
-		(uint64_t)reply->integer == number;
-}
-
-static void on_incremented(void *arg, void *item, const redisReply *reply)
-{
-	struct write *write = item;
-
-	(void)arg;
-	if (is_usable(write->view, reply, REDIS_REPLY_INTEGER))
-		judge(write, is_number(reply, write->expected.used));
-}
-
-/* Of the two other fields neither may be new. */
-static void on_rest_set(void *arg, void *item, const redisReply *reply)
-{
-	struct write *write = item;
-
-	(void)arg;
-	if (is_usable(write->view, reply, REDIS_REPLY_INTEGER))
-		judge(write, is_number(reply, 0));
-}
-
-static void on_read(void *arg, void *item, const redisReply *reply)
-{
-	struct write *write = item;
-
-	(void)arg;
-	if (is_usable(write->view, reply, REDIS_REPLY_ARRAY))
-		judge(write, fields_are(reply, &write->expected));
-}
-
-/* Who was refused meanwhile, by what was sent before, is not refused any more. */
-static void note_written(struct view *view, struct user *user)
-{
-	view->stats.n_absolute++;
-	if (!is_at(view, user, PLACE_REFUSED))
-		return;
-	place(view, user, PLACE_NOWHERE);
-	ledger_mark_unsent(view->ledger, user);
-}
-
-static void on_set(void *arg, void *item, const redisReply *reply)
-{
-	struct write *write = item;
-	struct view *view = write->view;
-
-	(void)arg;
-	if (!is_usable(view, reply, REDIS_REPLY_INTEGER))
-		return;
-	if (reply->type != REDIS_REPLY_ERROR)
-		note_written(view, write->user);
-	else if (write->number == view->number)
-		refuse(view, write->user, write->was_refused, reply->str);
-	finish_command(view);
-}
-
-/* Writing */
-
-static void make_key(
-	const struct view *view, const struct user *user, struct fields_key *key)
-{
-	fields_make_key(key, view->config.key_prefix, view->prefix_len, user);
-}
-
-int view_ask(
-	struct view *view, const struct user *user, redis_reply_cb on_reply, void *item)
-{
-	char *at = redis_room(view->redis, FIELDS_COMMAND_BYTES);
-	struct fields_key key;
-
-	if (at == NULL)
-		return ERR_NOMEM;
-	make_key(view, user, &key);
-	return redis_add(view->redis, fields_put_read(at, &key), on_reply, item);
-}
-
-/* False: it was not sent, and the connection is dropped. */
-static bool note_sent(struct view *view, int code)
-{
-	if (code == 0)
-		view->n_sent++;
-	else
-		redis_disconnect(view->redis, err_text(code));
-	return code == 0;
-}
-
-/* Up to `end` is a command of this batch. */
-static bool add_command(
-	struct view *view, const char *end, redis_reply_cb on_reply, struct write *write)
-{
-	return note_sent(view, redis_add(view->redis, end, on_reply, write));
-}
-
-/* Room for the commands of a user; NULL, and the connection is dropped, if there is none.
- */
-static char *make_room(struct view *view)
-{
-	char *at = redis_room(view->redis, 2 * FIELDS_COMMAND_BYTES);
-
-	if (at == NULL)
-		redis_disconnect(view->redis, err_text(ERR_NOMEM));
-	return at;
-}
-
-static struct write *add_write(struct view *view, struct batch *batch, struct user *user)
-{
-	struct write *write = &batch->writes[batch->n++];
-
-	*write = (struct write){.view = view,
-		.user = user,
-		.number = view->number,
-		.expected = user->total,
-		.was_refused = is_at(view, user, PLACE_REFUSED)};
-	return write;
-}
-
-static void write_absolutely(struct view *view, struct batch *batch, struct user *user)
-{
-	struct fields_key key;
-	struct write *write;
-	char *at;
-
-	make_key(view, user, &key);
-	if (fields_is_key(&key, INSTANCE_KEY) || fields_is_key(&key, HOLDER_KEY)) {
-		refuse(view, user, is_at(view, user, PLACE_REFUSED),
-			INSTANCE_KEY " and " HOLDER_KEY " are no user's");
-		return;
-	}
-	at = make_room(view);
-	if (at == NULL)
-		return;
-	write = add_write(view, batch, user);
-	place(view, user, PLACE_VERIFIED);
-	(void)add_command(view, fields_put_set(at, &key, &user->total), on_set, write);
-}
-
-static void write_increment(
-	struct view *view, struct batch *batch, struct user *user, uint64_t used)
-{
-	char *at = make_room(view);
-	struct fields_key key;
-	struct write *write;
-
-	if (at == NULL)
-		return;
-	write = add_write(view, batch, user);
-	make_key(view, user, &key);
-	at = fields_put_increment(at, &key, used);
-	if (add_command(view, at, on_incremented, write))
-		(void)add_command(view, fields_put_rest(at, &key, &user->total),
-			on_rest_set, write);
-}
-
-static void read_again(struct view *view, struct batch *batch, struct user *user)
-{
-	struct write *write = add_write(view, batch, user);
-
-	(void)note_sent(view, view_ask(view, user, on_read, write));
-}
-
-/* The increments of a refused user wait in its total for the next time that it is tried
- * absolutely. */
-static void write_unsent(struct view *view, struct batch *batch, struct user *user,
-	const struct totals *unsent)
-{
-	if (is_at(view, user, PLACE_REFUSED))
-		return;
-	if (!is_at(view, user, PLACE_VERIFIED))
-		write_absolutely(view, batch, user);
-	else if (unsent->used > 0 || unsent->input > 0 || unsent->output > 0)
-		write_increment(view, batch, user, unsent->used);
 }
 
 /* The walk */
@@ -494,14 +170,14 @@ static bool is_looking(const struct view *view)
 
 static void visit(struct view *view, struct batch *batch, struct user *user)
 {
-	if (user->is_unsent || is_at(view, user, PLACE_DOUBTFUL))
+	if (user->is_unsent || view_is_at(view, user, PLACE_DOUBTFUL))
 		return; /* its turn comes otherwise */
-	if (!is_at(view, user, PLACE_VERIFIED)) {
+	if (!view_is_at(view, user, PLACE_VERIFIED)) {
 		walk_pay(&view->walk, COST_WRITE);
-		write_absolutely(view, batch, user);
+		write_whole(view, batch, user);
 	} else if (view->walk.lap == LAP_READ) {
 		walk_pay(&view->walk, view->is_tracked ? COST_READ : COST_LOOK);
-		read_again(view, batch, user);
+		write_read(view, batch, user);
 	}
 }
 
@@ -515,11 +191,11 @@ static void read_told(struct view *view, struct batch *batch)
 	struct user *user;
 
 	while (can_fill(view, batch) && (user = walk_take_told(&view->walk)) != NULL) {
-		if (user->is_unsent || !is_at(view, user, PLACE_DOUBTFUL))
+		if (user->is_unsent || !view_is_at(view, user, PLACE_DOUBTFUL))
 			continue; /* it is written, or was */
 		walk_pay(&view->walk, COST_WRITE);
-		place(view, user, PLACE_VERIFIED);
-		read_again(view, batch, user);
+		view_place(view, user, PLACE_VERIFIED);
+		write_read(view, batch, user);
 	}
 }
 
@@ -551,7 +227,7 @@ static uint64_t lap_due_ms(const struct view *view)
 static void on_tick(uv_timer_t *timer);
 
 /* The tick goes on while there is something to walk for, or will be. */
-static void plan_tick(struct view *view)
+void view_plan_tick(struct view *view)
 {
 	uint64_t now = clock_ms(), due;
 
@@ -574,7 +250,7 @@ static void on_tick(uv_timer_t *timer)
 		view->lap_ms = clock_ms();
 	}
 	walk_allow(&view->walk, is_looking(view) ? LOOK_TICK_MS : TICK_MS);
-	plan_tick(view);
+	view_plan_tick(view);
 	maybe_repaired(view); /* if there is nobody */
 	view_poke(view);
 }
@@ -661,7 +337,7 @@ void view_end(struct view *view)
 {
 	view->is_up = false;
 	walk_stop(&view->walk);
-	plan_tick(view);
+	view_plan_tick(view);
 }
 
 void view_hold(struct view *view)
@@ -695,17 +371,17 @@ void view_set_tracked(struct view *view, bool is_tracked)
 	view->is_tracked = is_tracked;
 	if (is_tracked && view->is_up)
 		walk_begin_lap(&view->walk, LAP_READ);
-	plan_tick(view);
+	view_plan_tick(view);
 }
 
 static void tell_of(struct view *view, struct user *user)
 {
-	if (is_at(view, user, PLACE_REFUSED)) {
-		place(view, user, PLACE_NOWHERE);
+	if (view_is_at(view, user, PLACE_REFUSED)) {
+		view_place(view, user, PLACE_NOWHERE);
 		ledger_mark_unsent(view->ledger, user);
-	} else if (is_at(view, user, PLACE_VERIFIED)) {
+	} else if (view_is_at(view, user, PLACE_VERIFIED)) {
 		if (walk_tell(&view->walk, user))
-			place(view, user, PLACE_DOUBTFUL);
+			view_place(view, user, PLACE_DOUBTFUL);
 		else
 			walk_begin_lap(&view->walk, LAP_READ);
 	}
@@ -728,7 +404,7 @@ void view_tell(struct view *view, const char *key, size_t len)
 	if (user != NULL)
 		tell_of(view, (struct user *)user); /* of its place there */
 	if (is_first)
-		plan_tick(view);
+		view_plan_tick(view);
 	view_poke(view);
 }
 
@@ -737,7 +413,7 @@ void view_tell_all(struct view *view)
 	if (!view->is_up)
 		return;
 	walk_begin_lap(&view->walk, LAP_READ);
-	plan_tick(view);
+	view_plan_tick(view);
 	view->is_held = true;
 	view->hooks.on_difference(view->hooks.arg);
 }

@@ -190,7 +190,7 @@ def garbage_in_a_reply(scene):
 def one_number_too_high_in_a_reply(scene):
     """Well-formed, and wrong: as good as somebody else's write."""
     before = scene.daemon.status()["redis"]["differences"]
-    scene.proxy.on_reply = lambda data: (data.replace(b":3", b":4", 1), False)
+    scene.proxy.on_reply = lambda data: (data.replace(b":0", b":1", 1), False)
     wait_for(lambda: scene.daemon.status()["redis"]["differences"] > before, "it is noticed")
     scene.proxy.on_reply = None
 
