@@ -102,6 +102,17 @@ const struct table *open_table(void);
 const struct table *audit_table(void);
 const struct table *commands_table(void);
 
+/* order.c: the rows of a cut as their table's key has them. The caller frees the array;
+ * NULL if memory is short. */
+struct order_row {
+	const struct service *service; /* NULL: the name is the key */
+	uint64_t head[2];
+	const char *name;
+	const void *row; /* struct cut_user or struct cut_series */
+};
+struct order_row *order_users(const struct cut *cut);
+struct order_row *order_series(const struct cut *cut, size_t *ret_n);
+
 /* table_users.c: the statement that writes so many of them. */
 int users_prepare(struct store *store, size_t rows, sqlite3_stmt **ret_stmt);
 

@@ -332,10 +332,12 @@ static void start_if_idle(struct flush *flush)
 
 	if (flush->state != STATE_IDLE)
 		return;
-	if (has_work(flush))
+	if (has_work(flush)) {
 		start(flush);
-	else
-		answer(flush, 0, &nothing, true);
+		return;
+	}
+	flush->is_resumed = false;
+	answer(flush, 0, &nothing, true);
 }
 
 static void on_interval(uv_timer_t *timer)

@@ -1,6 +1,7 @@
 /* Services, and what belongs to one: its series, and its open reports. */
 #include "store/internal.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static int load_service(struct ledger *ledger, sqlite3_stmt *row)
@@ -95,15 +96,15 @@ static int drop_void(sqlite3_stmt *stmt, const struct cut *cut)
 
 static int write_series(struct store *store, sqlite3_stmt **stmts, const struct cut *cut)
 {
-	int code = SQLITE_OK;
+	size_t n;
+	struct order_row *rows = order_series(cut, &n);
+	int code = rows != NULL ? SQLITE_OK : SQLITE_NOMEM;
 
 	(void)store;
-	for (size_t i = 0; i < cut->series.n && code == SQLITE_OK; i++) {
-		const struct cut_series *row = cut_series(cut, i);
+	for (size_t i = 0; i < n && code == SQLITE_OK; i++) {
+		const struct cut_series *row = rows[i].row;
 		sqlite3_stmt *stmt = stmts[0];
 
-		if (row->series == NULL)
-			continue;
 		sql_bind_service(stmt, row->series->service);
 		sql_bind_text(stmt, 4, row->series->client);
 		sql_bind_u64(stmt, 5, row->mark.input_bytes);
@@ -112,6 +113,7 @@ static int write_series(struct store *store, sqlite3_stmt **stmts, const struct 
 		sql_bind_u64(stmt, 8, row->mark.epoch);
 		code = sql_run(stmt);
 	}
+	free(rows);
 	return code == SQLITE_OK ? drop_void(stmts[1], cut) : code;
 }
 

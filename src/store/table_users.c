@@ -45,10 +45,10 @@ static int load(struct ledger *ledger, sqlite3_stmt *row)
 		ledger, sql_text(row, 0), total, sql_u64(row, 4), sql_u64(row, 6));
 }
 
-static void bind(sqlite3_stmt *stmt, const struct cut *cut, size_t first, size_t n)
+static void bind(sqlite3_stmt *stmt, const struct order_row *rows, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		const struct cut_user *row = cut_user(cut, first + i);
+		const struct cut_user *row = rows[i].row;
 		int index = (int)i * COLUMNS;
 
 		sql_bind_text(stmt, index + 1, row->user->id);
@@ -61,27 +61,36 @@ static void bind(sqlite3_stmt *stmt, const struct cut *cut, size_t first, size_t
 	}
 }
 
-static int write(struct store *store, sqlite3_stmt **stmts, const struct cut *cut)
+/* Fewer than a batch. */
+static int write_rest(struct store *store, const struct order_row *rows, size_t n)
 {
-	size_t done = 0, rest = cut->users.n % store->batch_size;
-	sqlite3_stmt *last = NULL;
-	int code = SQLITE_OK;
+	sqlite3_stmt *stmt = NULL;
+	int code = users_prepare(store, n, &stmt);
 
-	(void)stmts;
-	for (; done + store->batch_size <= cut->users.n && code == SQLITE_OK;
-		done += store->batch_size, store->n_user_statements++) {
-		bind(store->users, cut, done, store->batch_size);
-		code = sql_run(store->users);
-	}
-	if (code != SQLITE_OK || rest == 0)
-		return code;
-	code = users_prepare(store, rest, &last);
 	if (code != SQLITE_OK)
 		return code;
-	bind(last, cut, done, rest);
-	code = sql_run(last);
-	(void)sqlite3_finalize(last); /* its code is the step's */
+	bind(stmt, rows, n);
+	code = sql_run(stmt);
+	(void)sqlite3_finalize(stmt); /* its code is the step's */
 	store->n_user_statements++;
+	return code;
+}
+
+static int write(struct store *store, sqlite3_stmt **stmts, const struct cut *cut)
+{
+	size_t done = 0, n = cut->users.n;
+	struct order_row *rows = order_users(cut);
+	int code = rows != NULL ? SQLITE_OK : SQLITE_NOMEM;
+
+	(void)stmts;
+	for (; done + store->batch_size <= n && code == SQLITE_OK;
+		done += store->batch_size, store->n_user_statements++) {
+		bind(store->users, rows + done, store->batch_size);
+		code = sql_run(store->users);
+	}
+	if (done < n && code == SQLITE_OK)
+		code = write_rest(store, rows + done, n - done);
+	free(rows);
 	return code;
 }
 

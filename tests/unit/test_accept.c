@@ -831,7 +831,8 @@ TEST(a_full_journal_refuses_and_takes_reports_again_after_a_flush)
 	size_t n = 0;
 
 	open_rig(&rig, &shape);
-	must_post(&rig, ALICE); /* with its sync, the next segment was prepared */
+	must_post(&rig, ALICE);
+	assert_true(loop_run_jobs(&rig.loop, PATIENCE_MS)); /* a next segment is made */
 	assert_int_equal(fill(&rig, tickets, COUNT_OF(tickets), &n), ERR_JOURNAL_FULL);
 	assert_in_range(n, 5, 15);
 	assert_int_equal(used_by(rig.ledger, "alice"), 7 * (n + 1));
