@@ -15,10 +15,11 @@ def group(bench):
     """How many reports one fdatasync makes stable, with journal_fsync = always.
 
     A record tells up to which sequence all was synced when it was written: each step of
-    that is one group.
+    that is one group. More than two reports of each connection: there are such steps, for a
+    connection sends the next report once the last one is stable.
     """
     with NONE.running(journal_fsync="always", **OPTIONS) as server:
-        server.send(connections=64, seconds=bench.seconds)
+        server.send(connections=64, reports=max(200, int(5000 * bench.seconds)))
         dump = server.daemon.run("--dump-journal").stdout
     steps = sorted({json.loads(line)["syncedSeq"] for line in dump.splitlines()})
     return statistics.median(b - a for a, b in zip(steps, steps[1:]))

@@ -259,10 +259,10 @@ def test_how_long_a_report_takes_is_counted_from_when_it_was_due(is_at_once):
     assert sorted(sent.took_ms())[n * 3] >= 1e3 * (4 * hold - 3 * every) - 1
 
 
-def test_it_gives_up_if_nothing_is_ever_accepted(capsys):
+def test_it_gives_up_if_nothing_is_ever_accepted():
     with bookkeeper(refuse=lambda n: 401) as server, \
             pytest.raises(SystemExit, match="the answer's status is 401"):
-        load.send(server.url, reports=1, patience=0.3)
+        load.send(server.url, reports=1, patience=5)  # an answer comes before
     with pytest.raises(SystemExit, match="nothing was answered"):
         load.send("http://127.0.0.1:1/x", reports=1, patience=0.3)
 
