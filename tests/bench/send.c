@@ -294,10 +294,8 @@ static void schedule(void)
 			&connections[n_scheduled % options.connections];
 		uint64_t due_ns = due_at(connection, n_scheduled / options.connections);
 
-		if (options.limit_ns > 0 && due_ns >= start_ns + options.limit_ns) {
-			end(due_ns);
-			return;
-		}
+		if (options.limit_ns > 0 && due_ns >= start_ns + options.limit_ns)
+			return; /* it is over before */
 		if (due_ns > now_ns()) {
 			set_timer(due_ns);
 			return;

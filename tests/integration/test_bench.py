@@ -246,6 +246,14 @@ def test_what_is_no_report_is_sent_as_it_is_and_has_as_many_answers_as_it_asks(t
     assert sent.reports == 4
 
 
+def test_it_sends_for_as_long_as_it_is_told_even_if_nothing_more_is_due():
+    with bookkeeper() as server:
+        began = time.monotonic()
+        sent = load.send(server.url, every=10, seconds=0.5)
+    assert sent.reports == 1
+    assert time.monotonic() - began >= 0.5
+
+
 @pytest.mark.parametrize("is_at_once", [False, True])
 def test_how_long_a_report_takes_is_counted_from_when_it_was_due(is_at_once):
     hold, every, n = 0.3, 0.1, 2
