@@ -28,6 +28,8 @@ struct verdict {
  * all but that is zero. */
 struct watch_series *watch_series_get(
 	struct watch_table *table, const struct booking *booking, uint64_t now_ms);
+/* Has the processor fetch what that will look at. */
+void watch_series_fetch(const struct watch_table *table, const struct booking *booking);
 void watch_table_done(struct watch_table *table);
 
 /* Takes a value in. `service`: what is known of the others. */

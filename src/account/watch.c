@@ -355,6 +355,9 @@ static void note_in_node(struct watch_node *node, const struct booking *booking)
 	node->has_users |= booking_names_user(booking);
 }
 
+/* Bookings whose place in the table the processor fetches before it is looked at. */
+#define AHEAD 8
+
 static void look_at_bookings(const struct look *look)
 {
 	const struct bookings *bookings = look->report->bookings;
@@ -365,6 +368,8 @@ static void look_at_bookings(const struct look *look)
 		bool is_last = i + 1 == bookings->n ||
 			bookings->list[i + 1].in_service != service;
 
+		if (i + AHEAD < bookings->n)
+			watch_series_fetch(&look->watch->table, booking + AHEAD);
 		if (look->node != NULL)
 			note_in_node(look->node, booking);
 		if (booking->state[0] != '\0')

@@ -172,6 +172,12 @@ static struct watch_series *find(struct watch_table *table, uint64_t key, uint32
 	return NULL;
 }
 
+void watch_series_fetch(const struct watch_table *table, const struct booking *booking)
+{
+	if (table->n_sets > 0)
+		__builtin_prefetch(&table->sets[key_of(booking) & (table->n_sets - 1)]);
+}
+
 struct watch_series *watch_series_get(
 	struct watch_table *table, const struct booking *booking, uint64_t now_ms)
 {

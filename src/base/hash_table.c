@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #define FIRST_BUCKETS 64
 #define MAX_BUCKETS ((size_t)FIRST_BUCKETS << (HASH_TABLE_BLOCKS - 1))
@@ -108,6 +109,22 @@ static struct hash_item **place_of(const struct hash_table *table, uint32_t hash
 	return place;
 }
 
+/* Each look-up is at another place of it, so that of small pages hardly one is among
+ * those whose address the processor has at hand; the kernel gives large ones if it is
+ * asked to. */
+#define HUGE_PAGE_BYTES ((size_t)2 << 20)
+
+static struct hash_item **allocate(size_t n_buckets)
+{
+	size_t bytes = n_buckets * sizeof(struct hash_item *);
+	void *block = bytes < HUGE_PAGE_BYTES ? malloc(bytes)
+					      : aligned_alloc(HUGE_PAGE_BYTES, bytes);
+
+	if (block != NULL && bytes >= HUGE_PAGE_BYTES)
+		(void)madvise(block, bytes, MADV_HUGEPAGE); /* it may be slower */
+	return block;
+}
+
 /* One more bucket, which is empty. False: memory is short. */
 static bool add_bucket(struct hash_table *table)
 {
@@ -117,7 +134,7 @@ static bool add_bucket(struct hash_table *table)
 	if (table->n_buckets == MAX_BUCKETS)
 		return false;
 	if (table->n_buckets == first) {
-		table->blocks[block] = malloc(size * sizeof(struct hash_item *));
+		table->blocks[block] = allocate(size);
 		if (table->blocks[block] == NULL)
 			return false;
 	}
