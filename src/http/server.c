@@ -27,6 +27,7 @@
 #define ACCEPTS_PER_TURN 64
 #define ACCEPTS_AT_FULL_DOOR 4
 #define TICK_MS 250
+#define QUIET_TICK_MS 1000 /* while nobody is there */
 #define DRAIN_MS 3000
 #define FAIR_MS 1000       /* a fair client takes less for its request */
 #define STRANGERS_SHARE 16 /* of the places */
@@ -290,6 +291,15 @@ static void maybe_drained(struct http_server *server)
 	on_drained(server->on_drained_arg);
 }
 
+static bool is_quiet(const struct http_server *server)
+{
+	for (size_t i = 0; i < server->n_listeners; i++)
+		if (server->listeners[i].is_paused)
+			return false;
+	return server->by_id == NULL && TAILQ_EMPTY(&server->leaving) &&
+		TAILQ_EMPTY(&server->lobby.guests);
+}
+
 /* Deadlines, and a safety net: whatever libmicrohttpd may have missed is found within a
  * second. */
 static void on_tick(uv_timer_t *timer)
@@ -297,8 +307,9 @@ static void on_tick(uv_timer_t *timer)
 	struct http_server *server = timer->data;
 	uint64_t now = clock_ms();
 	/* Then it was us who stood still, and what is late can be answered now. */
-	bool has_stalled = now - server->ticked_ms > 4 * (uint64_t)TICK_MS;
+	bool has_stalled = now - server->ticked_ms > QUIET_TICK_MS + TICK_MS;
 
+	timer_start_aligned(timer, on_tick, is_quiet(server) ? QUIET_TICK_MS : TICK_MS);
 	server->ticked_ms = now;
 	for (size_t i = 0; i < server->n_listeners && !server->is_draining; i++)
 		if (server->listeners[i].is_paused)
@@ -402,7 +413,7 @@ static int open_handles(struct http_server *server)
 	}
 	(void)uv_poll_start(&server->poll, UV_READABLE, on_poll); /* open: cannot fail */
 	(void)uv_check_start(&server->turn, on_turn);
-	(void)uv_timer_start(&server->tick, on_tick, TICK_MS, TICK_MS);
+	timer_start_aligned(&server->tick, on_tick, TICK_MS);
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "journal/journal.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/timer.h"
 #include "journal/internal.h"
 
 #include <errno.h>
@@ -163,6 +164,7 @@ static void on_tick(uv_timer_t *timer)
 {
 	struct journal *journal = timer->data;
 
+	timer_start_aligned(timer, on_tick, journal->config.tick_ms);
 	journal->is_look_at_all_due = true;
 	job_submit(journal);
 	job_ask_for_checkpoint(journal);
@@ -180,17 +182,15 @@ static void on_end_of_turn(uv_prepare_t *prepare)
 
 static void init_handles(struct journal *journal)
 {
-	uint64_t tick_ms =
-		journal->config.tick_ms != 0 ? journal->config.tick_ms : TICK_MS;
-
-	/* None of these can fail: uv_timer_start() and uv_prepare_start() only for a NULL
-	 * callback. */
+	if (journal->config.tick_ms == 0)
+		journal->config.tick_ms = TICK_MS;
+	/* None of these can fail: uv_prepare_start() only for a NULL callback. */
 	(void)uv_timer_init(journal->loop, &journal->tick);
 	(void)uv_prepare_init(journal->loop, &journal->end_of_turn);
 	journal->tick.data = journal;
 	journal->end_of_turn.data = journal;
 	journal->n_open_handles = 2;
-	(void)uv_timer_start(&journal->tick, on_tick, tick_ms, tick_ms);
+	timer_start_aligned(&journal->tick, on_tick, journal->config.tick_ms);
 	(void)uv_prepare_start(&journal->end_of_turn, on_end_of_turn);
 }
 

@@ -4,13 +4,13 @@
 
 #define NUMBER_DIGITS 20 /* of 2^64-1 */
 
-/* The digits of it, at the end of the room; returns the first. */
-static const char *digits_of(uint64_t number, char room[static NUMBER_DIGITS])
+/* Writes the digits to the end of the room; returns where the first one stands. */
+static size_t put_digits(uint64_t number, char room[static NUMBER_DIGITS])
 {
-	char *at = room + NUMBER_DIGITS;
+	size_t at = NUMBER_DIGITS;
 
 	do {
-		*--at = (char)('0' + number % 10);
+		room[--at] = (char)('0' + number % 10);
 		number /= 10;
 	} while (number > 0);
 	return at;
@@ -26,10 +26,10 @@ char *resp_raw(char *at, const char *bytes, size_t len)
 static char *put_count(char *at, char type, uint64_t count)
 {
 	char room[NUMBER_DIGITS];
-	const char *digits = digits_of(count, room);
+	size_t first = put_digits(count, room);
 
 	*at++ = type;
-	at = resp_raw(at, digits, (size_t)(room + NUMBER_DIGITS - digits));
+	at = resp_raw(at, room + first, NUMBER_DIGITS - first);
 	return RESP_RAW(at, "\r\n");
 }
 
@@ -48,7 +48,7 @@ char *resp_word(char *at, const char *word, size_t len)
 char *resp_number(char *at, uint64_t number)
 {
 	char room[NUMBER_DIGITS];
-	const char *digits = digits_of(number, room);
+	size_t first = put_digits(number, room);
 
-	return resp_word(at, digits, (size_t)(room + NUMBER_DIGITS - digits));
+	return resp_word(at, room + first, NUMBER_DIGITS - first);
 }

@@ -13,7 +13,7 @@
 #include <sys/queue.h>
 
 #define EMERGENCY_GAP_MS 5000
-#define LOOK_MS 500 /* so that it is noticed within a second */
+#define LOOK_MS 1000 /* within which it is noticed; on the journal's beat */
 #define REMIND_MS 600000
 #define QUICK_MS 60000 /* however many retries there are within it */
 
@@ -409,6 +409,7 @@ static void on_look_tick(uv_timer_t *timer)
 {
 	struct flush *flush = timer->data;
 
+	timer_start_aligned(timer, on_look_tick, LOOK_MS);
 	if (flush->is_looking)
 		return;
 	flush->is_looking = true;
@@ -451,8 +452,7 @@ static void restart_interval(struct flush *flush)
 void flush_start(struct flush *flush)
 {
 	restart_interval(flush);
-	(void)uv_timer_start(&flush->look_tick, on_look_tick, LOOK_MS,
-		LOOK_MS); /* fails only for NULL */
+	timer_start_aligned(&flush->look_tick, on_look_tick, LOOK_MS);
 }
 
 void flush_configure(struct flush *flush, const struct flush_config *config)

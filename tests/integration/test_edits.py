@@ -4,7 +4,7 @@ import threading
 import pytest
 
 from crowd import Crowd
-from deadline import wait_for
+from deadline import IS_RELEASE, wait_for
 from tallyd import stats
 from view import start_linked, wait_for_state, wait_for_view
 
@@ -144,6 +144,34 @@ def test_thousands_of_edits_at_one_instant_are_mended(redis, tallyd):
     wait_for_view(redis, daemon, limit=60)
     data = daemon.status()["redis"]
     assert data["edits"] == "told" and data["repairs"] >= 40_000, data
+
+
+def main_thread_sleeps(daemon):
+    """How often its loop has waited for something."""
+    pid = daemon.process.pid
+    with open(f"/proc/{pid}/task/{pid}/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("voluntary_ctxt"))
+
+
+@pytest.mark.skipif(not IS_RELEASE, reason="it is about the release program")
+def test_at_rest_nothing_is_read_and_the_loop_wakes_a_few_times_a_second(redis, tallyd):
+    """Seconds are told by tallyd itself, which counts them in its key."""
+    daemon = start_linked(tallyd(redis_url=redis.url))
+    wait_until_told(daemon)
+    Crowd(daemon, 1000).fill()
+    daemon.force_sync()
+    client = redis.client()
+
+    def beat():
+        return int(client("GET", "tallyd:holder").split("count=")[1].split()[0])
+
+    began = beat()
+    wait_for(lambda: beat() > began + 1, "it has come to rest")  # connections are gone
+    began, n_sleeps, n_reads = beat(), main_thread_sleeps(daemon), redis.calls("hmget")
+    wait_for(lambda: beat() >= began + 10, "ten beats", limit=60)
+    assert main_thread_sleeps(daemon) - n_sleeps <= 5 * (beat() - began)
+    assert redis.calls("hmget") == n_reads
+    client.close()
 
 
 def test_users_of_the_same_names_in_another_database_are_no_difference(redis, tallyd):
