@@ -60,13 +60,14 @@ struct connection {
 	char peer[INET6_ADDRSTRLEN], own_ip[INET6_ADDRSTRLEN];
 	struct http_memo memo;
 	bool is_cut; /* shut down by us: what still arrives is not accepted */
-	/* It has had a request answered that not everybody may make, and has no half one
-	 * lying here. */
+	/* It has had a request answered that not everybody may make, which did not come
+	 * together with others, and has no half one lying here. */
 	bool is_proven;
 	/* See turn.c. */
 	enum turn_place { PLACE_FIRST, PLACE_LAST, PLACES } place;
-	bool is_asleep, was_woken;
-	uint64_t slept_turn, ended_turn; /* its last request was answered in that one */
+	bool is_asleep, is_hasty, was_woken;
+	uint64_t slept_turn, begun_turn;
+	uint64_t ended_run; /* of libmicrohttpd, in which its last request ended; or 0 */
 	TAILQ_ENTRY(connection) turn_link;
 	bool is_told; /* why its last request came to nothing, or that it had none */
 	char uri[64]; /* of the request whose headers are coming; cut */

@@ -53,11 +53,12 @@ struct http_server {
 	uint64_t body_memory; /* of all requests under way */
 	int overheard; /* the last refusal of libmicrohttpd's that is not noted yet */
 
-	uv_poll_t poll;     /* of MHD's epoll descriptor */
-	uv_check_t turn;    /* MHD runs here, if is_due */
-	uv_idle_t awake;    /* keeps the loop from waiting */
-	uv_timer_t tick;    /* deadlines */
-	uint64_t ticked_ms; /* when it last ran */
+	uv_poll_t poll;            /* of MHD's epoll descriptor */
+	uv_check_t turn;           /* MHD runs here, if is_due */
+	uv_idle_t awake;           /* keeps the loop from waiting */
+	uv_timer_t tick;           /* deadlines */
+	uint64_t ticked_ms;        /* when it last ran */
+	unsigned most_connections; /* since memory was given back */
 	bool is_due, is_running;
 	uint64_t n_runs;
 	struct turns turns;
@@ -86,7 +87,7 @@ void lobby_expire(struct http_server *server, uint64_t now);
 /* turn.c */
 void turns_init(struct http_server *server);
 /* Whether a request may begin. False: its connection sleeps, and it comes again. */
-bool turn_takes_request(struct connection *connection) MUST_CHECK;
+bool turn_takes_request(struct connection *connection, const char *url) MUST_CHECK;
 void turn_took_bytes(struct connection *connection); /* of a body; it may sleep, too */
 void turn_leave(struct connection *connection);      /* wakes it, if it sleeps */
 bool turn_is_newcomer(const struct connection *connection); /* its first has not begun */

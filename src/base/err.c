@@ -84,7 +84,7 @@ static const struct entry entries[] = {
 	[-ERR_MALFORMED] = {"this is no HTTP request, or its framing is wrong",
 		"malformed", 400, EXIT_SOFTWARE},
 	[-ERR_HEAD_TOO_LARGE] = {"the headers or the query's parameters are too many or "
-				 "too long: 24 KiB and 100 parameters are taken",
+				 "too long: 12 KiB and 100 parameters are taken",
 		"head_too_large", 431, EXIT_SOFTWARE},
 	[-ERR_URI_TOO_LONG] = {"the address is too long", "uri_too_long", 414,
 		EXIT_SOFTWARE},

@@ -98,11 +98,10 @@ static struct connections *list_of(const struct connection *connection)
 	return connection->is_proven ? &server->idle : &server->strangers;
 }
 
-/* One that may be sending a request for ever. */
+/* One that may be sending a request, or reading its answer, for ever. */
 static bool is_waiting_stranger(const struct connection *connection)
 {
-	return !connection->is_proven &&
-		(connection->state == CONN_IDLE || connection->state == CONN_READING);
+	return !connection->is_proven && connection->state != CONN_ANSWERING;
 }
 
 static void leave_list(struct connection *connection)
@@ -175,6 +174,8 @@ static void started(
 	connection->partial_since_ms = connection->since_ms; /* see lobby.c */
 	enter_list(connection);
 	server->stats.connections++;
+	if (server->stats.connections > server->most_connections)
+		server->most_connections = (unsigned)server->stats.connections;
 }
 
 void connection_on_notify(void *server, struct MHD_Connection *mhd, void **context,

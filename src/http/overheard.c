@@ -18,7 +18,7 @@
 #include <string.h>
 
 #define MAX_PARAMS 100
-#define MAX_QUERY_LINE_BYTES (8u << 10)
+#define MAX_QUERY_LINE_BYTES (4u << 10)
 
 static int code_of_status(unsigned status)
 {

@@ -388,7 +388,7 @@ enum MHD_Result request_on_access(void *server, struct MHD_Connection *mhd,
 	if (request == NULL && connection->is_cut)
 		return MHD_NO;
 	if (request == NULL)
-		return turn_takes_request(connection)
+		return turn_takes_request(connection, url)
 			? begin(connection, url, method, version, context)
 			: MHD_YES;
 	if (*data_len > 0) {
@@ -424,10 +424,10 @@ void request_on_completed(void *server, struct MHD_Connection *mhd, void **conte
 		if (request == NULL || !request->is_handed)
 			overheard_end(connection, code);
 		connection->request = NULL;
-		connection->ended_turn = connection->server->turns.number;
+		connection->ended_run = connection->server->n_runs;
 		if (code == MHD_REQUEST_TERMINATED_COMPLETED_OK)
 			answer_written(connection);
-		if (request != NULL && is_proof(request))
+		if (request != NULL && is_proof(request) && !connection->is_hasty)
 			connection_set_proven(connection, true);
 		if (connection->state != CONN_IDLE)
 			connection_enter(connection, CONN_IDLE);

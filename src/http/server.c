@@ -12,22 +12,26 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "base/timer.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#define CONNECTION_MEMORY_BYTES                                                          \
-	(32u << 10)          /* the request's line and headers, and its answer's */
+/* The request's line and headers, and its answer's; half of it is read at a time. It is
+ * cleared with each request, one and a half times. */
+#define CONNECTION_MEMORY_BYTES (16u << 10)
 #define SPARE_CONNECTIONS 64 /* cut ones that libmicrohttpd has not noticed yet */
 #define ACCEPTS_PER_TURN 64
 #define ACCEPTS_AT_FULL_DOOR 4
 #define TICK_MS 250
 #define QUIET_TICK_MS 1000 /* while nobody is there */
+#define MANY_CLOSED 256
 #define DRAIN_MS 3000
 #define FAIR_MS 1000       /* a fair client takes less for its request */
 #define STRANGERS_SHARE 16 /* of the places */
@@ -133,22 +137,28 @@ static bool are_strangers_many(const struct http_server *server)
 		server->config.max_connections / STRANGERS_SHARE;
 }
 
+static bool stranger_gives_way(struct connections *busy)
+{
+	return longest_gives_way(busy, CONN_READING, true, 0) ||
+		longest_gives_way(busy, CONN_WRITING, true, 0);
+}
+
 /*
  * Who gives way to a new connection: who has sent nothing, idle strangers and those that
- * have half a request lying here, who takes too long for a request, and only then the
- * longest idle one of those that have shown what they are: that is GOST between two
- * reports. False if all are busy.
+ * have half a request lying here, who takes too long for a request or reads no answers,
+ * and only then the longest idle one of those that have shown what they are: that is GOST
+ * between two reports. False if all are busy.
  */
 static bool make_one_give_way(struct http_server *server)
 {
 	struct connections *idle = &server->idle, *strangers = &server->strangers;
-	bool are_many = are_strangers_many(server);
-	uint64_t fair_ms = are_many ? 0 : FAIR_MS;
+	bool are_too_many = are_strangers_many(server);
+	uint64_t fair_ms = are_too_many ? 0 : FAIR_MS;
 
 	return lobby_make_room(server, fair_ms) ||
 		longest_gives_way(strangers, CONN_IDLE, true, fair_ms) ||
 		longest_gives_way(&server->busy, CONN_READING, false, FAIR_MS) ||
-		(are_many && longest_gives_way(&server->busy, CONN_READING, true, 0)) ||
+		(are_too_many && stranger_gives_way(&server->busy)) ||
 		longest_gives_way(idle, CONN_IDLE, false, 0) ||
 		lobby_make_room(server, 0) ||
 		longest_gives_way(strangers, CONN_IDLE, true, 0);
@@ -300,6 +310,15 @@ static bool is_quiet(const struct http_server *server)
 		TAILQ_EMPTY(&server->lobby.guests);
 }
 
+/* Each had its memory from libmicrohttpd, and what is used now lies in between. */
+static void maybe_give_memory_back(struct http_server *server)
+{
+	if (server->most_connections < server->stats.connections + MANY_CLOSED)
+		return;
+	(void)malloc_trim(0); /* true if there was something */
+	server->most_connections = (unsigned)server->stats.connections;
+}
+
 /* Deadlines, and a safety net: whatever libmicrohttpd may have missed is found within a
  * second. */
 static void on_tick(uv_timer_t *timer)
@@ -323,6 +342,7 @@ static void on_tick(uv_timer_t *timer)
 	}
 	server_run(server);
 	delivery_look_at_leaving(server, true);
+	maybe_give_memory_back(server);
 	maybe_drained(server);
 }
 

@@ -2,15 +2,18 @@
  * What a turn of the loop may take, so that nobody is held up by many. libmicrohttpd goes
  * through all connections that have something to read, one after the other; whoever comes
  * when the turn's time is used up sleeps, and is woken in a later turn, in the order in
- * which they came. So a request that takes long only ends its turn.
+ * which they came. So a request that takes long only ends its turn. Of a connection at
+ * most one request begins in a turn.
  *
- * Who has sent several requests at once waits behind everybody else: they were sent
- * before an answer could be read, as no GOST does. They sleep until all others have had
- * their time; if that is used up, one of them goes all the same, so that none waits for
- * ever. Of a connection at most one request begins in a turn.
+ * Reports come first. Questions wait behind them, and so does who has sent several
+ * requests at once: they were sent before an answer could be read, as no GOST does. These
+ * have less of the turn; if that is used up, one of them goes all the same, so that none
+ * waits for ever.
  */
 #include "base/clock.h"
 #include "http/internal.h"
+
+#include <string.h>
 
 /* Together with a slice of a large report, half of what may hold up an answer. */
 static const uint64_t limits_us[PLACES] = {[PLACE_FIRST] = 3000, [PLACE_LAST] = 1000};
@@ -52,7 +55,13 @@ static void wake(struct connection *connection)
 
 bool turn_is_newcomer(const struct connection *connection)
 {
-	return connection->request == NULL && connection->ended_turn == 0;
+	return connection->request == NULL && connection->ended_run == 0;
+}
+
+/* As far as it matters here. */
+static bool looks_like_report(const char *url)
+{
+	return strstr(url, "/observer") != NULL;
 }
 
 /* Who was woken in vain sleeps again; but of each place one goes in each turn. */
@@ -61,38 +70,48 @@ static bool may_go(const struct connection *connection, enum turn_place place)
 	struct turns *turns = &connection->server->turns;
 
 	if (!connection->was_woken)
-		return place == PLACE_FIRST && TAILQ_EMPTY(&turns->asleep[place]) &&
-			has_time(turns, place);
+		return !connection->is_hasty && TAILQ_EMPTY(&turns->asleep[place]) &&
+			connection->begun_turn != turns->number && has_time(turns, place);
 	if (turns->has_gone[place])
 		return has_time(turns, place);
 	turns->has_gone[place] = true;
 	return true;
 }
 
-bool turn_takes_request(struct connection *connection)
+bool turn_takes_request(struct connection *connection, const char *url)
 {
 	const struct turns *turns = &connection->server->turns;
-	bool was_woken = connection->was_woken;
-	bool is_hasty = connection->ended_turn == turns->number;
-	enum turn_place place = is_hasty ? PLACE_LAST : PLACE_FIRST;
-	bool may_begin;
+	bool was_woken = connection->was_woken, may_begin;
+	enum turn_place place = connection->place;
 
-	if (was_woken)
-		place = connection->place;
+	if (!was_woken) {
+		/* In the same run nothing is read yet that came behind the answer. */
+		connection->is_hasty =
+			connection->ended_run == connection->server->n_runs;
+		if (connection->is_hasty) /* so no GOST: it gives way before one */
+			connection_set_proven(connection, false);
+		place = connection->is_hasty || !looks_like_report(url) ? PLACE_LAST
+									: PLACE_FIRST;
+	}
 	may_begin = may_go(connection, place);
 	connection->was_woken = false;
-	if (!may_begin)
+	if (!may_begin) {
 		fall_asleep(connection, place, was_woken);
-	else if (was_woken) /* what it has waited is not its own time */
+		return false;
+	}
+	connection->begun_turn = turns->number;
+	if (was_woken) /* what it has waited is not its own time */
 		connection_enter(connection, CONN_READING);
-	return may_begin;
+	return true;
 }
 
 void turn_took_bytes(struct connection *connection)
 {
 	/* Of a body in chunks there may be more that is handed over all the same. */
-	if (!connection->is_asleep && !has_time(&connection->server->turns, PLACE_FIRST))
-		fall_asleep(connection, PLACE_FIRST, false);
+	if (connection->is_asleep || has_time(&connection->server->turns, PLACE_FIRST))
+		return;
+	connection->is_hasty = false;
+	fall_asleep(connection, PLACE_FIRST, false);
 }
 
 void turn_begin(struct http_server *server)

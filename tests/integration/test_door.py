@@ -2,10 +2,12 @@
 way when every place is taken."""
 import contextlib
 import re
+import selectors
 import signal
 import socket
 import ssl
 import struct
+import threading
 import time
 
 import pytest
@@ -279,7 +281,7 @@ ODD = {
         f"p{i}=1" for i in range(500)) + " HTTP/1.1") + ONE.encode(), 431),
     "500 empty parameters": (head_of(LENGTH, first=f"POST /observer?{'&' * 500} HTTP/1.1")
                              + ONE.encode(), 431),
-    "parameters of 20 kB": (head_of(LENGTH, first=f"POST /observer?a=b&node={'x' * 20000} HTTP/1.1")
+    "parameters of 6 kB": (head_of(LENGTH, first=f"POST /observer?a=b&node={'x' * 6000} HTTP/1.1")
                             + ONE.encode(), 431),
     "9000 cookies": (head_of(LENGTH, "Cookie: " + ";" * 9000) + ONE.encode(), 431),
 }
@@ -403,6 +405,66 @@ def is_accepted(daemon):
         raw.send(WHOLE)
         return raw.read_answer().body == OK
     return False
+
+
+class Flood(threading.Thread):
+    """Connections that have many questions under way at any time, and read what is answered."""
+
+    def __init__(self, address, n):
+        super().__init__(daemon=True)
+        self.address, self.n, self.is_over = address, n, threading.Event()
+        self.data = get_bytes("/throttle-sync-status") * 50
+        self.n_answered = 0
+
+    def join_in(self, selector):
+        sock = connect(self.address)
+        sock.setblocking(False)
+        selector.register(sock, selectors.EVENT_READ | selectors.EVENT_WRITE)
+
+    def go_on(self, sock, events):
+        with contextlib.suppress(BlockingIOError):
+            if events & selectors.EVENT_READ:
+                part = sock.recv(1 << 16)
+                self.n_answered += part.count(b"HTTP/1.1 200")
+                return part != b""
+            sock.send(self.data)
+        return True
+
+    def run(self):
+        with selectors.DefaultSelector() as selector:
+            for _ in range(self.n):
+                self.join_in(selector)
+            while not self.is_over.is_set():
+                for key, events in selector.select(0.1):
+                    try:
+                        is_open = self.go_on(key.fileobj, events)
+                    except OSError:
+                        is_open = False
+                    if not is_open:  # others shall not have the place for nothing
+                        selector.unregister(key.fileobj)
+                        key.fileobj.close()
+                        self.join_in(selector)
+            for key in list(selector.get_map().values()):
+                key.fileobj.close()
+
+    def stop(self):
+        self.is_over.set()
+        self.join()
+
+
+def test_who_asks_much_at_once_gives_way_before_an_honest_idle_sender(tallyd):
+    """They may ask, so they are no strangers, and come again at once; all want a place."""
+    daemon = tallyd(max_connections=32, request_timeout="1h", idle_timeout="1h").start()
+    sender = accepted(daemon)
+    flood = Flood(daemon.address, 64)
+    flood.start()
+    for i in range(30):
+        n_before = flood.n_answered
+        wait_for(lambda n=n_before: flood.n_answered > n + 100, "they are answered")
+        sender.send(post_bytes("/observer", report(stats("alice", 1, 2))))
+        assert sender.read_answer().body == OK, f"report {i} on the same connection"
+    flood.stop()
+    sender.close()
 
 
 def test_who_never_asked_gives_way_before_who_did(tallyd):
