@@ -73,13 +73,14 @@ class RunningTallyd(Server):
 
     def note_process(self):
         """Again, if it was started again."""
-        self.client = self.daemon.client(timeout=600)
         self.pids = {"server": self.daemon.process.pid}
         if self.redis:
             self.pids["Redis"] = self.redis.process.pid
 
     def ask(self, method, path):
-        answer = self.client.request(method, path, headers=self.rights)
+        # On a connection of its own: an idle one gives way where all places are taken.
+        with contextlib.closing(self.daemon.client(timeout=600)) as client:
+            answer = client.request(method, path, headers=self.rights)
         if answer.status != 200:
             give_up(f"tallyd answers {answer.status} to {method} {path}: {answer.body!r}")
         return answer.json()
