@@ -25,10 +25,12 @@ struct users {
 	struct changes changes; /* of struct cut_user */
 	size_t n;
 	size_t n_in_cut_only; /* of an unfinished cut, and not dirty again since */
-	bool has_view;
-	STAILQ_HEAD(, user) unsent;
+	bool has_view, is_view_up;
+	struct {
+		STAILQ_HEAD(, user) users;
+		uint64_t index; /* see ledger_unsent_index() */
+	} unsent[SHOWS];
 	size_t n_unsent;
-	uint64_t unsent_index;
 };
 
 void users_init(struct users *users, struct bounds *bounds, bool has_view);
@@ -42,7 +44,7 @@ void users_find_all(const struct users *users, struct booking *list, size_t n);
 /* One that users_get() made, and to which nothing was applied, goes again. */
 void users_forget_prepared(struct users *users, const char *id, struct tenant *tenant);
 void users_apply(struct ledger *ledger, const struct booking *booking,
-	const struct origin *origin);
+	const struct origin *origin, enum show show);
 
 /* services.c: services and their series */
 

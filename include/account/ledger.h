@@ -31,6 +31,9 @@ struct totals {
 	uint64_t used, input, output;
 };
 
+/* The queues of unsent users, see ledger_unsent_index(). */
+enum show { SHOW_FIRST, SHOW_LAST, SHOWS };
+
 /* There may be millions: each 16 bytes are as many MiB. */
 struct user {
 	struct hash_item item;
@@ -38,10 +41,10 @@ struct user {
 	struct totals unsent; /* of it, what was not sent to Redis since the last send */
 	uint64_t change; /* the number of its struct cut_user: what no cut has taken */
 	uint64_t view;   /* live's: the view that this user was last written to */
-	STAILQ_ENTRY(user) unsent_link;
+	STAILQ_ENTRY(user) unsent_link[SHOWS];
 	uint64_t created_ms; /* since 1970; 0: only prepared */
 	uint64_t life; /* the sequence of the record that made it; 0: older than lives */
-	bool is_unsent;
+	bool is_queued[SHOWS];
 	char id[];
 };
 
@@ -243,18 +246,32 @@ uint64_t ledger_applied_seq(const struct ledger *ledger);
 void ledger_set_applied_seq(struct ledger *ledger, uint64_t seq);
 
 /*
- * The view. Users with unsent bytes stand in a queue, each once; the index counts how
- * many ever joined. Once every user that joined up to index i has been shown, all reports
- * applied before ledger_unsent_index() returned i are visible.
+ * The view. Users of a report join a queue, each at most once, to be shown: the crowd of
+ * a large one SHOW_LAST, all others SHOW_FIRST, so that nobody has to wait for a crowd.
+ * Who stands in both goes with all its bytes when its first turn comes, and with none
+ * when the other does. The index of a queue counts how many ever joined. Once every user
+ * that joined up to index i has been taken and shown, so are all reports of that queue
+ * that were applied before ledger_unsent_index() returned i.
  */
-uint64_t ledger_unsent_index(const struct ledger *ledger);
+enum show ledger_show_of(const struct bookings *bookings);
+uint64_t ledger_unsent_index(const struct ledger *ledger, enum show show);
 
-/* Puts the user into the queue although it may have no new bytes: it is shown wrong. */
+/* While it is not up, as in the beginning, nobody waits for being shown: all are to be
+ * shown last. */
+void ledger_set_view_up(struct ledger *ledger, bool is_up);
+
+/* Puts the user first, although it may have no new bytes: it is shown wrong. */
 void ledger_mark_unsent(struct ledger *ledger, const struct user *user);
 
 /* Takes the next user out of the queue and its unsent bytes with it; NULL if there is
  * none. */
-struct user *ledger_take_unsent(struct ledger *ledger, struct totals *ret_unsent);
+struct user *ledger_take_unsent(
+	struct ledger *ledger, enum show show, struct totals *ret_unsent);
+
+static inline bool user_has_unsent(const struct user *user)
+{
+	return (user->unsent.used | user->unsent.input | user->unsent.output) != 0;
+}
 
 /* Walks all users in no particular order; NULL begins. Whoever is there all the while is
  * met once, whoever else comes. */

@@ -95,8 +95,8 @@ void live_link_saved(struct live *live);
 
 void live_set_repair_rate(struct live *live, uint64_t users_per_second);
 
-/* Every user that joined the ledger's unsent queue up to this index has been shown. */
-uint64_t live_shown_index(const struct live *live);
+/* Every user that joined that queue of the ledger's up to this index has been shown. */
+uint64_t live_shown_index(const struct live *live, enum show show);
 
 enum live_state live_get_state(const struct live *live);
 const char *live_state_name(enum live_state state);

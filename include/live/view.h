@@ -75,8 +75,8 @@ bool view_has_read_told(const struct view *view);
 void view_poke(struct view *view);
 void view_set_repair_rate(struct view *view, uint64_t users_per_second);
 
-/* Every user that joined the ledger's unsent queue up to this index has been shown. */
-uint64_t view_shown_index(const struct view *view);
+/* Every user that joined that queue of the ledger's up to this index has been shown. */
+uint64_t view_shown_index(const struct view *view, enum show show);
 
 /* True once every user was written, but for those whom Redis refuses. */
 bool view_is_repaired(const struct view *view);

@@ -10,7 +10,11 @@
 #include "live/view.h"
 #include "live/walk.h"
 
-#define BATCH_USERS 1000
+/* Those whom nobody waits for come behind the first, and are few: the first of the next
+ * batch shall not wait for them. */
+#define FIRST_USERS 750
+#define BEHIND_USERS 250
+#define BATCH_USERS (FIRST_USERS + BEHIND_USERS)
 #define MAX_BATCHES 2
 
 enum place {
@@ -31,11 +35,11 @@ struct write {
 };
 
 struct batch {
-	struct write *writes; /* BATCH_USERS of them */
-	size_t n;
-	uint64_t number;      /* of the view it was sent in */
-	uint64_t end_command; /* done when that many commands were answered */
-	uint64_t taken_index; /* of the ledger's queue, when it was sent */
+	struct write *writes;        /* BATCH_USERS of them */
+	size_t n, max;               /* users in it now, and at most */
+	uint64_t number;             /* of the view it was sent in */
+	uint64_t end_command;        /* done when that many commands were answered */
+	uint64_t taken_index[SHOWS]; /* of the ledger's queues, when it was sent */
 };
 
 struct view {
@@ -54,7 +58,7 @@ struct view {
 	struct batch batches[MAX_BATCHES];
 	size_t first_batch, n_batches; /* those outstanding, a ring */
 	uint64_t n_sent, n_answered;   /* commands of batches, on this connection */
-	uint64_t taken_index, shown_index;
+	uint64_t taken_index[SHOWS], shown_index[SHOWS];
 
 	struct walk walk;
 	uint64_t lap_ms; /* when the last lap began that was not owed */

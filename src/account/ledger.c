@@ -242,12 +242,13 @@ void ledger_apply(struct ledger *ledger, const struct bookings *bookings,
 	const struct origin *origin)
 {
 	struct service *first = bookings->list[0].in_service;
+	enum show show = ledger_show_of(bookings);
 	bool is_repeat = origin->repeats != 0;
 
 	for (size_t i = 0; i < bookings->n && !is_repeat; i++) {
 		services_apply(ledger, &bookings->list[i], origin);
 		if (bookings->list[i].in_user != NULL)
-			users_apply(ledger, &bookings->list[i], origin);
+			users_apply(ledger, &bookings->list[i], origin, show);
 	}
 	/* What a repeat repeats may be lost; its service has an open report all the same.
 	 */

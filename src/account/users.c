@@ -1,6 +1,6 @@
 /*
  * Users: their totals, and the two ways on which bytes leave again: what has changed
- * towards SQLite, and the queue of unsent ones towards Redis. A user stands in at most
+ * towards SQLite, and the queues of unsent ones towards Redis. A user stands in at most
  * one place of each.
  */
 #include "account/internal.h"
@@ -14,7 +14,8 @@ void users_init(struct users *users, struct bounds *bounds, bool has_view)
 	users->has_view = has_view;
 	hash_table_init(&users->table, offsetof(struct user, id));
 	changes_init(&users->changes, sizeof(struct cut_user));
-	STAILQ_INIT(&users->unsent);
+	for (int show = 0; show < SHOWS; show++)
+		STAILQ_INIT(&users->unsent[show].users);
 }
 
 static struct user *user_of(struct hash_item *item)
@@ -141,14 +142,21 @@ static struct cut_user *changed(struct users *users, struct user *user)
 	return change;
 }
 
-static void mark_unsent(struct users *users, struct user *user)
+static bool is_queued(const struct user *user)
 {
-	if (!users->has_view || user->is_unsent)
+	return user->is_queued[SHOW_FIRST] || user->is_queued[SHOW_LAST];
+}
+
+static void queue(struct users *users, struct user *user, enum show show)
+{
+	if (!users->is_view_up)
+		show = SHOW_LAST;
+	if (!users->has_view || user->is_queued[show])
 		return;
-	user->is_unsent = true;
-	STAILQ_INSERT_TAIL(&users->unsent, user, unsent_link);
-	users->n_unsent++;
-	users->unsent_index++;
+	users->n_unsent += is_queued(user) ? 0 : 1;
+	user->is_queued[show] = true;
+	STAILQ_INSERT_TAIL(&users->unsent[show].users, user, unsent_link[show]);
+	users->unsent[show].index++;
 }
 
 /* Adds to the totals, and returns what really was added: less than asked for once a total
@@ -163,8 +171,8 @@ static struct totals add_to_total(
 		user->total.input - before.input, user->total.output - before.output};
 }
 
-void users_apply(
-	struct ledger *ledger, const struct booking *booking, const struct origin *origin)
+void users_apply(struct ledger *ledger, const struct booking *booking,
+	const struct origin *origin, enum show show)
 {
 	struct user *user = booking->in_user;
 	struct cut_user *change = changed(&ledger->users, user);
@@ -179,7 +187,7 @@ void users_apply(
 	change->last_seen_ms = origin->time_ms;
 	if (ledger->users.has_view) {
 		ledger_add_totals(ledger, &user->unsent, &delta);
-		mark_unsent(&ledger->users, user);
+		queue(&ledger->users, user, show);
 	}
 }
 
@@ -245,25 +253,40 @@ bool ledger_has_room_for_users(const struct ledger *ledger, size_t n)
 		bounds->max.of[BOUND_MEMORY];
 }
 
-uint64_t ledger_unsent_index(const struct ledger *ledger)
+/* With more users a report is a crowd. */
+#define FEW_BOOKINGS 400
+
+enum show ledger_show_of(const struct bookings *bookings)
 {
-	return ledger->users.unsent_index;
+	return bookings->n > FEW_BOOKINGS ? SHOW_LAST : SHOW_FIRST;
+}
+
+uint64_t ledger_unsent_index(const struct ledger *ledger, enum show show)
+{
+	return ledger->users.unsent[show].index;
+}
+
+void ledger_set_view_up(struct ledger *ledger, bool is_up)
+{
+	ledger->users.is_view_up = is_up;
 }
 
 void ledger_mark_unsent(struct ledger *ledger, const struct user *user)
 {
-	mark_unsent(&ledger->users, (struct user *)user); /* the ledger's own */
+	queue(&ledger->users, (struct user *)user, SHOW_FIRST); /* the ledger's own */
 }
 
-struct user *ledger_take_unsent(struct ledger *ledger, struct totals *ret_unsent)
+struct user *ledger_take_unsent(
+	struct ledger *ledger, enum show show, struct totals *ret_unsent)
 {
-	struct user *user = STAILQ_FIRST(&ledger->users.unsent);
+	struct users *users = &ledger->users;
+	struct user *user = STAILQ_FIRST(&users->unsent[show].users);
 
 	if (user == NULL)
 		return NULL;
-	STAILQ_REMOVE_HEAD(&ledger->users.unsent, unsent_link);
-	ledger->users.n_unsent--;
-	user->is_unsent = false;
+	STAILQ_REMOVE_HEAD(&users->unsent[show].users, unsent_link[show]);
+	user->is_queued[show] = false;
+	users->n_unsent -= is_queued(user) ? 0 : 1;
 	*ret_unsent = user->unsent;
 	user->unsent = (struct totals){0};
 	return user;

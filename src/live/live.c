@@ -543,9 +543,9 @@ void live_set_repair_rate(struct live *live, uint64_t users_per_second)
 		view_set_repair_rate(live->view, users_per_second);
 }
 
-uint64_t live_shown_index(const struct live *live)
+uint64_t live_shown_index(const struct live *live, enum show show)
 {
-	return live->view != NULL ? view_shown_index(live->view) : 0;
+	return live->view != NULL ? view_shown_index(live->view, show) : 0;
 }
 
 enum live_state live_get_state(const struct live *live)

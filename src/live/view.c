@@ -44,7 +44,7 @@ bool view_is_at(const struct view *view, const struct user *user, enum place at)
 bool view_is_verified(const struct view *view, const struct user *user)
 {
 	return view->is_up && !view->is_held && view_is_at(view, user, PLACE_VERIFIED) &&
-		!user->is_unsent;
+		!user_has_unsent(user);
 }
 
 void view_place(struct view *view, struct user *user, enum place at)
@@ -146,7 +146,7 @@ void view_finish_batch(struct view *view)
 	const struct batch *batch = &view->batches[view->first_batch];
 
 	if (batch->number == view->number)
-		view->shown_index = batch->taken_index;
+		memcpy(view->shown_index, batch->taken_index, sizeof(view->shown_index));
 	view->first_batch = (view->first_batch + 1) % MAX_BATCHES;
 	view->n_batches--;
 	maybe_repaired(view);
@@ -170,7 +170,7 @@ static bool is_looking(const struct view *view)
 
 static void visit(struct view *view, struct batch *batch, struct user *user)
 {
-	if (user->is_unsent || view_is_at(view, user, PLACE_DOUBTFUL))
+	if (user_has_unsent(user) || view_is_at(view, user, PLACE_DOUBTFUL))
 		return; /* its turn comes otherwise */
 	if (!view_is_at(view, user, PLACE_VERIFIED)) {
 		walk_pay(&view->walk, COST_WRITE);
@@ -183,7 +183,7 @@ static void visit(struct view *view, struct batch *batch, struct user *user)
 
 static bool can_fill(const struct view *view, const struct batch *batch)
 {
-	return view->is_up && batch->n < BATCH_USERS && walk_may(&view->walk);
+	return view->is_up && batch->n < batch->max && walk_may(&view->walk);
 }
 
 static void read_told(struct view *view, struct batch *batch)
@@ -191,7 +191,7 @@ static void read_told(struct view *view, struct batch *batch)
 	struct user *user;
 
 	while (can_fill(view, batch) && (user = walk_take_told(&view->walk)) != NULL) {
-		if (user->is_unsent || !view_is_at(view, user, PLACE_DOUBTFUL))
+		if (user_has_unsent(user) || !view_is_at(view, user, PLACE_DOUBTFUL))
 			continue; /* it is written, or was */
 		walk_pay(&view->walk, COST_WRITE);
 		view_place(view, user, PLACE_VERIFIED);
@@ -263,38 +263,49 @@ static void note_nothing_sent(struct view *view)
 	size_t last =
 		(view->first_batch + view->n_batches + MAX_BATCHES - 1) % MAX_BATCHES;
 
-	if (view->n_batches > 0)
-		view->batches[last].taken_index = view->taken_index;
-	else
-		view->shown_index = view->taken_index;
+	memcpy(view->n_batches > 0 ? view->batches[last].taken_index : view->shown_index,
+		view->taken_index, sizeof(view->taken_index));
 }
 
-static void send_batch(struct view *view)
+static void take_unsent(
+	struct view *view, struct batch *batch, enum show show, size_t max)
+{
+	struct totals unsent;
+	struct user *user;
+
+	for (size_t i = 0; i < max && view->is_up; i++) {
+		user = ledger_take_unsent(view->ledger, show, &unsent);
+		if (user == NULL)
+			break;
+		view->taken_index[show]++;
+		write_unsent(view, batch, user, &unsent);
+	}
+}
+
+/* False: there was nothing to be sent for those whose turn it was. */
+static bool send_batch(struct view *view)
 {
 	size_t slot = (view->first_batch + view->n_batches) % MAX_BATCHES;
 	struct batch *batch = &view->batches[slot];
 	uint64_t before = view->n_sent;
-	struct totals unsent;
-	struct user *user;
 
 	batch->n = 0;
-	while (batch->n < BATCH_USERS && view->is_up &&
-		(user = ledger_take_unsent(view->ledger, &unsent)) != NULL) {
-		view->taken_index++;
-		write_unsent(view, batch, user, &unsent);
-	}
+	take_unsent(view, batch, SHOW_FIRST, FIRST_USERS);
+	batch->max = batch->n + BEHIND_USERS;
+	take_unsent(view, batch, SHOW_LAST, BEHIND_USERS);
 	read_told(view, batch);
 	walk_on(view, batch);
 	if (!view->is_up)
-		return;
-	if (view->n_sent > before) {
-		batch->number = view->number;
-		batch->end_command = view->n_sent;
-		batch->taken_index = view->taken_index;
-		view->n_batches++;
-	} else {
+		return false;
+	if (view->n_sent == before) {
 		note_nothing_sent(view);
+		return false;
 	}
+	batch->number = view->number;
+	batch->end_command = view->n_sent;
+	memcpy(batch->taken_index, view->taken_index, sizeof(batch->taken_index));
+	view->n_batches++;
+	return true;
 }
 
 static bool can_send(const struct view *view)
@@ -302,23 +313,33 @@ static bool can_send(const struct view *view)
 	return view->is_up && !view->is_held && view->n_batches < MAX_BATCHES;
 }
 
+static void plan_send(struct view *view, uint64_t in_ms);
+
 static void on_send(uv_timer_t *timer)
 {
 	struct view *view = timer->data;
+	bool has_sent;
 
 	if (!can_send(view))
 		return;
-	send_batch(view);
+	has_sent = send_batch(view);
 	maybe_repaired(view);
-	view_poke(view);
+	/* At once would be in the same turn, and nothing else than the batches that are
+	 * outstanding bounds what a turn may take. */
+	plan_send(view, has_sent ? 0 : 1);
 	view->hooks.on_progress(view->hooks.arg);
+}
+
+static void plan_send(struct view *view, uint64_t in_ms)
+{
+	if (can_send(view) && !uv_is_active((uv_handle_t *)&view->send) &&
+		(count_unsent(view) > 0 || is_walk_due(view)))
+		timer_start(&view->send, on_send, in_ms);
 }
 
 void view_poke(struct view *view)
 {
-	if (can_send(view) && !uv_is_active((uv_handle_t *)&view->send) &&
-		(count_unsent(view) > 0 || is_walk_due(view)))
-		timer_start(&view->send, on_send, 0);
+	plan_send(view, 0);
 }
 
 /* The connection */
@@ -326,6 +347,7 @@ void view_poke(struct view *view)
 void view_begin(struct view *view)
 {
 	view->is_up = true;
+	ledger_set_view_up(view->ledger, true);
 	view->is_held = false;
 	view->n_sent = view->n_answered = 0;
 	view->n_batches = 0;
@@ -336,6 +358,7 @@ void view_begin(struct view *view)
 void view_end(struct view *view)
 {
 	view->is_up = false;
+	ledger_set_view_up(view->ledger, false);
 	walk_stop(&view->walk);
 	view_plan_tick(view);
 }
@@ -425,9 +448,9 @@ bool view_has_read_told(const struct view *view)
 
 /* Looking at it */
 
-uint64_t view_shown_index(const struct view *view)
+uint64_t view_shown_index(const struct view *view, enum show show)
 {
-	return view->shown_index;
+	return view->shown_index[show];
 }
 
 bool view_is_repaired(const struct view *view)

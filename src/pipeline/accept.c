@@ -1,8 +1,8 @@
 /*
- * One struct waiting per report whose answer waits, in one queue: sequence, place in
- * Redis's queue and deadline all grow along it, so whoever is at the head is the next
- * that may go. Who needs to wait for nobody, and finds nobody waiting, is answered at
- * once.
+ * One struct waiting per report whose answer waits, in a queue for each of the ledger's:
+ * sequence, place in Redis's queue and deadline all grow along it, so whoever is at the
+ * head is the next that may go. Who needs to wait for nobody, and finds nobody waiting,
+ * is answered at once.
  */
 #include "pipeline/accept.h"
 #include "base/clock.h"
@@ -14,10 +14,17 @@
 #include <stdlib.h>
 #include <sys/queue.h>
 
+/* What has to be before a report is answered. */
+struct outcome {
+	uint64_t seq; /* is synced, if the journal must. Of a repeat that is what it
+			 repeats: it has added nothing itself */
+	enum show show;
+	uint64_t unsent_index; /* of `show`, is shown, if Redis is up */
+};
+
 struct waiting {
-	uint64_t seq;          /* to be synced, if the journal must */
-	uint64_t unsent_index; /* to be shown, if Redis is up */
-	uint64_t deadline_ms;  /* for being shown */
+	struct outcome outcome;
+	uint64_t deadline_ms; /* for being shown */
 	accept_done_cb on_done;
 	void *arg;
 	TAILQ_ENTRY(waiting) link;
@@ -27,8 +34,8 @@ struct accept {
 	uv_loop_t *loop;
 	struct accept_parts parts;
 	struct accept_stats stats;
-	TAILQ_HEAD(, waiting) queue;
-	uv_timer_t deadline; /* of whoever was at the head when it was started */
+	TAILQ_HEAD(, waiting) queue[SHOWS];
+	uv_timer_t deadline; /* of whoever was at a head when it was started */
 	bool is_stopping;
 	struct tell tell;
 	void (*on_closed)(void *arg);
@@ -38,16 +45,18 @@ struct accept {
 static bool must_wait(
 	const struct accept *accept, const struct waiting *waiting, uint64_t now)
 {
+	const struct outcome *outcome = &waiting->outcome;
 	struct journal_stats journal;
 
 	if (journal_must_sync(accept->parts.journal)) {
 		journal_get_stats(accept->parts.journal, &journal);
-		if (journal.synced_seq < waiting->seq)
+		if (journal.synced_seq < outcome->seq)
 			return true;
 	}
 	return live_get_state(accept->parts.live) == LIVE_UP &&
 		now < waiting->deadline_ms &&
-		live_shown_index(accept->parts.live) < waiting->unsent_index;
+		live_shown_index(accept->parts.live, outcome->show) <
+		outcome->unsent_index;
 }
 
 static void on_deadline(uv_timer_t *timer)
@@ -55,21 +64,28 @@ static void on_deadline(uv_timer_t *timer)
 	accept_advance(timer->data);
 }
 
-void accept_advance(struct accept *accept)
+static void advance(struct accept *accept, enum show show, uint64_t now)
 {
-	uint64_t now = clock_ms();
 	struct waiting *head;
 
-	while ((head = TAILQ_FIRST(&accept->queue)) != NULL &&
+	while ((head = TAILQ_FIRST(&accept->queue[show])) != NULL &&
 		!must_wait(accept, head, now)) {
-		TAILQ_REMOVE(&accept->queue, head, link);
+		TAILQ_REMOVE(&accept->queue[show], head, link);
 		head->on_done(head->arg);
 		free(head);
 	}
-	/* One that runs ends no later than the head's. */
+	/* One that runs ends no later than the heads'. */
 	if (head != NULL && now < head->deadline_ms &&
 		!uv_is_active((uv_handle_t *)&accept->deadline))
 		timer_start(&accept->deadline, on_deadline, head->deadline_ms - now);
+}
+
+void accept_advance(struct accept *accept)
+{
+	uint64_t now = clock_ms();
+
+	for (int show = 0; show < SHOWS; show++)
+		advance(accept, (enum show)show, now);
 }
 
 struct accept *accept_new(uv_loop_t *loop, const struct accept_parts *parts)
@@ -80,7 +96,8 @@ struct accept *accept_new(uv_loop_t *loop, const struct accept_parts *parts)
 		return NULL;
 	accept->loop = loop;
 	accept->parts = *parts;
-	TAILQ_INIT(&accept->queue);
+	for (int show = 0; show < SHOWS; show++)
+		TAILQ_INIT(&accept->queue[show]);
 	(void)uv_timer_init(loop, &accept->deadline); /* always 0 */
 	accept->deadline.data = accept;
 	return accept;
@@ -190,11 +207,10 @@ static int take_read(
 		: ERR_UNSETTLED;
 }
 
-/* *ret_seq: what has to be synced before the report may be answered. Of a repeat that is
- * what it repeats: it has added nothing itself. */
-static int read_or_take(
-	struct accept *accept, const struct incoming *incoming, uint64_t *ret_seq)
+static int read_or_take(struct accept *accept, const struct incoming *incoming,
+	struct outcome *ret_outcome)
 {
+	const struct ledger *ledger = accept->parts.ledger;
 	struct record record = {
 		.node = incoming->node, .origin.conn = incoming->connection};
 	int code = incoming->reading == NULL ? read_and_take(accept, incoming, &record)
@@ -208,31 +224,35 @@ static int read_or_take(
 		log_limited(LOG_INFO, "repeated report counted once",
 			"node=%s seq=%" PRIu64, LOG_QUOTE(incoming->node),
 			record.origin.repeats);
-	*ret_seq = record.origin.repeats != 0 ? record.origin.repeats
-					      : ledger_seq(accept->parts.ledger);
+	ret_outcome->seq =
+		record.origin.repeats != 0 ? record.origin.repeats : ledger_seq(ledger);
+	ret_outcome->show = ledger_show_of(&record.bookings);
+	ret_outcome->unsent_index = ledger_unsent_index(ledger, ret_outcome->show);
 	return 0;
 }
 
 /* Whether the next report's answer may have to: then it has a struct waiting. */
 static bool may_wait(const struct accept *accept)
 {
-	return !TAILQ_EMPTY(&accept->queue) || journal_must_sync(accept->parts.journal) ||
+	return !TAILQ_EMPTY(&accept->queue[SHOW_FIRST]) ||
+		!TAILQ_EMPTY(&accept->queue[SHOW_LAST]) ||
+		journal_must_sync(accept->parts.journal) ||
 		live_get_state(accept->parts.live) == LIVE_UP;
 }
 
 /* 0 or ACCEPT_WAITS; takes `waiting`. */
 static int wait_or_go(struct accept *accept, struct waiting *waiting)
 {
+	enum show show = waiting->outcome.show;
 	uint64_t now = clock_ms();
 
-	waiting->unsent_index = ledger_unsent_index(accept->parts.ledger);
 	waiting->deadline_ms = now + accept->parts.shown_timeout_ms;
 	live_poke(accept->parts.live);
-	if (TAILQ_EMPTY(&accept->queue) && !must_wait(accept, waiting, now)) {
+	if (TAILQ_EMPTY(&accept->queue[show]) && !must_wait(accept, waiting, now)) {
 		free(waiting);
 		return 0;
 	}
-	TAILQ_INSERT_TAIL(&accept->queue, waiting, link);
+	TAILQ_INSERT_TAIL(&accept->queue[show], waiting, link);
 	if (!uv_is_active((uv_handle_t *)&accept->deadline))
 		timer_start(
 			&accept->deadline, on_deadline, accept->parts.shown_timeout_ms);
@@ -243,7 +263,7 @@ int accept_report(struct accept *accept, const struct incoming *incoming,
 	accept_done_cb on_done, void *arg)
 {
 	struct waiting *waiting = NULL;
-	uint64_t seq;
+	struct outcome outcome;
 	int code = accept->is_stopping ? ERR_STOPPING : 0;
 
 	if (code == 0 && may_wait(accept)) {
@@ -251,7 +271,7 @@ int accept_report(struct accept *accept, const struct incoming *incoming,
 		code = waiting == NULL ? ERR_NOMEM : 0;
 	}
 	if (code == 0)
-		code = read_or_take(accept, incoming, &seq);
+		code = read_or_take(accept, incoming, &outcome);
 	flush_maybe_start(
 		accept->parts.flush, journal_wants_checkpoint(accept->parts.journal));
 	if (code != 0) {
@@ -261,7 +281,7 @@ int accept_report(struct accept *accept, const struct incoming *incoming,
 	}
 	if (waiting == NULL)
 		return 0;
-	*waiting = (struct waiting){.seq = seq, .on_done = on_done, .arg = arg};
+	*waiting = (struct waiting){.outcome = outcome, .on_done = on_done, .arg = arg};
 	return wait_or_go(accept, waiting);
 }
 
@@ -296,10 +316,11 @@ static void forget_waiting(struct accept *accept)
 {
 	struct waiting *waiting;
 
-	while ((waiting = TAILQ_FIRST(&accept->queue)) != NULL) {
-		TAILQ_REMOVE(&accept->queue, waiting, link);
-		free(waiting);
-	}
+	for (int show = 0; show < SHOWS; show++)
+		while ((waiting = TAILQ_FIRST(&accept->queue[show])) != NULL) {
+			TAILQ_REMOVE(&accept->queue[show], waiting, link);
+			free(waiting);
+		}
 }
 
 void accept_close(struct accept *accept, void (*on_closed)(void *arg), void *arg)

@@ -11,6 +11,7 @@ from client import RawClient, get_bytes, post_bytes
 from conftest import build_preload
 from deadline import IS_RELEASE, seconds, wait_for
 from tallyd import report, stats
+from view import start_linked
 
 OK = b'{"ok":true}'
 N_USERS = 1000  # some 150 KB; more than 64 KiB is large
@@ -91,6 +92,22 @@ def test_what_comes_while_a_large_report_is_read_is_answered_before_it(fsync, he
     assert admin.used("user0") == admin.used(f"user{N_USERS - 1}") == 8
     admin.flush()
     assert daemon.users()["user0"] == (8, 8, 0) and len(daemon.users()) == N_USERS + 1
+
+
+def test_a_crowd_that_redis_is_to_show_holds_up_no_other_answer(redis, tallyd):
+    """Both are accepted while Redis stands still, the crowd first."""
+    daemon = start_linked(tallyd(redis_url=redis.url, redis_timeout="60s"))
+    redis.pause()
+    crowd = sent(daemon.address, post_bytes("/observer", large_body(20_000)))
+    wait_for(lambda: daemon.status()["users"] == 20_000, "they are booked")
+    alice = sent(daemon.address, post_bytes("/observer", report(stats("alice", 1, 2))))
+    wait_for(lambda: daemon.status()["users"] == 20_001, "she is booked")
+    redis.resume()
+    assert select.select([crowd.sock, alice.sock], [], [], seconds(60))[0] == [alice.sock]
+    for raw in (alice, crowd):
+        assert raw.read_answer().body == OK
+        raw.close()
+    assert redis.hash("user:user19999")["usedTraffic"] == "1"
 
 
 def test_a_connection_is_answered_in_order_with_others_in_between(held):

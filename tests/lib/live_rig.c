@@ -221,6 +221,12 @@ bool rig_is_shown(const struct live_rig *rig, const char *id)
 		is_field(rig, id, "outputBytes", total.output);
 }
 
+static bool is_queue_shown(const struct live_rig *rig, enum show show)
+{
+	return live_shown_index(rig->live, show) >=
+		ledger_unsent_index(rig->ledger, show);
+}
+
 static bool is_all_shown(const void *arg)
 {
 	const struct live_rig *rig = arg;
@@ -228,7 +234,7 @@ static bool is_all_shown(const void *arg)
 
 	if (live_get_state(rig->live) != LIVE_UP ||
 		rig_stats(rig).view.unverified_users > 0 ||
-		live_shown_index(rig->live) < ledger_unsent_index(rig->ledger))
+		!is_queue_shown(rig, SHOW_FIRST) || !is_queue_shown(rig, SHOW_LAST))
 		return false;
 	while ((user = ledger_next_user(rig->ledger, user)) != NULL)
 		if (!rig_is_shown(rig, user->id))

@@ -13,6 +13,7 @@ static struct ledger *new_ledger(void)
 	struct ledger *ledger = ledger_new(1000, true);
 
 	assert_non_null(ledger);
+	ledger_set_view_up(ledger, true);
 	return ledger;
 }
 
@@ -516,24 +517,91 @@ TEST(an_unsent_user_stands_in_the_queue_once_and_the_index_counts_joins)
 	struct totals unsent;
 	struct user *user;
 
-	assert_null(ledger_take_unsent(ledger, &unsent));
+	assert_null(ledger_take_unsent(ledger, SHOW_FIRST, &unsent));
 	sample_book(ledger, "a", 1, 2);
 	sample_book(ledger, "b", 3, 4);
 	sample_book(ledger, "a", 10, 20);
 	assert_int_equal(stats_of(ledger).unsent_users, 2);
-	assert_int_equal(ledger_unsent_index(ledger), 2);
-	user = ledger_take_unsent(ledger, &unsent);
+	assert_int_equal(ledger_unsent_index(ledger, SHOW_FIRST), 2);
+	user = ledger_take_unsent(ledger, SHOW_FIRST, &unsent);
 	assert_string_equal(user->id, "a");
 	assert_totals(unsent, 33, 11, 22);
 	sample_book(ledger, "a", 5, 5);
-	assert_int_equal(ledger_unsent_index(ledger), 3);
-	user = ledger_take_unsent(ledger, &unsent);
+	assert_int_equal(ledger_unsent_index(ledger, SHOW_FIRST), 3);
+	user = ledger_take_unsent(ledger, SHOW_FIRST, &unsent);
 	assert_string_equal(user->id, "b");
-	user = ledger_take_unsent(ledger, &unsent);
+	user = ledger_take_unsent(ledger, SHOW_FIRST, &unsent);
 	assert_string_equal(user->id, "a");
 	assert_totals(unsent, 10, 5, 5);
-	assert_null(ledger_take_unsent(ledger, &unsent));
+	assert_null(ledger_take_unsent(ledger, SHOW_FIRST, &unsent));
 	assert_int_equal(stats_of(ledger).unsent_users, 0);
+	ledger_free(ledger);
+}
+
+/* One report of so many users, "u00000" and so on. */
+static void book_crowd(struct ledger *ledger, unsigned n)
+{
+	struct origin origin = {.seq = ledger_seq(ledger) + 1, .time_ms = 1};
+	struct booking *list = calloc(n, sizeof(*list));
+	char(*names)[16] = calloc(n, sizeof(*names));
+	struct bookings bookings = {.list = list, .n = n, .n_stats = n};
+
+	assert_true(list != NULL && names != NULL);
+	for (unsigned i = 0; i < n; i++) {
+		(void)snprintf(names[i], sizeof(names[i]), "%s", sample_name(i));
+		list[i] = sample_traffic("crowd", names[i], 1, 0);
+	}
+	assert_int_equal(ledger_prepare(ledger, "n", &bookings), 0);
+	ledger_measure(ledger, &bookings);
+	ledger_apply(ledger, &bookings, &origin);
+	free(list);
+	free(names);
+}
+
+static const struct user *take(struct ledger *ledger, enum show show, uint64_t input)
+{
+	struct totals unsent;
+	const struct user *user = ledger_take_unsent(ledger, show, &unsent);
+
+	if (user != NULL)
+		assert_totals(unsent, input, input, 0);
+	return user;
+}
+
+TEST(a_crowd_is_shown_last_and_who_stands_in_both_queues_goes_once)
+{
+	struct ledger *ledger = new_ledger();
+
+	book_crowd(ledger, 500);
+	assert_int_equal(ledger_unsent_index(ledger, SHOW_LAST), 500);
+	assert_null(take(ledger, SHOW_FIRST, 0));
+	sample_book(ledger, sample_name(3), 10, 0);
+	sample_book(ledger, sample_name(0), 20, 0);
+	assert_int_equal(ledger_unsent_index(ledger, SHOW_FIRST), 2);
+	assert_int_equal(stats_of(ledger).unsent_users, 500);
+	assert_string_equal(take(ledger, SHOW_FIRST, 11)->id, sample_name(3));
+	assert_string_equal(take(ledger, SHOW_LAST, 21)->id, sample_name(0));
+	assert_string_equal(take(ledger, SHOW_FIRST, 0)->id, sample_name(0));
+	assert_int_equal(stats_of(ledger).unsent_users, 499);
+	for (unsigned i = 1; i < 500; i++)
+		assert_string_equal(
+			take(ledger, SHOW_LAST, i == 3 ? 0 : 1)->id, sample_name(i));
+	assert_null(take(ledger, SHOW_LAST, 0));
+	assert_int_equal(stats_of(ledger).unsent_users, 0);
+	ledger_free(ledger);
+}
+
+TEST(while_the_view_is_down_all_are_to_be_shown_last_and_afterwards_who_is_wrong_first)
+{
+	struct ledger *ledger = new_ledger();
+
+	ledger_set_view_up(ledger, false);
+	sample_book(ledger, "a", 1, 0);
+	ledger_set_view_up(ledger, true);
+	assert_null(take(ledger, SHOW_FIRST, 0));
+	assert_string_equal(take(ledger, SHOW_LAST, 1)->id, "a");
+	ledger_mark_unsent(ledger, find(ledger, "a"));
+	assert_string_equal(take(ledger, SHOW_FIRST, 0)->id, "a");
 	ledger_free(ledger);
 }
 
@@ -543,8 +611,8 @@ TEST(without_a_view_nothing_is_kept_for_it)
 	struct totals unsent;
 
 	sample_book(ledger, "a", 1, 2);
-	assert_int_equal(ledger_unsent_index(ledger), 0);
-	assert_null(ledger_take_unsent(ledger, &unsent));
+	assert_int_equal(ledger_unsent_index(ledger, SHOW_FIRST), 0);
+	assert_null(ledger_take_unsent(ledger, SHOW_FIRST, &unsent));
 	assert_totals(find(ledger, "a")->unsent, 0, 0, 0);
 	ledger_free(ledger);
 }
@@ -792,12 +860,12 @@ TEST(nothing_is_unsent_because_of_an_adoption)
 	adopt(ledger, adopted("a", 100, 100, 100));
 	adopt(ledger, adopted("b", 100, 100, 100));
 	assert_int_equal(stats_of(ledger).unsent_users, 1);
-	assert_int_equal(ledger_unsent_index(ledger), 1);
-	assert_string_equal(ledger_take_unsent(ledger, &unsent)->id, "a");
+	assert_int_equal(ledger_unsent_index(ledger, SHOW_FIRST), 1);
+	assert_string_equal(ledger_take_unsent(ledger, SHOW_FIRST, &unsent)->id, "a");
 	assert_totals(unsent, 3, 1, 2);
-	assert_null(ledger_take_unsent(ledger, &unsent));
+	assert_null(ledger_take_unsent(ledger, SHOW_FIRST, &unsent));
 	sample_book(ledger, "b", 5, 0);
-	assert_string_equal(ledger_take_unsent(ledger, &unsent)->id, "b");
+	assert_string_equal(ledger_take_unsent(ledger, SHOW_FIRST, &unsent)->id, "b");
 	assert_totals(unsent, 5, 5, 0);
 	ledger_free(ledger);
 }
@@ -1006,6 +1074,10 @@ int main(void)
 			rejects_that_come_while_a_cut_is_out_push_none_of_it_out),
 		cmocka_unit_test(
 			an_unsent_user_stands_in_the_queue_once_and_the_index_counts_joins),
+		cmocka_unit_test(
+			a_crowd_is_shown_last_and_who_stands_in_both_queues_goes_once),
+		cmocka_unit_test(
+			while_the_view_is_down_all_are_to_be_shown_last_and_afterwards_who_is_wrong_first),
 		cmocka_unit_test(without_a_view_nothing_is_kept_for_it),
 		cmocka_unit_test(a_walk_meets_each_user_once_whoever_comes_meanwhile),
 		cmocka_unit_test(room_is_for_as_many_as_max_users),

@@ -361,7 +361,7 @@ TEST(without_an_address_there_is_nothing_to_wait_for)
 	live_set_repair_rate(rig.live, 1);
 	live_link_saved(rig.live);
 	assert_false(live_read(rig.live, user, NULL, NULL));
-	assert_int_equal(live_shown_index(rig.live), 0);
+	assert_int_equal(live_shown_index(rig.live, SHOW_FIRST), 0);
 	assert_string_equal(rig_stats(&rig).error, "");
 	rig_end(&rig);
 }

@@ -14,8 +14,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FAST 1000000 /* users per second */
-#define BATCH_USERS 1000
+#define FAST 1000000    /* users per second */
+#define FIRST_USERS 750 /* of a batch */
+#define BEHIND_USERS 250
 
 static struct live_rig rig;
 
@@ -101,17 +102,17 @@ TEST(what_is_shown_follows_the_replies_in_order)
 	uint64_t before;
 
 	rig_begin_quiet(&rig);
-	before = live_shown_index(rig.live);
+	before = live_shown_index(rig.live, SHOW_FIRST);
 	peer_hold(rig.peer, "HINCRBY user:bob");
 	rig_book(&rig, "ann", 1, 0);
 	rig_until_seen(&rig, "HINCRBY user:ann", 1);
 	rig_book(&rig, "bob", 1, 0);
 	rig_until_seen(&rig, "HINCRBY user:bob", 1);
 	loop_run_for(&rig.loop, RIG_A_WHILE_MS);
-	assert_int_equal(live_shown_index(rig.live), before + 1);
+	assert_int_equal(live_shown_index(rig.live, SHOW_FIRST), before + 1);
 	peer_release(rig.peer);
 	rig_until_shown(&rig);
-	assert_int_equal(live_shown_index(rig.live), before + 2);
+	assert_int_equal(live_shown_index(rig.live, SHOW_FIRST), before + 2);
 	rig_end(&rig);
 }
 
@@ -119,16 +120,54 @@ TEST(a_batch_has_a_bounded_number_of_users)
 {
 	rig_begin_linked(&rig);
 	rig.config.repair_rate = FAST;
-	for (unsigned i = 0; i < 2 * BATCH_USERS + 500; i++)
+	for (unsigned i = 0; i < 2 * BEHIND_USERS + 500; i++)
 		rig_load(&rig, sample_name(i), (struct totals){i, i, 0});
 	peer_hold(rig.peer, "HSET");
 	rig_start(&rig);
-	rig_until_seen(&rig, "HSET", 2 * BATCH_USERS);
+	rig_until_seen(&rig, "HSET", 2 * BEHIND_USERS);
 	loop_run_for(&rig.loop, RIG_A_WHILE_MS);
-	assert_int_equal(rig_count_whole(&rig), 2 * BATCH_USERS);
+	assert_int_equal(rig_count_whole(&rig), 2 * BEHIND_USERS);
 	peer_release(rig.peer);
 	rig_until_shown(&rig);
-	assert_int_equal(rig_count_whole(&rig), 2 * BATCH_USERS + 500);
+	assert_int_equal(rig_count_whole(&rig), 2 * BEHIND_USERS + 500);
+	rig_end(&rig);
+}
+
+/* What came while there was no connection is such a crowd. */
+TEST(behind_a_crowd_nobody_waits_for_more_than_the_batches_that_are_outstanding)
+{
+	uint64_t first;
+
+	rig_begin_quiet(&rig);
+	peer_drop(rig.peer);
+	rig_until_state(&rig, LIVE_DOWN);
+	for (unsigned i = 0; i < 10 * BEHIND_USERS; i++)
+		rig_book(&rig, sample_name(i), 1, 0);
+	first = ledger_unsent_index(rig.ledger, SHOW_FIRST);
+	rig_until_seen(&rig, "HSET user:u", 1);
+	rig_book(&rig, "ann", 0, 1);
+	assert_int_equal(ledger_unsent_index(rig.ledger, SHOW_FIRST), first + 1);
+	rig_until_seen(&rig, "HSET user:ann", 1);
+	assert_in_range(peer_count(rig.peer, "HSET user:u"), 1, 4 * BEHIND_USERS);
+	rig_book(&rig, "bob", 1, 0); /* nobody walks round */
+	rig_until_shown(&rig);
+	rig_end(&rig);
+}
+
+/* Each of them nothing but zeros: nothing is sent for them, and all are done. */
+TEST(a_turn_of_the_loop_takes_a_bounded_number_of_users_that_need_nothing)
+{
+	rig_begin_quiet(&rig);
+	for (unsigned i = 0; i < 3 * FIRST_USERS; i++)
+		rig_book(&rig, sample_name(i), 1, 0);
+	rig_until_shown(&rig);
+	for (unsigned i = 0; i < 3 * FIRST_USERS; i++)
+		rig_book(&rig, sample_name(i), 0, 0);
+	(void)uv_run(&rig.loop, UV_RUN_NOWAIT);
+	assert_int_equal(ledger_unsent_index(rig.ledger, SHOW_FIRST) -
+			live_shown_index(rig.live, SHOW_FIRST),
+		2 * FIRST_USERS);
+	rig_until_shown(&rig);
 	rig_end(&rig);
 }
 
@@ -296,7 +335,8 @@ TEST(a_key_that_is_no_hash_concerns_that_user_alone)
 	assert_int_equal(stats.view.n_refused, 1);
 	assert_int_equal(stats.view.n_differences, 0);
 	assert_non_null(strstr(stats.error, "WRONGTYPE"));
-	assert_int_equal(live_shown_index(rig.live), ledger_unsent_index(rig.ledger));
+	assert_int_equal(live_shown_index(rig.live, SHOW_FIRST),
+		ledger_unsent_index(rig.ledger, SHOW_FIRST));
 	assert_true(rig_is_shown(&rig, "ann") && rig_is_shown(&rig, "bob"));
 	assert_int_equal(rig_count_whole(&rig), 1);
 	assert_int_equal(peer_count(rig.peer, "HINCRBY user:cid"), 0);
@@ -601,11 +641,11 @@ TEST(what_the_server_refused_is_not_shown)
 	uint64_t before;
 
 	rig_begin_quiet(&rig);
-	before = live_shown_index(rig.live);
+	before = live_shown_index(rig.live, SHOW_FIRST);
 	peer_answer(rig.peer, "HSET user:cid", 1, "-OOM full\r\n");
 	rig_book(&rig, "cid", 5, 0);
 	rig_until_state(&rig, LIVE_DOWN);
-	assert_int_equal(live_shown_index(rig.live), before);
+	assert_int_equal(live_shown_index(rig.live, SHOW_FIRST), before);
 	rig_end(&rig);
 }
 
@@ -614,12 +654,12 @@ TEST(a_reply_that_differs_shows_nothing)
 	uint64_t before;
 
 	rig_begin_quiet(&rig);
-	before = live_shown_index(rig.live);
+	before = live_shown_index(rig.live, SHOW_FIRST);
 	rig_hash(&rig, "ann", "999");
 	peer_hold(rig.peer, "GET");
 	rig_book(&rig, "ann", 5, 0);
 	rig_until_seen(&rig, "GET", 1);
-	assert_int_equal(live_shown_index(rig.live), before);
+	assert_int_equal(live_shown_index(rig.live, SHOW_FIRST), before);
 	rig_end(&rig);
 }
 
@@ -655,7 +695,8 @@ TEST(a_report_of_nothing_behind_a_batch_is_shown_with_it)
 	loop_run_for(&rig.loop, RIG_A_WHILE_MS);
 	peer_release(rig.peer);
 	loop_run_for(&rig.loop, 300);
-	assert_int_equal(live_shown_index(rig.live), ledger_unsent_index(rig.ledger));
+	assert_int_equal(live_shown_index(rig.live, SHOW_FIRST),
+		ledger_unsent_index(rig.ledger, SHOW_FIRST));
 	rig_end(&rig);
 }
 
@@ -669,6 +710,10 @@ int main(void)
 		cmocka_unit_test(at_most_two_batches_are_outstanding_and_the_rest_merges),
 		cmocka_unit_test(what_is_shown_follows_the_replies_in_order),
 		cmocka_unit_test(a_batch_has_a_bounded_number_of_users),
+		cmocka_unit_test(
+			behind_a_crowd_nobody_waits_for_more_than_the_batches_that_are_outstanding),
+		cmocka_unit_test(
+			a_turn_of_the_loop_takes_a_bounded_number_of_users_that_need_nothing),
 		cmocka_unit_test(totals_stop_at_the_largest_number_that_redis_holds),
 		cmocka_unit_test(
 			a_reply_that_differs_asks_for_the_owner_and_then_every_user_is_written_anew),
