@@ -255,6 +255,7 @@ void ledger_set_applied_seq(struct ledger *ledger, uint64_t seq);
  */
 enum show ledger_show_of(const struct bookings *bookings);
 uint64_t ledger_unsent_index(const struct ledger *ledger, enum show show);
+bool ledger_has_unsent(const struct ledger *ledger, enum show show);
 
 /* While it is not up, as in the beginning, nobody waits for being shown: all are to be
  * shown last. */

@@ -10,8 +10,8 @@
 #include "live/view.h"
 #include "live/walk.h"
 
-/* Those whom nobody waits for come behind the first, and are few: the first of the next
- * batch shall not wait for them. */
+/* Those whom nobody waits for come behind the first, and are few, in one outstanding
+ * batch at a time: the first of the next one shall not wait for them. */
 #define FIRST_USERS 750
 #define BEHIND_USERS 250
 #define BATCH_USERS (FIRST_USERS + BEHIND_USERS)
@@ -37,6 +37,7 @@ struct write {
 struct batch {
 	struct write *writes;        /* BATCH_USERS of them */
 	size_t n, max;               /* users in it now, and at most */
+	bool has_crowd;              /* some of them are nobody's first */
 	uint64_t number;             /* of the view it was sent in */
 	uint64_t end_command;        /* done when that many commands were answered */
 	uint64_t taken_index[SHOWS]; /* of the ledger's queues, when it was sent */

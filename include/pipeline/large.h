@@ -18,7 +18,7 @@
 #define LARGE_MAX_EVENTS 200000
 
 /* So long the loop is held at a time, but for the end. */
-#define LARGE_SLICE_US 2000
+#define LARGE_SLICE_US 500
 
 struct large_parts {
 	struct ledger *ledger;

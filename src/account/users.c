@@ -266,6 +266,11 @@ uint64_t ledger_unsent_index(const struct ledger *ledger, enum show show)
 	return ledger->users.unsent[show].index;
 }
 
+bool ledger_has_unsent(const struct ledger *ledger, enum show show)
+{
+	return !STAILQ_EMPTY(&ledger->users.unsent[show].users);
+}
+
 void ledger_set_view_up(struct ledger *ledger, bool is_up)
 {
 	ledger->users.is_view_up = is_up;

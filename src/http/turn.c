@@ -16,7 +16,7 @@
 #include <string.h>
 
 /* Together with a slice of a large report, half of what may hold up an answer. */
-static const uint64_t limits_us[PLACES] = {[PLACE_FIRST] = 3000, [PLACE_LAST] = 1000};
+static const uint64_t limits_us[PLACES] = {[PLACE_FIRST] = 1500, [PLACE_LAST] = 500};
 
 /* About as many as there is time for: the others would fall asleep again. */
 #define MAX_WOKEN 64

@@ -73,14 +73,6 @@ static size_t count_unverified(const struct view *view)
 		view->n_at[PLACE_REFUSED] - view->n_at[PLACE_DOUBTFUL];
 }
 
-static size_t count_unsent(const struct view *view)
-{
-	struct ledger_stats stats;
-
-	ledger_get_stats(view->ledger, &stats);
-	return stats.unsent_users;
-}
-
 /* Replies */
 
 static void begin_repair(struct view *view)
@@ -282,6 +274,25 @@ static void take_unsent(
 	}
 }
 
+static bool may_send_crowd(const struct view *view)
+{
+	for (size_t i = 0; i < view->n_batches; i++)
+		if (view->batches[(view->first_batch + i) % MAX_BATCHES].has_crowd)
+			return false;
+	return true;
+}
+
+static void send_crowd(struct view *view, struct batch *batch)
+{
+	size_t n_first = batch->n;
+
+	batch->max = n_first + BEHIND_USERS;
+	take_unsent(view, batch, SHOW_LAST, BEHIND_USERS);
+	read_told(view, batch);
+	walk_on(view, batch);
+	batch->has_crowd = batch->n > n_first;
+}
+
 /* False: there was nothing to be sent for those whose turn it was. */
 static bool send_batch(struct view *view)
 {
@@ -291,10 +302,9 @@ static bool send_batch(struct view *view)
 
 	batch->n = 0;
 	take_unsent(view, batch, SHOW_FIRST, FIRST_USERS);
-	batch->max = batch->n + BEHIND_USERS;
-	take_unsent(view, batch, SHOW_LAST, BEHIND_USERS);
-	read_told(view, batch);
-	walk_on(view, batch);
+	batch->has_crowd = false;
+	if (may_send_crowd(view))
+		send_crowd(view, batch);
 	if (!view->is_up)
 		return false;
 	if (view->n_sent == before) {
@@ -330,10 +340,18 @@ static void on_send(uv_timer_t *timer)
 	view->hooks.on_progress(view->hooks.arg);
 }
 
+static bool is_anything_due(const struct view *view)
+{
+	return ledger_has_unsent(view->ledger, SHOW_FIRST) ||
+		(may_send_crowd(view) &&
+			(ledger_has_unsent(view->ledger, SHOW_LAST) ||
+				is_walk_due(view)));
+}
+
 static void plan_send(struct view *view, uint64_t in_ms)
 {
 	if (can_send(view) && !uv_is_active((uv_handle_t *)&view->send) &&
-		(count_unsent(view) > 0 || is_walk_due(view)))
+		is_anything_due(view))
 		timer_start(&view->send, on_send, in_ms);
 }
 
