@@ -82,6 +82,7 @@ struct journal {
 	bool has_told_late;      /* and not yet that it is over */
 	bool is_disk_low, is_full, has_write_failed, has_prepare_failed;
 	bool is_gone;            /* until it is begun anew */
+	bool has_looked;         /* at the open file, in this turn of the loop */
 	struct errmsg missing;   /* why */
 	bool is_look_at_all_due; /* not only at the current segment */
 	struct buf buf;

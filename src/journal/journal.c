@@ -174,6 +174,7 @@ static void on_end_of_turn(uv_prepare_t *prepare)
 {
 	struct journal *journal = prepare->data;
 
+	journal->has_looked = false;
 	if (!journal->is_poked || journal->is_job_running)
 		return;
 	journal->is_poked = false;
@@ -302,13 +303,16 @@ static void note_write_failure(struct journal *journal)
 	journal->has_write_failed = true;
 }
 
-/* Also just now: nothing is accepted into a file that is known to be lost. */
+/* Also in this turn of the loop: nothing is accepted into a file that is known to be
+ * lost. */
 static bool is_gone(struct journal *journal)
 {
 	const struct segment *current = TAILQ_LAST(&journal->segments, segment_list);
 	struct errmsg missing;
+	bool is_look_due = !journal->is_gone && !journal->has_looked;
 
-	if (!journal->is_gone && journal->config.home != NULL &&
+	journal->has_looked = true;
+	if (is_look_due && journal->config.home != NULL &&
 		home_look_at(journal->fd, &current->file, &missing) != 0)
 		job_note_gone(journal, &missing);
 	return journal->is_gone;
