@@ -13,8 +13,7 @@
 
 /* What SQLite lacks: the increments since the last cut. */
 struct cut_user {
-	struct user *user; /* the pool reads only what never changes: id, created_ms, life
-			    */
+	struct user *user; /* the pool reads only what stays: id, created_ms, life */
 	struct totals increment;
 	uint64_t last_seen_ms; /* 0: only adopted */
 };

@@ -39,7 +39,6 @@ struct user *users_find(const struct users *users, const char *id);
 /* Finds or allocates, for the tenant who brought it; NULL if memory is short. */
 struct user *users_get(struct users *users, const char *id, struct tenant *tenant);
 /* Finds the users of so many bookings, at most USERS_AHEAD, as far as they are there. */
-#define USERS_AHEAD 32
 void users_find_all(const struct users *users, struct booking *list, size_t n);
 /* One that users_get() made, and to which nothing was applied, goes again. */
 void users_forget_prepared(struct users *users, const char *id, struct tenant *tenant);

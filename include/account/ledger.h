@@ -110,6 +110,10 @@ struct ledger_stats {
 struct ledger *ledger_new(size_t max_users, bool has_view);
 void ledger_free(struct ledger *ledger);
 
+/* Start: so many users are to be loaded. Their table is made at once, if memory allows.
+ */
+void ledger_expect_users(struct ledger *ledger, size_t n);
+
 /* Start: a row of the checkpoint. 0 or ERR_NOMEM. */
 int ledger_load_user(struct ledger *ledger, const char *id, struct totals total,
 	uint64_t created_ms, uint64_t life) MUST_CHECK;
@@ -120,6 +124,11 @@ int ledger_load_series(struct ledger *ledger, const char *node, enum event_kind 
 	const char *name, const char *client, const struct mark *mark) MUST_CHECK;
 int ledger_load_open_report(struct ledger *ledger, const char *node, enum event_kind kind,
 	const char *name, const struct origin *origin) MUST_CHECK;
+
+/* Has the processor fetch those who are looked up next, at most USERS_AHEAD of them; see
+ * base/hash_table.h. */
+#define USERS_AHEAD 32
+void ledger_fetch_users(const struct ledger *ledger, const char *const *ids, size_t n);
 
 /*
  * Makes room so that the following ledger_apply() of the same bookings cannot fail: finds

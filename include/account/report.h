@@ -58,7 +58,7 @@ struct report {
 	size_t n_rejected;       /* all of them, kept or not */
 	unsigned bounds_reached; /* 1 << each enum bound that cost an event its room */
 	void *document;          /* what events borrow from: cJSON's, */
-	char *text;              /* or report_plain.c's */
+	char *text;              /* or a copy of their texts */
 };
 
 /*

@@ -32,6 +32,10 @@ struct hash_table {
 
 void hash_table_init(struct hash_table *table, size_t key_offset);
 
+/* There are to be so many items, for which it then need not grow. Short of memory it
+ * grows with them all the same. */
+void hash_table_reserve(struct hash_table *table, size_t n);
+
 /* Of the table alone; the items are as they were. */
 void hash_table_done(struct hash_table *table);
 

@@ -17,6 +17,11 @@
  */
 typedef int (*fold_record_cb)(void *arg, struct record *record);
 
+/* Records that are given out next, at most FOLD_AHEAD; whoever looks up what they name
+ * may have the processor fetch that for all of them meanwhile. */
+#define FOLD_AHEAD 16
+typedef void (*fold_ahead_cb)(void *arg, const struct record *records, size_t n);
+
 struct fold_result {
 	uint64_t last_seq;     /* of the last record given out, else after_seq */
 	uint64_t last_number;  /* the highest segment number seen, 0 if none */
@@ -28,9 +33,10 @@ struct fold_result {
 };
 
 struct fold_options {
-	uint64_t after_seq; /* records up to here are in SQLite: skipped */
-	bool does_salvage;  /* go on behind what is broken, losing only that */
-	bool shows_all;     /* give out every readable record: for --dump-journal */
+	uint64_t after_seq;     /* records up to here are in SQLite: skipped */
+	bool does_salvage;      /* go on behind what is broken, losing only that */
+	bool shows_all;         /* give out every readable record: for --dump-journal */
+	fold_ahead_cb on_ahead; /* or NULL */
 };
 
 /* Reads, and changes nothing on disk. 0, ERR_JOURNAL_CORRUPT, ERR_JOURNAL_IO, ERR_NOMEM,

@@ -104,6 +104,19 @@ void users_find_all(const struct users *users, struct booking *list, size_t n)
 	}
 }
 
+void ledger_fetch_users(const struct ledger *ledger, const char *const *ids, size_t n)
+{
+	const struct hash_table *table = &ledger->users.table;
+	uint32_t hashes[USERS_AHEAD];
+
+	for (size_t i = 0; i < n; i++) {
+		hashes[i] = hash_bytes(ids[i], strlen(ids[i]));
+		hash_table_fetch_bucket(table, hashes[i]);
+	}
+	for (size_t i = 0; i < n; i++)
+		hash_table_fetch_item(table, hashes[i], sizeof(struct user) + 1);
+}
+
 void users_forget_prepared(struct users *users, const char *id, struct tenant *tenant)
 {
 	struct user *user = users_find(users, id);
@@ -189,6 +202,12 @@ void users_apply(struct ledger *ledger, const struct booking *booking,
 		ledger_add_totals(ledger, &user->unsent, &delta);
 		queue(&ledger->users, user, show);
 	}
+}
+
+void ledger_expect_users(struct ledger *ledger, size_t n)
+{
+	if (n <= ledger->bounds.load_max_bytes / user_bytes(0))
+		hash_table_reserve(&ledger->users.table, n);
 }
 
 int ledger_load_user(struct ledger *ledger, const char *id, struct totals total,

@@ -14,12 +14,12 @@
 #include <string.h>
 #include <sys/resource.h>
 
-/* A thread for each kind of job, so that none waits for another: sync of the journal,
- * flush, look at tally.db, Redis's name, and a large report's reading, which takes long.
- * The pool is made with the first job. */
+/* A thread for each kind of job, so that none waits for another: sync of the journal, its
+ * upkeep, flush, look at tally.db, Redis's name, and a large report's reading, which
+ * takes long. The pool is made with the first job. */
 static void set_up_threads(void)
 {
-	(void)setenv("UV_THREADPOOL_SIZE", "5", 1); /* short of memory: four */
+	(void)setenv("UV_THREADPOOL_SIZE", "6", 1); /* short of memory: four */
 }
 
 /* What is large comes from the system and goes back to it: a report may take hundreds of

@@ -149,18 +149,28 @@ static size_t parent_of(size_t index)
 	return index & ~((size_t)1 << (63 - __builtin_clzl(index)));
 }
 
-/* Those who have the bit by which the two differ stand behind all others. */
-static void split(struct hash_table *table)
+/* Those who have the bit by which the two differ stand behind all others. False: memory
+ * is short. */
+static bool split(struct hash_table *table)
 {
 	size_t index = table->n_buckets, parent = parent_of(index);
 	struct hash_item **place = bucket_at(table, parent);
 
 	if (!add_bucket(table))
-		return;
+		return false;
 	while (*place != NULL && ((*place)->hash & (index ^ parent)) == 0)
 		place = &(*place)->next;
 	*bucket_at(table, index) = *place;
 	*place = NULL;
+	return true;
+}
+
+void hash_table_reserve(struct hash_table *table, size_t n)
+{
+	bool can_grow = table->n_buckets > 0 || add_bucket(table);
+
+	while (can_grow && table->n_buckets < n)
+		can_grow = split(table);
 }
 
 static void join(struct hash_table *table)
@@ -192,7 +202,7 @@ int hash_table_add(struct hash_table *table, struct hash_item *item, size_t len)
 	table->n++;
 	/* Twice, to catch up with what memory was short for. */
 	for (int i = 0; i < 2 && table->n > table->n_buckets; i++)
-		split(table);
+		(void)split(table); /* else look-ups are merely slower */
 	return 0;
 }
 

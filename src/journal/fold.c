@@ -1,6 +1,6 @@
 /*
- * The happy path: for each segment in order, check its head, hand out its records one by
- * one.
+ * The happy path: for each segment in order, check its head, decode some records, and
+ * give them out one by one.
  *
  * The stream breaks where the next record is not the one expected. Then the reader looks
  * ahead for the next readable record. If that one is not too far on, nothing is missing:
@@ -44,6 +44,8 @@ struct fold {
 	const struct fold_options *options;
 	fold_record_cb on_record;
 	void *arg;
+	struct record ahead[FOLD_AHEAD]; /* decoded, and not given out yet */
+	size_t n_ahead, n_bookings;      /* and their bookings */
 	struct file *files;
 	size_t n_files;
 	uint64_t next_seq;
@@ -311,12 +313,29 @@ static int bridge(struct fold *fold, struct place *at, struct errmsg *msg)
 	return 0;
 }
 
-static int give_out(struct fold *fold, const struct found *found, struct errmsg *msg)
+/* All that are decoded, in order. */
+static int give_out(struct fold *fold, struct errmsg *msg)
+{
+	int code = 0;
+
+	if (fold->options->on_ahead != NULL && fold->n_ahead > 0)
+		fold->options->on_ahead(fold->arg, fold->ahead, fold->n_ahead);
+	for (size_t i = 0; i < fold->n_ahead; i++) {
+		fold->result.n_records += code == 0;
+		if (code == 0)
+			code = fold->on_record(fold->arg, &fold->ahead[i]);
+		record_done(&fold->ahead[i]);
+	}
+	fold->n_ahead = fold->n_bookings = 0;
+	return code == 0 ? 0 : err_set(msg, code, "%s", err_text(code));
+}
+
+static int decode(struct fold *fold, const struct found *found, struct errmsg *msg)
 {
 	const struct file *file = &fold->files[found->at.file];
-	struct record record;
+	struct record *record = &fold->ahead[fold->n_ahead];
 	char name[SEGMENT_NAME_BYTES];
-	int code = record_decode(file->data + found->at.offset, found->size, &record);
+	int code = record_decode(file->data + found->at.offset, found->size, record);
 
 	if (code == ERR_JOURNAL_CORRUPT) {
 		(void)err_set(&fold->result.remark, code,
@@ -332,11 +351,13 @@ static int give_out(struct fold *fold, const struct found *found, struct errmsg 
 	}
 	if (code != 0)
 		return err_set(msg, code, "%s", err_text(code));
-	code = fold->on_record(fold->arg, &record);
-	record_done(&record);
-	fold->result.n_records++;
 	fold->next_seq = found->seq + 1;
-	return code == 0 ? 0 : err_set(msg, code, "%s", err_text(code));
+	fold->n_ahead++;
+	fold->n_bookings += record->bookings.n;
+	/* Large ones are not kept: one may have hundreds of thousands of bookings. */
+	return fold->n_ahead == FOLD_AHEAD || fold->n_bookings >= FOLD_AHEAD
+		? give_out(fold, msg)
+		: 0;
 }
 
 /* One record at *at, or over a break. 0, or ERR_END after the last, or an error. */
@@ -351,7 +372,7 @@ static int step(struct fold *fold, struct place *at, struct errmsg *msg)
 	fold->highest_synced = max(fold->highest_synced, found.synced_seq);
 	fold->has_read = true;
 	if (found.seq >= fold->next_seq || fold->options->shows_all)
-		code = give_out(fold, &found, msg);
+		code = decode(fold, &found, msg);
 	at->offset += found.size;
 	return code;
 }
@@ -388,7 +409,7 @@ static int run(struct fold *fold, struct errmsg *msg)
 {
 	struct place at = {0, 0};
 	size_t n_entered = 0; /* files whose head was looked at, or passed over */
-	int code = 0;
+	int code = 0, rest;
 
 	while (code == 0 && at.file < fold->n_files) {
 		bool is_new = at.offset == 0 && at.file >= n_entered;
@@ -398,7 +419,9 @@ static int run(struct fold *fold, struct errmsg *msg)
 		if (code == 0 && at.offset >= fold->files[at.file].size)
 			at = (struct place){at.file + 1, 0};
 	}
-	return code == ERR_END ? 0 : code;
+	code = code == ERR_END ? 0 : code;
+	rest = give_out(fold, code == 0 ? msg : NULL); /* also before what is refused */
+	return code == 0 ? rest : code;
 }
 
 int journal_fold(int dir_fd, const struct fold_options *options, fold_record_cb on_record,

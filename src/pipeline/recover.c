@@ -41,6 +41,19 @@ static int apply_record(void *arg, struct record *record)
 	return code;
 }
 
+/* One of each record: where there are many, ledger_prepare() looks ahead itself. */
+static void look_ahead(void *arg, const struct record *records, size_t n)
+{
+	const char *ids[FOLD_AHEAD];
+	size_t n_ids = 0;
+
+	_Static_assert(FOLD_AHEAD <= USERS_AHEAD, "they are fetched in one go");
+	for (size_t i = 0; i < n; i++)
+		if (records[i].bookings.n > 0)
+			ids[n_ids++] = records[i].bookings.list[0].client;
+	ledger_fetch_users(arg, ids, n_ids);
+}
+
 static void sleep_ms(uint64_t ms)
 {
 	struct timespec time = {(time_t)(ms / 1000), (long)(ms % 1000) * 1000000};
@@ -112,7 +125,8 @@ static int load_and_fold(int dir_fd, struct store *store, struct ledger *ledger,
 	const struct recover_options *options, struct fold_result *result,
 	struct errmsg *msg)
 {
-	struct fold_options fold = {.does_salvage = options->does_salvage};
+	struct fold_options fold = {
+		.does_salvage = options->does_salvage, .on_ahead = look_ahead};
 	int code = options->is_lean ? store_load_lean(store, ledger, msg)
 				    : store_load(store, ledger, msg);
 

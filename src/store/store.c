@@ -295,9 +295,24 @@ static int load_tables(
 	return code;
 }
 
+static int expect_users(struct store *store, struct ledger *ledger, struct errmsg *msg)
+{
+	sqlite3_stmt *stmt = NULL;
+	int code = sql_prepare(store, "SELECT count(*) FROM users", &stmt);
+
+	if (code == SQLITE_OK)
+		code = sqlite3_step(stmt);
+	if (code == SQLITE_ROW)
+		ledger_expect_users(ledger, sql_u64(stmt, 0));
+	(void)sqlite3_finalize(stmt); /* its code is the step's */
+	return code == SQLITE_ROW ? 0 : fail(store, code, "cannot be read", msg);
+}
+
 int store_load(struct store *store, struct ledger *ledger, struct errmsg *ret_msg)
 {
-	return load_tables(store, ledger, false, ret_msg);
+	int code = expect_users(store, ledger, ret_msg);
+
+	return code == 0 ? load_tables(store, ledger, false, ret_msg) : code;
 }
 
 int store_load_lean(struct store *store, struct ledger *ledger, struct errmsg *ret_msg)

@@ -1,11 +1,12 @@
 """What the segment files say about durability."""
+import pathlib
 import socket
 
 import pytest
 
 import journal
 from conftest import build_preload
-from deadline import wait_for
+from deadline import ROOT, wait_for
 from oracle import Load
 from tallyd import report, stats
 
@@ -93,6 +94,17 @@ def test_no_answer_waits_until_the_next_segment_is_made(on_held_disk):
     daemon.report(stats("alice", 1))
     daemon.stop()
     assert daemon.users() == {"alice": (13, 13, 0)}
+
+
+def test_no_job_of_the_pool_waits_for_one_of_another_kind(tallyd):
+    """Each is handed to it in one place of the source, and one at a time."""
+    kinds = sum(source.read_text().count(call) for source in (ROOT / "src").glob("*/*.c")
+                for call in ("uv_queue_work(", "uv_getaddrinfo("))
+    daemon = tallyd().start()
+    daemon.report(stats("alice", 1))
+    threads = [path.name for path in
+               pathlib.Path(f"/proc/{daemon.process.pid}/task").iterdir()]
+    assert len(threads) >= 1 + kinds > 5
 
 
 def test_sequences_have_no_gaps_over_flushes_and_restarts(tallyd):

@@ -587,6 +587,86 @@ TEST(salvage_and_dump_pass_over_a_record_that_says_nonsense)
 	tempdir_remove(&dir);
 }
 
+static void add_bookings(struct sample_segment *segment, uint64_t seq, size_t n)
+{
+	struct booking list[2 * FOLD_AHEAD];
+	struct record record = {.node = "n", .bookings = {list, n, n}, .origin.seq = seq};
+
+	assert_true(n <= COUNT_OF(list));
+	for (size_t i = 0; i < n; i++)
+		list[i] = sample_traffic("s", "u", seq, 0);
+	record_encode(&record, &segment->buf);
+}
+
+struct ahead {
+	uint64_t told, given; /* the last sequence */
+	size_t n_calls;
+};
+
+static void on_ahead(void *arg, const struct record *records, size_t n)
+{
+	struct ahead *ahead = arg;
+	size_t n_bookings = 0;
+
+	assert_true(n > 0 && n <= FOLD_AHEAD);
+	assert_int_equal(ahead->given, ahead->told);
+	for (size_t i = 0; i < n; i++) {
+		assert_true(n_bookings < FOLD_AHEAD); /* none behind a large one */
+		assert_int_equal(records[i].origin.seq, ++ahead->told);
+		n_bookings += records[i].bookings.n;
+	}
+	ahead->n_calls++;
+}
+
+static int on_told(void *arg, struct record *record)
+{
+	struct ahead *ahead = arg;
+
+	assert_int_equal(record->origin.seq, ++ahead->given);
+	assert_true(ahead->given <= ahead->told);
+	return 0;
+}
+
+TEST(each_record_is_told_of_once_before_it_is_given_out_and_a_large_one_is_the_last)
+{
+	struct fold_options options = {.on_ahead = on_ahead};
+	struct sample_segment segment = {{0}};
+	struct ahead ahead = {0};
+	struct fold_result result;
+	struct tempdir dir;
+	struct errmsg msg;
+
+	tempdir_make(&dir);
+	sample_begin(&segment, 1, 0);
+	for (uint64_t seq = 1; seq <= 2 * FOLD_AHEAD + 5; seq++)
+		add_bookings(&segment, seq, 1);
+	add_bookings(&segment, 2 * FOLD_AHEAD + 6, 2 * FOLD_AHEAD);
+	add_bookings(&segment, 2 * FOLD_AHEAD + 7, 1);
+	sample_write(&segment, &dir, 1);
+	assert_int_equal(
+		journal_fold(dir.fd, &options, on_told, &ahead, &result, &msg), 0);
+	assert_int_equal(ahead.given, 2 * FOLD_AHEAD + 7);
+	assert_int_equal(ahead.told, ahead.given);
+	assert_int_equal(ahead.n_calls, 4);
+	assert_int_equal(result.n_records, ahead.given);
+	tempdir_remove(&dir);
+}
+
+TEST(what_was_read_before_a_refusal_is_given_out)
+{
+	struct seen seen = {.code = 0};
+	struct fold_result result;
+	struct errmsg msg = {""};
+	struct tempdir dir;
+
+	tempdir_make(&dir);
+	write_file(&dir, "1: H1/0 r1/0 r2/0 c3/0 r4/3");
+	assert_int_equal(fold(&dir, &seen, &result, &msg), ERR_JOURNAL_CORRUPT);
+	assert_string_equal(seen.text, "1 2");
+	assert_non_null(strstr(msg.text, "record"));
+	tempdir_remove(&dir);
+}
+
 /* In a child, since what must not happen is that it never ends. */
 static int fold_in_child(const struct tempdir *dir, struct fold_options options)
 {
@@ -706,6 +786,9 @@ int main(void)
 		cmocka_unit_test(short_memory_ends_the_fold_with_a_sentence_and_no_leak),
 		cmocka_unit_test(a_whole_record_that_says_nonsense_is_refused_by_name),
 		cmocka_unit_test(salvage_and_dump_pass_over_a_record_that_says_nonsense),
+		cmocka_unit_test(
+			each_record_is_told_of_once_before_it_is_given_out_and_a_large_one_is_the_last),
+		cmocka_unit_test(what_was_read_before_a_refusal_is_given_out),
 		cmocka_unit_test(a_file_without_a_head_never_hangs_the_fold),
 		cmocka_unit_test(
 			a_journal_of_the_first_version_is_read_and_goes_on_in_this_one),

@@ -228,6 +228,65 @@ TEST(fetching_ahead_changes_nothing_and_what_is_found_is_the_same)
 	hash_table_done(&table);
 }
 
+TEST(a_table_of_which_the_size_is_known_does_not_grow_to_it)
+{
+	struct hash_table table;
+
+	begin(&table);
+	hash_table_reserve(&table, N - 100);
+	hash_table_reserve(&table, 10); /* it has room for more */
+	for (size_t i = 0; i < N; i++) {
+		add(&table, &things[i]);
+		AT_ROW(i, table.n_buckets == (i < N - 100 ? N - 100 : i + 1));
+		if (i % 1000 == 0)
+			expect_all(&table);
+	}
+	expect_all(&table);
+	for (size_t i = 0; i < N; i++)
+		take_out(&table, &things[i]);
+	expect_all(&table);
+	hash_table_done(&table);
+}
+
+TEST(a_table_that_is_made_larger_keeps_what_is_there)
+{
+	static const size_t sizes[] = {0, 1, 63, 64, 65, 1000, N};
+	struct hash_table table;
+
+	for (size_t i = 0; i < COUNT_OF(sizes); i++) {
+		struct thing *at = NULL;
+
+		begin(&table);
+		for (size_t j = 0; j < 100; j++)
+			add(&table, &things[j]);
+		hash_table_reserve(&table, sizes[i]);
+		expect_all(&table);
+		while ((at = next(&table, at)) != NULL)
+			at->met++;
+		for (size_t j = 0; j < 100; j++)
+			AT_ROW(i, things[j].met == 1);
+		hash_table_done(&table);
+	}
+}
+
+TEST(short_memory_for_its_size_only_makes_a_table_that_grows)
+{
+	struct hash_table table;
+
+	for (unsigned n = 1; n <= 5; n++) {
+		begin(&table);
+		faults_fail_nth(FAULT_MEMORY, n, ENOMEM);
+		hash_table_reserve(&table, 1000);
+		assert_true(faults_fired(FAULT_MEMORY));
+		faults_reset();
+		AT_ROW(n, table.n_buckets < 1000);
+		for (size_t i = 0; i < 2000; i++)
+			add(&table, &things[i]);
+		expect_all(&table);
+		hash_table_done(&table);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -243,6 +302,9 @@ int main(void)
 		cmocka_unit_test(only_an_empty_table_needs_memory_to_take_an_item),
 		cmocka_unit_test(
 			fetching_ahead_changes_nothing_and_what_is_found_is_the_same),
+		cmocka_unit_test(a_table_of_which_the_size_is_known_does_not_grow_to_it),
+		cmocka_unit_test(a_table_that_is_made_larger_keeps_what_is_there),
+		cmocka_unit_test(short_memory_for_its_size_only_makes_a_table_that_grows),
 	};
 
 	return RUN_TESTS(tests);

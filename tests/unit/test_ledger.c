@@ -637,6 +637,40 @@ TEST(a_walk_meets_each_user_once_whoever_comes_meanwhile)
 	ledger_free(ledger);
 }
 
+TEST(who_is_expected_or_fetched_ahead_is_not_there_for_that)
+{
+	struct ledger *ledger = new_ledger();
+	const char *const ids[] = {"a", "", "nobody"};
+
+	ledger_fetch_users(ledger, ids, COUNT_OF(ids)); /* of nobody at all */
+	ledger_expect_users(ledger, 1000);
+	ledger_fetch_users(ledger, ids, COUNT_OF(ids));
+	assert_int_equal(stats_of(ledger).users, 0);
+	assert_null(ledger_next_user(ledger, NULL));
+	assert_int_equal(
+		ledger_load_user(ledger, "a", (struct totals){3, 1, 2}, 7, 0), 0);
+	ledger_fetch_users(ledger, ids, COUNT_OF(ids));
+	assert_totals(find(ledger, "a")->total, 3, 1, 2);
+	assert_ptr_equal(ledger_next_user(ledger, NULL), find(ledger, "a"));
+	assert_null(ledger_next_user(ledger, find(ledger, "a")));
+	assert_int_equal(stats_of(ledger).users, 1);
+	ledger_free(ledger);
+}
+
+TEST(more_users_than_can_be_loaded_have_no_table_made_for_them)
+{
+	struct ledger *ledger = new_ledger();
+
+	ledger_set_bounds(ledger, UINT64_MAX, 1000 * user_bytes(0));
+	faults_fail_nth(FAULT_MEMORY, 1, ENOMEM);
+	ledger_expect_users(ledger, 1001);
+	assert_false(faults_fired(FAULT_MEMORY));
+	ledger_expect_users(ledger, 1000);
+	assert_true(faults_fired(FAULT_MEMORY));
+	faults_reset();
+	ledger_free(ledger);
+}
+
 TEST(room_is_for_as_many_as_max_users)
 {
 	struct ledger *ledger = ledger_new(3, true);
@@ -1080,6 +1114,9 @@ int main(void)
 			while_the_view_is_down_all_are_to_be_shown_last_and_afterwards_who_is_wrong_first),
 		cmocka_unit_test(without_a_view_nothing_is_kept_for_it),
 		cmocka_unit_test(a_walk_meets_each_user_once_whoever_comes_meanwhile),
+		cmocka_unit_test(who_is_expected_or_fetched_ahead_is_not_there_for_that),
+		cmocka_unit_test(
+			more_users_than_can_be_loaded_have_no_table_made_for_them),
 		cmocka_unit_test(room_is_for_as_many_as_max_users),
 		cmocka_unit_test(
 			short_memory_while_preparing_changes_nothing_that_can_be_seen),

@@ -337,7 +337,7 @@ TEST(marks_that_were_forgotten_stay_so_over_a_checkpoint)
 
 /* Cuts */
 
-TEST(a_failed_cut_gives_nodes_back_under_what_came_since)
+TEST(nodes_that_change_while_a_cut_is_out_are_as_they_were_in_it_and_in_the_next)
 {
 	struct ledger *ledger = new_ledger();
 	struct cut *cut;
@@ -705,7 +705,8 @@ int main(void)
 		cmocka_unit_test(
 			a_forgotten_node_counts_in_full_and_its_open_reports_lapse),
 		cmocka_unit_test(marks_that_were_forgotten_stay_so_over_a_checkpoint),
-		cmocka_unit_test(a_failed_cut_gives_nodes_back_under_what_came_since),
+		cmocka_unit_test(
+			nodes_that_change_while_a_cut_is_out_are_as_they_were_in_it_and_in_the_next),
 		cmocka_unit_test(
 			a_node_that_is_made_again_before_its_going_was_written_does_not_go),
 		cmocka_unit_test(an_entry_of_the_audit_is_in_one_cut),
