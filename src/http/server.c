@@ -68,14 +68,20 @@ void server_run(struct http_server *server)
 		(void)uv_idle_stop(&server->awake); /* always 0 */
 }
 
+static void run_sleepers(struct http_server *server, enum turn_place place)
+{
+	while (turn_wake(server, place))
+		server_run(server);
+}
+
 static void on_turn(uv_check_t *turn)
 {
 	struct http_server *server = turn->data;
 
-	if (turn_wake(server, PLACE_FIRST) || server->is_due)
+	run_sleepers(server, PLACE_FIRST);
+	if (server->is_due)
 		server_run(server);
-	if (turn_wake(server, PLACE_LAST))
-		server_run(server);
+	run_sleepers(server, PLACE_LAST);
 	if (turn_end(server))
 		server_run_soon(server);
 }

@@ -2,6 +2,7 @@
 way when every place is taken."""
 import contextlib
 import re
+import select
 import selectors
 import signal
 import socket
@@ -668,6 +669,27 @@ def test_no_question_waits_for_ever_while_others_have_more_than_a_turns_time(hel
     for raw in (*single, *hasty):
         if raw in single:
             assert raw.read_answer().status == 200
+        raw.close()
+
+
+def test_no_question_waits_behind_those_that_came_later(tallyd, tmp_path):
+    """There is time for one in each turn, and whoever is answered asks again."""
+    daemon = tallyd(env={"LD_PRELOAD": str(build_preload("hold_json", tmp_path)),
+                         "SLOW_ANSWER": "1"}).start()
+    daemon.report(stats("alice", 1, 0))
+    question = get_bytes("/users/alice/traffic")
+    many = {raw.sock: raw for raw in (RawClient(daemon.address) for _ in range(150))}
+    n_answers = dict.fromkeys(many, 0)
+    with daemon.standing_still():
+        for raw in many.values():
+            raw.send(question)
+    while max(n_answers.values()) < 4:
+        for sock in select.select(list(many), [], [], seconds(60))[0]:
+            assert many[sock].read_answer().status == 200
+            n_answers[sock] += 1
+            sock.sendall(question)
+    assert min(n_answers.values()) > 0
+    for raw in many.values():
         raw.close()
 
 
