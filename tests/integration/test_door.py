@@ -707,3 +707,25 @@ def test_a_stop_answers_those_who_wait_for_their_turn(held):
     assert held.wait_exit() == 0
     for raw in many:
         raw.close()
+
+
+def test_a_stop_waits_for_nobody_who_goes_on_sending(tallyd, tmp_path):
+    """Longer than it is waited for, and there is no time for all of them in one turn."""
+    daemon = tallyd(env={"LD_PRELOAD": str(build_preload("slow_recv", tmp_path))},
+                    request_timeout="1h").start()
+    many = [RawClient(daemon.address) for _ in range(40)]
+    for raw in many:
+        raw.send(head_of("Content-Length: 65536"))
+        raw.sock.setblocking(False)
+
+    def has_ended():
+        for raw in many:
+            with contextlib.suppress(OSError):
+                raw.sock.send(b" ")
+        return daemon.process.poll() is not None
+
+    daemon.send_signal(signal.SIGTERM)
+    wait_for(has_ended, "it has ended")
+    assert daemon.wait_exit() == 0
+    for raw in many:
+        raw.close()
