@@ -309,6 +309,8 @@ static void maybe_drained(struct http_server *server)
 
 static bool is_quiet(const struct http_server *server)
 {
+	if (server->is_draining)
+		return false;
 	for (size_t i = 0; i < server->n_listeners; i++)
 		if (server->listeners[i].is_paused)
 			return false;
@@ -525,6 +527,7 @@ void http_drain(struct http_server *server, void (*on_drained)(void *arg), void 
 	server->on_drained = on_drained;
 	server->on_drained_arg = arg;
 	close_door(server);
+	timer_start_aligned(&server->tick, on_tick, TICK_MS); /* it may be quiet */
 }
 
 void http_close(struct http_server *server, void (*on_closed)(void *arg), void *arg)
