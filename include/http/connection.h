@@ -65,8 +65,8 @@ struct connection {
 	bool is_proven;
 	/* See turn.c. */
 	enum turn_place { PLACE_FIRST, PLACE_LAST, PLACES } place;
-	bool is_asleep, is_hasty, was_woken;
-	uint64_t slept_turn, begun_turn;
+	bool is_asleep, is_hasty, was_woken, is_first;
+	uint64_t came, slept_turn, begun_turn;
 	uint64_t ended_run; /* of libmicrohttpd, in which its last request ended; or 0 */
 	TAILQ_ENTRY(connection) turn_link;
 	bool is_told; /* why its last request came to nothing, or that it had none */

@@ -23,8 +23,9 @@ struct lobby {
 struct turns {
 	uint64_t number;   /* of the loop's turn */
 	uint64_t began_us; /* when libmicrohttpd first ran in it; 0: not yet */
-	bool has_gone[PLACES];
-	struct connections asleep[PLACES];
+	bool has_woken[PLACES];
+	uint64_t n_came;                   /* to sleep, ever */
+	struct connections asleep[PLACES]; /* in the order in which they came */
 	unsigned n_newcomers; /* of them: they have not shown yet what they are */
 };
 
@@ -92,6 +93,7 @@ void turn_took_bytes(struct connection *connection); /* of a body; it may sleep,
 void turn_leave(struct connection *connection);      /* wakes it, if it sleeps */
 bool turn_is_newcomer(const struct connection *connection); /* its first has not begun */
 void turn_begin(struct http_server *server);                /* if it has not */
+/* Some of those that slept before this turn. False: none, or its time is used up. */
 bool turn_wake(struct http_server *server, enum turn_place place);
 bool turn_end(struct http_server *server);    /* true: somebody sleeps */
 void turns_close(struct http_server *server); /* who sleeps is woken, and cut */

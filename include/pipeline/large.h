@@ -41,7 +41,7 @@ struct large;
 struct large *large_new(uv_loop_t *loop, const struct large_parts *parts);
 
 /* What `incoming` points to is borrowed until `on_ready` fires or large_close() has
- * ended. 0 or ERR_NOMEM. */
+ * ended. 0, ERR_NOMEM, or, behind large_close(), ERR_STOPPING. */
 int large_submit(struct large *large, const struct incoming *incoming,
 	large_ready_cb on_ready, void *arg) MUST_CHECK;
 

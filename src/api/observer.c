@@ -117,15 +117,19 @@ void api_observer(void *arg, struct http_request *request)
 {
 	struct api *api = arg;
 	struct incoming incoming;
+	int code;
 
 	if (!describe(api, request, &incoming))
 		return;
 	incoming.body = http_body(request, &incoming.len);
 	maybe_warn_of_size(api, incoming.node, incoming.len);
-	if (incoming.len <= LARGE_REPORT_BYTES)
+	if (incoming.len <= LARGE_REPORT_BYTES) {
 		take(api, request, &incoming);
-	else if (large_submit(api->large, &incoming, on_read, request) == 0)
+		return;
+	}
+	code = large_submit(api->large, &incoming, on_read, request);
+	if (code == 0)
 		http_work_begins(request);
 	else
-		refuse(api, request, ERR_NOMEM);
+		refuse(api, request, code);
 }

@@ -51,9 +51,9 @@ static bool has_hung_up(int fd)
 }
 
 /*
- * Within one run of libmicrohttpd, and up to its answer, a connection is looked at once:
- * what has come from a peer since was sent before anybody could know of what the run has
- * done. False if it is not TCP.
+ * Within one run of libmicrohttpd a request's connection is looked at once, up to its
+ * answer: what has come from a peer since was sent before anybody could know of what the
+ * run has done. False if it is not TCP.
  */
 static bool look_once(struct connection *connection, struct tcp_view *ret_view)
 {
@@ -226,6 +226,7 @@ void answer_proved_by_request(struct connection *connection)
 	if (connection->answer.step != ANSWER_NONE)
 		tell_arrived(connection->server, connection->id);
 	forget(connection);
+	connection->viewed_run = 0; /* that was before this request had come */
 }
 
 void delivery_look_at_watched(struct http_server *server)

@@ -360,12 +360,8 @@ static bool has_to_sleep(const struct http_request *request)
 
 static enum MHD_Result hand_over(struct http_request *request)
 {
-	struct connection *connection = request->connection;
-
-	if (connection->is_cut)
-		return MHD_NO;
 	request->is_handed = true;
-	connection_enter(connection, CONN_ANSWERING);
+	connection_enter(request->connection, CONN_ANSWERING);
 	call_handler(request);
 	if (!has_to_sleep(request))
 		return answer_queue(request);
@@ -373,6 +369,12 @@ static enum MHD_Result hand_over(struct http_request *request)
 	if (request->answer != NULL)
 		request_wake(request);
 	return MHD_YES;
+}
+
+/* Shut down, or the whole door is: then nobody may fall asleep any more. */
+static bool is_over(const struct connection *connection)
+{
+	return connection->is_cut || connection->server->on_closed != NULL;
 }
 
 enum MHD_Result request_on_access(void *server, struct MHD_Connection *mhd,
@@ -385,7 +387,7 @@ enum MHD_Result request_on_access(void *server, struct MHD_Connection *mhd,
 	(void)server;
 	if (connection == NULL)
 		return MHD_NO;
-	if (request == NULL && connection->is_cut)
+	if (is_over(connection) && (request == NULL || request->answer == NULL))
 		return MHD_NO;
 	if (request == NULL)
 		return turn_takes_request(connection, url)

@@ -68,14 +68,20 @@ void server_run(struct http_server *server)
 		(void)uv_idle_stop(&server->awake); /* always 0 */
 }
 
+static void run_sleepers(struct http_server *server, enum turn_place place)
+{
+	while (turn_wake(server, place))
+		server_run(server);
+}
+
 static void on_turn(uv_check_t *turn)
 {
 	struct http_server *server = turn->data;
 
-	if (turn_wake(server, PLACE_FIRST) || server->is_due)
+	run_sleepers(server, PLACE_FIRST);
+	if (server->is_due)
 		server_run(server);
-	if (turn_wake(server, PLACE_LAST))
-		server_run(server);
+	run_sleepers(server, PLACE_LAST);
 	if (turn_end(server))
 		server_run_soon(server);
 }
@@ -303,6 +309,8 @@ static void maybe_drained(struct http_server *server)
 
 static bool is_quiet(const struct http_server *server)
 {
+	if (server->is_draining)
+		return false;
 	for (size_t i = 0; i < server->n_listeners; i++)
 		if (server->listeners[i].is_paused)
 			return false;
@@ -519,6 +527,7 @@ void http_drain(struct http_server *server, void (*on_drained)(void *arg), void 
 	server->on_drained = on_drained;
 	server->on_drained_arg = arg;
 	close_door(server);
+	timer_start_aligned(&server->tick, on_tick, TICK_MS); /* it may be quiet */
 }
 
 void http_close(struct http_server *server, void (*on_closed)(void *arg), void *arg)

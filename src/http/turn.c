@@ -18,12 +18,25 @@
 /* Together with a slice of a large report, half of what may hold up an answer. */
 static const uint64_t limits_us[PLACES] = {[PLACE_FIRST] = 1500, [PLACE_LAST] = 500};
 
-/* About as many as there is time for: the others would fall asleep again. */
-#define MAX_WOKEN 64
+/* At a time. Those for whom there is no time any more fall asleep again. */
+#define MAX_WOKEN 8
 
 static bool has_time(const struct turns *turns, enum turn_place place)
 {
-	return clock_us() - turns->began_us < limits_us[place];
+	return turns->began_us == 0 || clock_us() - turns->began_us < limits_us[place];
+}
+
+/* Its place is as it was: few are before it, of those that were woken with it. */
+static void keep_place(struct connections *asleep, struct connection *connection)
+{
+	struct connection *next = TAILQ_FIRST(asleep);
+
+	while (next != NULL && next->came < connection->came)
+		next = TAILQ_NEXT(next, turn_link);
+	if (next != NULL)
+		TAILQ_INSERT_BEFORE(next, connection, turn_link);
+	else
+		TAILQ_INSERT_TAIL(asleep, connection, turn_link);
 }
 
 static void fall_asleep(
@@ -35,10 +48,12 @@ static void fall_asleep(
 	connection->is_asleep = true;
 	turns->n_newcomers += turn_is_newcomer(connection) ? 1 : 0;
 	connection->slept_turn = turns->number;
-	if (was_woken)
-		TAILQ_INSERT_HEAD(&turns->asleep[place], connection, turn_link);
-	else
+	if (was_woken) {
+		keep_place(&turns->asleep[place], connection);
+	} else {
+		connection->came = ++turns->n_came;
 		TAILQ_INSERT_TAIL(&turns->asleep[place], connection, turn_link);
+	}
 	MHD_suspend_connection(connection->mhd);
 }
 
@@ -64,18 +79,16 @@ static bool looks_like_report(const char *url)
 	return strstr(url, "/observer") != NULL;
 }
 
-/* Who was woken in vain sleeps again; but of each place one goes in each turn. */
+/* Who was woken in vain sleeps again; but the first of each place goes in each turn,
+ * though libmicrohttpd may come to it last. */
 static bool may_go(const struct connection *connection, enum turn_place place)
 {
-	struct turns *turns = &connection->server->turns;
+	const struct turns *turns = &connection->server->turns;
 
-	if (!connection->was_woken)
-		return !connection->is_hasty && TAILQ_EMPTY(&turns->asleep[place]) &&
-			connection->begun_turn != turns->number && has_time(turns, place);
-	if (turns->has_gone[place])
-		return has_time(turns, place);
-	turns->has_gone[place] = true;
-	return true;
+	if (connection->was_woken)
+		return connection->is_first || has_time(turns, place);
+	return !connection->is_hasty && TAILQ_EMPTY(&turns->asleep[place]) &&
+		connection->begun_turn != turns->number && has_time(turns, place);
 }
 
 bool turn_takes_request(struct connection *connection, const char *url)
@@ -124,12 +137,15 @@ bool turn_wake(struct http_server *server, enum turn_place place)
 {
 	struct turns *turns = &server->turns;
 	struct connection *connection;
-	unsigned n = 0;
+	unsigned n = 0, max = has_time(turns, place) ? MAX_WOKEN : 1;
 
-	while (n < MAX_WOKEN &&
-		(connection = TAILQ_FIRST(&turns->asleep[place])) != NULL &&
+	if (max == 1 && turns->has_woken[place])
+		return false;
+	while (n < max && (connection = TAILQ_FIRST(&turns->asleep[place])) != NULL &&
 		connection->slept_turn != turns->number) {
 		wake(connection);
+		connection->is_first = !turns->has_woken[place];
+		turns->has_woken[place] = true;
 		n++;
 	}
 	return n > 0;
@@ -141,7 +157,7 @@ bool turn_end(struct http_server *server)
 
 	turns->number++;
 	turns->began_us = 0;
-	turns->has_gone[PLACE_FIRST] = turns->has_gone[PLACE_LAST] = false;
+	turns->has_woken[PLACE_FIRST] = turns->has_woken[PLACE_LAST] = false;
 	return !TAILQ_EMPTY(&turns->asleep[PLACE_FIRST]) ||
 		!TAILQ_EMPTY(&turns->asleep[PLACE_LAST]);
 }

@@ -294,9 +294,13 @@ static void on_step(uv_idle_t *steps)
 int large_submit(struct large *large, const struct incoming *incoming,
 	large_ready_cb on_ready, void *arg)
 {
-	struct large_report *report = calloc(1, sizeof(*report));
-	char *node = strdup(incoming->node);
+	struct large_report *report;
+	char *node;
 
+	if (large->on_closed != NULL)
+		return ERR_STOPPING;
+	report = calloc(1, sizeof(*report));
+	node = strdup(incoming->node);
 	if (report == NULL || node == NULL) {
 		free(report);
 		free(node);

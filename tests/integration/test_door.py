@@ -2,6 +2,7 @@
 way when every place is taken."""
 import contextlib
 import re
+import select
 import selectors
 import signal
 import socket
@@ -671,6 +672,27 @@ def test_no_question_waits_for_ever_while_others_have_more_than_a_turns_time(hel
         raw.close()
 
 
+def test_no_question_waits_behind_those_that_came_later(tallyd, tmp_path):
+    """There is time for one in each turn, and whoever is answered asks again."""
+    daemon = tallyd(env={"LD_PRELOAD": str(build_preload("hold_json", tmp_path)),
+                         "SLOW_ANSWER": "1"}).start()
+    daemon.report(stats("alice", 1, 0))
+    question = get_bytes("/users/alice/traffic")
+    many = {raw.sock: raw for raw in (RawClient(daemon.address) for _ in range(150))}
+    n_answers = dict.fromkeys(many, 0)
+    with daemon.standing_still():
+        for raw in many.values():
+            raw.send(question)
+    while max(n_answers.values()) < 4:
+        for sock in select.select(list(many), [], [], seconds(60))[0]:
+            assert many[sock].read_answer().status == 200
+            n_answers[sock] += 1
+            sock.sendall(question)
+    assert min(n_answers.values()) > 0
+    for raw in many.values():
+        raw.close()
+
+
 def test_a_stop_answers_those_who_wait_for_their_turn(held):
     held.report(stats("alice", 1, 0))
     with held.standing_still():
@@ -683,5 +705,27 @@ def test_a_stop_answers_those_who_wait_for_their_turn(held):
     held.hold.unlink()
     assert [answers_of(raw, 1) for raw in many] == [[1]] * 20
     assert held.wait_exit() == 0
+    for raw in many:
+        raw.close()
+
+
+def test_a_stop_waits_for_nobody_who_goes_on_sending(tallyd, tmp_path):
+    """Longer than it is waited for, and there is no time for all of them in one turn."""
+    daemon = tallyd(env={"LD_PRELOAD": str(build_preload("slow_recv", tmp_path))},
+                    request_timeout="1h").start()
+    many = [RawClient(daemon.address) for _ in range(40)]
+    for raw in many:
+        raw.send(head_of("Content-Length: 65536"))
+        raw.sock.setblocking(False)
+
+    def has_ended():
+        for raw in many:
+            with contextlib.suppress(OSError):
+                raw.sock.send(b" ")
+        return daemon.process.poll() is not None
+
+    daemon.send_signal(signal.SIGTERM)
+    wait_for(has_ended, "it has ended")
+    assert daemon.wait_exit() == 0
     for raw in many:
         raw.close()

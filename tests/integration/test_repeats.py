@@ -200,6 +200,34 @@ def test_who_reads_its_answer_on_a_unix_socket_and_goes_at_once_has_had_it(tally
     assert used(daemon) == 6 * 110 and repeats(daemon) == 0
 
 
+def test_what_comes_while_another_report_is_written_does_not_prove_the_next_answer(
+        tallyd, tmp_path):
+    """A connection is looked at for another's equal report, and in that turn its own comes."""
+    hold, begun = tmp_path / "hold", tmp_path / "hold.begun"
+    daemon = tallyd(env={"LD_PRELOAD": str(build_preload("hold_disk", tmp_path)),
+                         "HOLD": str(hold)}).start()
+    equal, body = body_of(), body_of("bob")
+    lost = post_bytes("/observer", body)
+    raw, other = RawClient(daemon.address), RawClient(daemon.address)
+    for sender, first in ((raw, equal), (other, body_of("carol"))):
+        sender.send(post_bytes("/observer", first))
+        assert sender.read_answer().body == OK
+    raw.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with daemon.standing_still():
+        hold.write_text("write")
+        other.send(post_bytes("/observer", equal))
+        raw.send(lost[:10])
+    wait_for(begun.exists, "the equal one is being written")
+    raw.send(lost[10:])
+    hold.unlink()
+    assert other.read_answer().body == OK
+    wait_for(lambda: select.select([raw.sock], [], [], 0)[0], "it is answered")
+    raw.close()  # with the answer unread
+    post(daemon, body)
+    assert (used(daemon), used(daemon, "bob"), repeats(daemon)) == (220, 110, 1)
+    other.close()
+
+
 def is_taken(raw):
     """The peer has read what was sent: SIOCOUTQ."""
     unread = fcntl.ioctl(raw.sock, termios.TIOCOUTQ, b"\0\0\0\0")

@@ -4,6 +4,8 @@
  *
  *     HOLD_JSON      before a large text is parsed
  *     HOLD_ANSWER    before an object is begun, as for most answers
+ *
+ * Where SLOW_ANSWER is set, each such object takes longer than a turn has for questions.
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -13,6 +15,7 @@
 
 #define LARGE_BYTES 65536
 #define LOOK_US 2000
+#define SLOW_US 1500
 
 static void hold(const char *variable)
 {
@@ -50,5 +53,7 @@ void *cJSON_CreateObject(void)
 	void *(*real)(void) = (void *(*)(void))dlsym(RTLD_NEXT, "cJSON_CreateObject");
 
 	hold("HOLD_ANSWER");
+	if (getenv("SLOW_ANSWER") != NULL)
+		(void)usleep(SLOW_US);
 	return real();
 }

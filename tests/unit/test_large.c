@@ -485,6 +485,25 @@ TEST(a_close_at_any_step_waits_for_the_pool_and_nothing_fires_behind_it)
 	}
 }
 
+/* The door is taken down later, and a body may end before that. */
+TEST(what_comes_behind_a_close_is_refused)
+{
+	static const char body[] = "{\"events\":[]}";
+	struct incoming incoming = {.node = "big", .body = body, .len = sizeof(body) - 1};
+	struct rig rig;
+
+	open_rig(&rig, 10000);
+	large_close(rig.large, on_closed, &rig);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(
+			large_submit(rig.large, &incoming, on_ready, NULL), ERR_STOPPING);
+		assert_true(loop_run_until_set(&rig.loop, &rig.is_closed, PATIENCE_MS));
+	}
+	assert_int_equal(uv_loop_close(&rig.loop), 0);
+	large_free(rig.large);
+	ledger_free(rig.ledger);
+}
+
 /* With an escape, so that cJSON is asked. */
 static char *unusual(unsigned n)
 {
@@ -553,6 +572,7 @@ int main(void)
 		cmocka_unit_test(what_is_no_report_or_has_too_many_events_is_told_so),
 		cmocka_unit_test(
 			a_close_at_any_step_waits_for_the_pool_and_nothing_fires_behind_it),
+		cmocka_unit_test(what_comes_behind_a_close_is_refused),
 		cmocka_unit_test(short_memory_refuses_one_and_leaves_nothing_of_it),
 	};
 
