@@ -85,7 +85,7 @@ int redis_add(struct redis *redis, const char *end, redis_reply_cb on_reply,
 	void *item) MUST_CHECK;
 
 /* For who subscribes: each key that a message names, or NULL if it says that any may be
- * meant; borrowed. It must not send. Before the first connection. */
+ * meant; borrowed. Before the first connection. */
 typedef void (*redis_key_cb)(void *arg, const char *key, size_t len);
 void redis_listen(struct redis *redis, redis_key_cb on_key);
 
