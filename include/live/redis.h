@@ -64,11 +64,10 @@ void redis_connect(struct redis *redis);
 void redis_connect_beside(struct redis *redis, const struct redis *other);
 
 /*
- * Sends one command of `argc` words, REDIS_MAX_WORDS at most, copied. `on_reply` (may be
- * NULL) gets `item` back. Written at the end of the loop turn, with all others of that
- * turn. 0, or ERR_NOMEM if not sent.
+ * Sends one command of `argc` words, copied. `on_reply` (may be NULL) gets `item` back.
+ * Written at the end of the loop turn, with all others of that turn. 0, or ERR_NOMEM if
+ * not sent.
  */
-#define REDIS_MAX_WORDS 10
 int redis_send(struct redis *redis, redis_reply_cb on_reply, void *item, int argc,
 	const char **argv) MUST_CHECK;
 
@@ -86,7 +85,7 @@ int redis_add(struct redis *redis, const char *end, redis_reply_cb on_reply,
 	void *item) MUST_CHECK;
 
 /* For who subscribes: each key that a message names, or NULL if it says that any may be
- * meant; borrowed. It must not send. Before the first connection. */
+ * meant; borrowed. Before the first connection. */
 typedef void (*redis_key_cb)(void *arg, const char *key, size_t len);
 void redis_listen(struct redis *redis, redis_key_cb on_key);
 

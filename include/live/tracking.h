@@ -6,8 +6,7 @@
  *
  *     OFF ─begin─► CONNECTING ─subscribed─► ASKING ─OK─► ON
  *      ▲               ▲                      │          │
- *      └──end──┐       └──after a while────── LOST ◄─────┴─ the second is lost, or
- * refused
+ *      └──end──┐       └──after a while────── LOST ◄─────┴─ lost, or refused
  *
  * A server may refuse (too old, not Redis itself, an ACL): then the view looks for edits
  * itself (view.h). Whatever is told, no more is read of it than the view can take, so a

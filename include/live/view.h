@@ -22,10 +22,9 @@
 #include "account/ledger.h"
 #include "live/redis.h"
 
-/* Both borrowed for ever. */
 struct view_config {
-	const char *key_prefix;
-	uint64_t repair_rate; /* users per second */
+	const char *key_prefix; /* borrowed for ever */
+	uint64_t repair_rate;   /* users per second */
 };
 
 struct view_stats {

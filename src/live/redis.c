@@ -216,6 +216,22 @@ static void poll_as_needed(struct redis *redis)
 			(redis->out.len > 0 ? UV_WRITABLE : 0));
 }
 
+/* What is left moves to the front once it is the smaller part: a Redis that is never
+ * done reading costs no more memory for that. */
+static void forget_written(struct redis *redis)
+{
+	size_t left = redis->out.len - redis->written;
+
+	if (left > redis->written)
+		return;
+	if (left == 0)
+		buf_reset(&redis->out, KEPT_OUT_BYTES);
+	else
+		memmove(redis->out.data, redis->out.data + redis->written, left);
+	redis->out.len = left;
+	redis->written = 0;
+}
+
 /* What does not fit waits until the socket has room. */
 static void write_out(struct redis *redis)
 {
@@ -228,10 +244,7 @@ static void write_out(struct redis *redis)
 	}
 	redis->n_due = redis->n_calls;
 	redis->written += n > 0 ? (size_t)n : 0;
-	if (redis->written == redis->out.len) {
-		buf_reset(&redis->out, KEPT_OUT_BYTES);
-		redis->written = 0;
-	}
+	forget_written(redis);
 	poll_as_needed(redis);
 }
 
@@ -389,6 +402,7 @@ static void read_in(struct redis *redis)
 static void become_ready(struct redis *redis)
 {
 	redis->state = STATE_READY;
+	(void)uv_timer_stop(&redis->deadline); /* nothing is outstanding */
 	redis->on_ready(redis->arg, NULL);
 }
 

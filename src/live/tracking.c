@@ -231,6 +231,7 @@ void tracking_begin(struct tracking *tracking)
 void tracking_end(struct tracking *tracking)
 {
 	tracking->state = STATE_OFF;
+	tracking->n_asked = 0; /* what could not even be sent is not answered */
 	tracking->is_resting = tracking->has_failed = false;
 	(void)uv_timer_stop(&tracking->timer);
 	view_set_tracked(tracking->view, false);

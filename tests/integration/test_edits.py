@@ -22,6 +22,7 @@ EDITS = [
     ("MOVE", "user:bob", "1"), ("UNLINK", "user:bob"), ("FLUSHDB",), ("FLUSHALL", "ASYNC"),
     ("SWAPDB", "0", "1")]
 
+
 def begin_editing(redis, daemon):
     """Users that are shown; and one that is none, for what is done with it."""
     daemon.report(stats("alice", 1, 2), stats("bob", 1, 2))
@@ -189,6 +190,20 @@ def test_users_of_the_same_names_in_another_database_are_no_difference(redis, ta
     redis.ask("FLUSHDB")
     assert set(wait_for_view(redis, here).values()) == {(150, 50, 100)}
     assert there.status()["redis"]["differences"] == 0
+
+
+@pytest.mark.parametrize("prefix", ["", "*", "u[a-z]?\\", "é\"'", "x" * 179])
+def test_an_edit_is_told_of_whatever_the_prefix_is(prefix, redis, tallyd):
+    daemon = start_linked(tallyd(redis_url=redis.url, redis_key_prefix=prefix))
+    wait_until_told(daemon)
+    name = "b" * 255
+    daemon.report(stats("alice", 1, 2), stats(name, 1, 2))
+    wait_for(lambda: redis.ask("HGET", prefix + name, "usedTraffic") == "3", "it is shown")
+    n_reads = redis.calls("hmget")
+    redis.ask("HSET", prefix + name, "inputBytes", "7")
+    wait_for(lambda: redis.ask("HGET", prefix + name, "inputBytes") == "1", "it is mended")
+    assert redis.calls("hmget") == n_reads + 1
+    assert daemon.status()["redis"]["differences"] == 1
 
 
 @pytest.mark.parametrize("missing", ["&__redis__:invalidate", "+subscribe", "+client|tracking"])

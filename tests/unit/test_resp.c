@@ -1,8 +1,10 @@
 /* Commands as Redis reads them, to the byte. */
 #include "lib/test.h"
+#include "live/fields.h"
 #include "live/resp.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static char room[2048];
@@ -54,12 +56,37 @@ TEST(a_command_is_the_count_of_its_words_and_the_words)
 	assert_memory_equal(room, expected, sizeof(expected) - 1);
 }
 
+/* No other is longer than that of the longest prefix, name and totals. */
+TEST(the_longest_command_about_a_user_has_room)
+{
+	static const struct totals most = {UINT64_MAX, UINT64_MAX, UINT64_MAX};
+	struct user *user = calloc(1, sizeof(*user) + NAME_MAX_BYTES + 1);
+	char prefix[NAME_MAX_BYTES];
+	struct fields_key key;
+
+	assert_non_null(user);
+	memset(prefix, 'p', sizeof(prefix));
+	memset(user->id, 'i', NAME_MAX_BYTES);
+	fields_make_key(&key, prefix, sizeof(prefix), user);
+	assert_in_range(key.len, 2 * NAME_MAX_BYTES, sizeof(key.word));
+	assert_in_range(
+		fields_put_set(room, &key, &most) - room, key.len, FIELDS_COMMAND_BYTES);
+	assert_in_range(fields_put_increment(room, &key, most.used) - room, key.len,
+		FIELDS_COMMAND_BYTES);
+	assert_in_range(
+		fields_put_rest(room, &key, &most) - room, key.len, FIELDS_COMMAND_BYTES);
+	assert_in_range(
+		fields_put_read(room, &key) - room, key.len, FIELDS_COMMAND_BYTES);
+	free(user);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_number_is_a_word_of_its_decimal_digits),
 		cmocka_unit_test(each_length_has_as_many_digits_as_it_needs),
 		cmocka_unit_test(a_command_is_the_count_of_its_words_and_the_words),
+		cmocka_unit_test(the_longest_command_about_a_user_has_room),
 	};
 
 	return RUN_TESTS(tests);

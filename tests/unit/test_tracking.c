@@ -568,6 +568,39 @@ TEST(whichever_allocation_fails_edits_are_mended_in_the_end)
 	}
 }
 
+/* The next thing that needs memory behind that fails. */
+static void fail_behind_subscribe(void *arg, const char *command)
+{
+	(void)arg;
+	if (strncmp(command, "SUBSCRIBE", 9) != 0)
+		return;
+	peer_watch(rig.peer, NULL, NULL);
+	faults_fail_nth(FAULT_MEMORY, 1, ENOMEM);
+}
+
+/* With the two questions of each second one command more fits without growing. */
+#define N_OUTSTANDING 61
+
+TEST(memory_that_is_short_when_redis_is_asked_to_tell_is_no_reason_never_to_be_told)
+{
+	rig_begin_tracked(&rig);
+	live_set_repair_rate(rig.live, 0);
+	peer_hold(rig.peer, "GET");
+	rig_until_seen(&rig, "GET", 2);
+	for (unsigned i = 0; i < N_OUTSTANDING; i++)
+		rig_book(&rig, sample_name(i), 1, 1);
+	rig_until_seen(&rig, "HSET", N_OUTSTANDING);
+	peer_watch(rig.peer, fail_behind_subscribe, NULL);
+	peer_drop_listener(rig.peer);
+	rig_until_seen(&rig, "(connection)", 1);
+	assert_true(faults_fired(FAULT_MEMORY));
+	live_set_repair_rate(rig.live, FAST);
+	peer_release(rig.peer);
+	rig_until_shown(&rig);
+	rig_until_tracked(&rig);
+	rig_end(&rig);
+}
+
 /* The walk itself */
 
 /* In no particular order. */
@@ -697,6 +730,8 @@ int main(void)
 			a_user_whose_hash_becomes_something_else_and_a_hash_again_is_shown),
 		cmocka_unit_test(a_close_ends_well_wherever_tracking_has_come_to),
 		cmocka_unit_test(whichever_allocation_fails_edits_are_mended_in_the_end),
+		cmocka_unit_test(
+			memory_that_is_short_when_redis_is_asked_to_tell_is_no_reason_never_to_be_told),
 		cmocka_unit_test(laps_that_are_begun_anew_all_the_time_leave_nobody_out),
 		cmocka_unit_test(
 			a_lap_sees_each_user_once_wherever_it_begins_and_whoever_comes),
