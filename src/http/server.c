@@ -328,7 +328,8 @@ static void maybe_give_memory_back(struct http_server *server)
 }
 
 /* Deadlines, and a safety net: whatever libmicrohttpd may have missed is found within a
- * second. */
+ * second. It does not run here: a turn's time would begin before the loop waits, and who
+ * sleeps would be forgotten until then. */
 static void on_tick(uv_timer_t *timer)
 {
 	struct http_server *server = timer->data;
@@ -348,7 +349,7 @@ static void on_tick(uv_timer_t *timer)
 		cut_late(&server->strangers, now);
 		cut_late(&server->busy, now);
 	}
-	server_run(server);
+	server_run_soon(server);
 	delivery_look_at_leaving(server, true);
 	maybe_give_memory_back(server);
 	maybe_drained(server);

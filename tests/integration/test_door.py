@@ -582,11 +582,13 @@ def test_1000_unread_answers_on_a_unix_socket_are_counted_and_hold_nobody_up(bot
 @pytest.fixture
 def counted(both, tmp_path):
     """A daemon whose looks are counted: daemon.counts() are those at what unix sockets have
-    not read, those at TCP, and changes of what it polls."""
+    not read, those at TCP, changes of what it polls, and waits before it last sent something.
+    It takes its time to answer a question."""
     path = tmp_path / "count"
-    daemon = both(env={"LD_PRELOAD": str(build_preload("count_looks", tmp_path)),
-                       "COUNT_LOOKS": str(path)})
-    daemon.counts = lambda: struct.unpack("QQQ", path.read_bytes())
+    preloads = (build_preload(name, tmp_path) for name in ("count_looks", "hold_json"))
+    daemon = both(env={"LD_PRELOAD": ":".join(map(str, preloads)), "COUNT_LOOKS": str(path),
+                       "SLOW_ANSWER": "1"})
+    daemon.counts = lambda: struct.unpack("QQQQ", path.read_bytes())
     return daemon
 
 
@@ -604,15 +606,32 @@ def test_a_report_that_waits_for_nobody_is_looked_at_once_and_sleeps_never(count
     n = 500
     raw = RawClient(counted.address)
     begin = time.monotonic()
-    _, looks, changes = counted.counts()
+    _, looks, changes, _ = counted.counts()
     for _ in range(n):
         raw.send(WHOLE)
         assert raw.read_answer().body == OK
-    _, looks_then, changes_then = counted.counts()
+    _, looks_then, changes_then, _ = counted.counts()
     n_ticks = (time.monotonic() - begin) / 0.25 + 1  # each may look at it
     raw.close()
     assert n <= looks_then - looks <= n + 2 * n_ticks
     assert changes_then - changes < n / 2
+
+
+def test_the_loop_never_waits_while_somebody_sleeps(counted):
+    """Though its clock ticks several times before all of them are answered."""
+    counted.report(stats("alice", 1, 0))
+    with counted.standing_still():
+        many = [RawClient(counted.address) for _ in range(300)]
+        for raw in many:
+            raw.send(get_bytes("/users/alice/traffic") * 3)
+    assert many[0].read_answer().status == 200
+    waits = counted.counts()[3]
+    for i, raw in enumerate(many):
+        for _ in range(2 if i == 0 else 3):
+            assert raw.read_answer().status == 200
+    assert counted.counts()[3] == waits
+    for raw in many:
+        raw.close()
 
 
 # Nobody is held up by many.

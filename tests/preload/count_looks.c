@@ -1,7 +1,8 @@
 /*
  * Counts into the file that COUNT_LOOKS names, each a number of 64 bits: how often the
  * daemon asks a socket for what its peer has not read, how often what TCP knows of it
- * (TCP_INFO), and how often it changes what it polls. Preloaded (ld.so(8)).
+ * (TCP_INFO), how often it changes what it polls, and how often it had been ready to wait
+ * when it last sent something. Preloaded (ld.so(8)).
  */
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -17,9 +18,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { UNREAD, TCP, POLLED, COUNTS };
+enum { UNREAD, TCP, POLLED, WAITED, COUNTS };
 
-static uint64_t *counts;
+static uint64_t *counts, n_waits;
 
 __attribute__((constructor)) static void begin(void)
 {
@@ -66,4 +67,22 @@ int epoll_ctl(int epoll_fd, int op, int fd, struct epoll_event *event)
 
 	counts[POLLED]++;
 	return real(epoll_fd, op, fd, event);
+}
+
+int epoll_wait(int epoll_fd, struct epoll_event *events, int max, int timeout)
+{
+	int (*real)(int, struct epoll_event *, int, int) = (int (*)(
+		int, struct epoll_event *, int, int))dlsym(RTLD_NEXT, "epoll_wait");
+
+	n_waits += timeout != 0;
+	return real(epoll_fd, events, max, timeout);
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+	ssize_t (*real)(int, const struct msghdr *, int) =
+		(ssize_t(*)(int, const struct msghdr *, int))dlsym(RTLD_NEXT, "sendmsg");
+
+	counts[WAITED] = n_waits;
+	return real(fd, message, flags);
 }
