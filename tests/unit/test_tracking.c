@@ -214,6 +214,28 @@ TEST(where_all_may_have_been_changed_and_the_owner_is_there_all_are_read_and_non
 	rig_end(&rig);
 }
 
+/* A lap of two: whoever is read first is where the next lap begins, and its last. */
+TEST(the_user_at_which_a_lap_begins_is_read_at_its_end)
+{
+	char id[4];
+
+	rig_begin_tracked(&rig);
+	live_set_repair_rate(rig.live, 1); /* one, and then nobody for a while */
+	peer_tell(rig.peer, MESSAGE "*-1\r\n");
+	rig_until_seen(&rig, "HMGET", 1);
+	(void)snprintf(id, sizeof(id), "%s",
+		peer_line(rig.peer, "HMGET", 1) + strlen("HMGET user:"));
+	peer_track(rig.peer, false);
+	rig_hash(&rig, id, "1");
+	peer_track(rig.peer, true);
+	peer_tell(rig.peer, MESSAGE "*-1\r\n");
+	rig_until_seen(&rig, "GET " INSTANCE_KEY, 2);
+	live_set_repair_rate(rig.live, FAST);
+	rig_until(&rig, is_shown);
+	assert_int_equal(rig_stats(&rig).view.n_differences, 1);
+	rig_end(&rig);
+}
+
 /* As SWAPDB may do it, which is told to nobody. */
 TEST(a_redis_that_became_an_earlier_copy_of_itself_is_read)
 {
@@ -705,6 +727,7 @@ int main(void)
 		cmocka_unit_test(an_emptied_redis_is_claimed_and_all_are_written),
 		cmocka_unit_test(
 			where_all_may_have_been_changed_and_the_owner_is_there_all_are_read_and_none_written),
+		cmocka_unit_test(the_user_at_which_a_lap_begins_is_read_at_its_end),
 		cmocka_unit_test(a_redis_that_became_an_earlier_copy_of_itself_is_read),
 		cmocka_unit_test(a_message_of_any_number_of_keys_is_taken_key_by_key),
 		cmocka_unit_test(
