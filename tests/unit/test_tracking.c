@@ -395,6 +395,16 @@ TEST(a_new_connection_is_tracked_again)
 
 /* Refusals */
 
+static bool is_told(const struct live_rig *at)
+{
+	return strcmp(rig_stats(at).edits, "told") == 0;
+}
+
+static bool is_known_whether_told(const void *arg)
+{
+	return rig_stats(arg).edits[0] != '\0';
+}
+
 TEST(where_redis_does_not_tell_of_edits_they_are_looked_for)
 {
 	static const struct {
@@ -422,6 +432,32 @@ TEST(where_redis_does_not_tell_of_edits_they_are_looked_for)
 		peer_hset(rig.peer, "user:bob", "inputBytes", "2");
 		rig_until_seen(&rig, "HSET user:bob usedTraffic", 1);
 		rig_until(&rig, is_shown);
+		rig_end(&rig);
+	}
+}
+
+TEST(a_version_that_does_not_tell_of_all_edits_is_not_relied_on)
+{
+	static const struct {
+		const char *info;
+		bool is_told;
+	} rows[] = {{"redis_version:6.0.14\r\n", false},
+		{"redis_version:6.2.4\r\n", false}, {"redis_version:6.3.4\r\n", false},
+		{"redis_version:6.0.15\r\n", true}, {"redis_version:6.2.5\r\n", true},
+		{"redis_version:7.0.15\r\n", true}, {"redis_version:x\r\n", true},
+		{"", true}};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		rig_begin_linked(&rig);
+		peer_track(rig.peer, true);
+		peer_set_info(rig.peer, rows[i].info);
+		rig_book(&rig, "ann", 1, 2);
+		rig_start(&rig);
+		rig_until_shown(&rig);
+		rig_until(&rig, is_known_whether_told);
+		AT_ROW(i, rows[i].is_told == is_told(&rig));
+		rig_until_seen(&rig, "CLIENT TRACKING OFF", rows[i].is_told ? 1 : 2);
+		AT_ROW(i, peer_count(rig.peer, "(connection)") == 1);
 		rig_end(&rig);
 	}
 }
@@ -740,6 +776,8 @@ int main(void)
 		cmocka_unit_test(what_was_edited_before_redis_began_to_tell_is_found),
 		cmocka_unit_test(a_new_connection_is_tracked_again),
 		cmocka_unit_test(where_redis_does_not_tell_of_edits_they_are_looked_for),
+		cmocka_unit_test(
+			a_version_that_does_not_tell_of_all_edits_is_not_relied_on),
 		cmocka_unit_test(
 			an_edit_that_is_not_told_of_is_written_over_by_one_command_of_all_three_fields),
 		cmocka_unit_test(
