@@ -42,7 +42,7 @@ void walk_pay(struct walk *walk, unsigned thousandths);
 
 void walk_begin_lap(struct walk *walk, enum lap lap);
 
-/* The next user of the lap, or NULL: the lap is over. */
+/* The next user of the lap, which is over (LAP_NONE) with its last one, or with NULL. */
 struct user *walk_step(struct walk *walk);
 
 /* False if there is no room for it. */

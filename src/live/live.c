@@ -302,7 +302,7 @@ static void up(struct live *live)
 		"redis=%s version=%s users=%zu", LOG_QUOTE(live->name),
 		LOG_QUOTE(live->survey.version), stats.users);
 	set_state(live, LIVE_UP);
-	tracking_begin(live->tracking);
+	tracking_begin(live->tracking, &live->survey);
 	view_begin(live->view);
 	timer_start_aligned(&live->owner_again, on_owner_again, OWNER_AGAIN_MS);
 }
@@ -497,7 +497,8 @@ static void on_ready(void *arg, const char *error)
 	}
 	if (live->state != LIVE_FOREIGN) {
 		set_state(live, LIVE_CHECKING);
-		tracking_begin(live->tracking); /* so that it is on when it is needed */
+		/* So that it is on when it is needed. */
+		tracking_begin(live->tracking, &live->survey);
 	}
 	live->is_fenced = live->has_owner = false;
 	survey_begin(live->redis, &live->survey);

@@ -23,6 +23,7 @@ enum state { STATE_OFF, STATE_CONNECTING, STATE_ASKING, STATE_ON, STATE_LOST };
 
 struct tracking {
 	struct redis *redis, *second;
+	const struct survey *survey;
 	struct view *view;
 	const char *key_prefix;
 
@@ -141,6 +142,26 @@ static void on_key(void *arg, const char *key, size_t len)
 
 /* Beginning */
 
+static void ask_off(struct tracking *tracking)
+{
+	static const char *argv[] = {"CLIENT", "TRACKING", "OFF"};
+
+	redis_ask(tracking->redis, NULL, NULL, 3, argv);
+}
+
+/*
+ * Redis 6 before 6.0.15 and 6.2.5 tells of no edit that follows one of ours in the same
+ * turn of its loop (redis/redis#9116). What says 6.3 is KeyDB, which comes of these.
+ */
+static bool tells_all(const char *version)
+{
+	unsigned major, minor, patch;
+
+	if (sscanf(version, "%u.%u.%u", &major, &minor, &patch) != 3 || major != 6)
+		return true; /* not known, or none of these */
+	return (minor == 0 && patch >= 15) || (minor == 2 && patch >= 5);
+}
+
 static void on_asked(void *arg, void *item, const redisReply *reply)
 {
 	struct tracking *tracking = item;
@@ -151,6 +172,10 @@ static void on_asked(void *arg, void *item, const redisReply *reply)
 	if (reply == NULL || tracking->n_asked > 0 || tracking->state != STATE_ASKING)
 		return;
 	why = why_refused(reply, REDIS_REPLY_STATUS);
+	if (why == NULL && !tells_all(tracking->survey->version)) {
+		why = "this version does not tell of all edits";
+		ask_off(tracking);
+	}
 	if (why != NULL) {
 		give_up(tracking, why);
 		return;
@@ -165,7 +190,6 @@ static void on_asked(void *arg, void *item, const redisReply *reply)
  * once more. */
 static void ask_first(struct tracking *tracking)
 {
-	static const char *off[] = {"CLIENT", "TRACKING", "OFF"};
 	char id[24];
 	const char *on[] = {"CLIENT", "TRACKING", "ON", "REDIRECT", id, "BCAST", "PREFIX",
 		tracking->key_prefix, "NOLOOP"};
@@ -173,7 +197,7 @@ static void ask_first(struct tracking *tracking)
 	(void)snprintf(id, sizeof(id), "%" PRIu64, tracking->second_id);
 	tracking->state = STATE_ASKING;
 	tracking->n_asked++;
-	redis_ask(tracking->redis, NULL, NULL, 3, off);
+	ask_off(tracking);
 	redis_ask(tracking->redis, on_asked, tracking, 9, on);
 }
 
@@ -220,10 +244,11 @@ static void on_ready(void *arg, const char *error)
 	redis_ask(tracking->second, on_subscribed, tracking, 2, subscribe);
 }
 
-void tracking_begin(struct tracking *tracking)
+void tracking_begin(struct tracking *tracking, const struct survey *survey)
 {
 	if (tracking->state != STATE_OFF)
 		return;
+	tracking->survey = survey;
 	tracking->retry_ms = RETRY_MIN_MS;
 	on_retry(&tracking->timer);
 }

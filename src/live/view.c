@@ -160,14 +160,14 @@ static bool is_looking(const struct view *view)
 	return view->walk.lap == LAP_READ && !view->is_tracked;
 }
 
-static void visit(struct view *view, struct batch *batch, struct user *user)
+static void visit(struct view *view, struct batch *batch, struct user *user, enum lap lap)
 {
 	if (user_has_unsent(user) || view_is_at(view, user, PLACE_DOUBTFUL))
 		return; /* its turn comes otherwise */
 	if (!view_is_at(view, user, PLACE_VERIFIED)) {
 		walk_pay(&view->walk, COST_WRITE);
 		write_whole(view, batch, user);
-	} else if (view->walk.lap == LAP_READ) {
+	} else if (lap == LAP_READ) {
 		walk_pay(&view->walk, view->is_tracked ? COST_READ : COST_LOOK);
 		write_read(view, batch, user);
 	}
@@ -201,9 +201,11 @@ static void walk_on(struct view *view, struct batch *batch)
 		walk->lap = LAP_NONE;
 	for (unsigned i = 0;
 		i < MAX_VISITS && walk->lap != LAP_NONE && can_fill(view, batch); i++) {
+		enum lap lap = walk->lap; /* with its last user it is over */
+
 		user = walk_step(walk);
 		if (user != NULL)
-			visit(view, batch, user);
+			visit(view, batch, user, lap);
 	}
 }
 

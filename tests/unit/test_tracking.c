@@ -214,6 +214,28 @@ TEST(where_all_may_have_been_changed_and_the_owner_is_there_all_are_read_and_non
 	rig_end(&rig);
 }
 
+/* A lap of two: whoever is read first is where the next lap begins, and its last. */
+TEST(the_user_at_which_a_lap_begins_is_read_at_its_end)
+{
+	char id[4];
+
+	rig_begin_tracked(&rig);
+	live_set_repair_rate(rig.live, 1); /* one, and then nobody for a while */
+	peer_tell(rig.peer, MESSAGE "*-1\r\n");
+	rig_until_seen(&rig, "HMGET", 1);
+	(void)snprintf(id, sizeof(id), "%s",
+		peer_line(rig.peer, "HMGET", 1) + strlen("HMGET user:"));
+	peer_track(rig.peer, false);
+	rig_hash(&rig, id, "1");
+	peer_track(rig.peer, true);
+	peer_tell(rig.peer, MESSAGE "*-1\r\n");
+	rig_until_seen(&rig, "GET " INSTANCE_KEY, 2);
+	live_set_repair_rate(rig.live, FAST);
+	rig_until(&rig, is_shown);
+	assert_int_equal(rig_stats(&rig).view.n_differences, 1);
+	rig_end(&rig);
+}
+
 /* As SWAPDB may do it, which is told to nobody. */
 TEST(a_redis_that_became_an_earlier_copy_of_itself_is_read)
 {
@@ -373,6 +395,16 @@ TEST(a_new_connection_is_tracked_again)
 
 /* Refusals */
 
+static bool is_told(const struct live_rig *at)
+{
+	return strcmp(rig_stats(at).edits, "told") == 0;
+}
+
+static bool is_known_whether_told(const void *arg)
+{
+	return rig_stats(arg).edits[0] != '\0';
+}
+
 TEST(where_redis_does_not_tell_of_edits_they_are_looked_for)
 {
 	static const struct {
@@ -400,6 +432,32 @@ TEST(where_redis_does_not_tell_of_edits_they_are_looked_for)
 		peer_hset(rig.peer, "user:bob", "inputBytes", "2");
 		rig_until_seen(&rig, "HSET user:bob usedTraffic", 1);
 		rig_until(&rig, is_shown);
+		rig_end(&rig);
+	}
+}
+
+TEST(a_version_that_does_not_tell_of_all_edits_is_not_relied_on)
+{
+	static const struct {
+		const char *info;
+		bool is_told;
+	} rows[] = {{"redis_version:6.0.14\r\n", false},
+		{"redis_version:6.2.4\r\n", false}, {"redis_version:6.3.4\r\n", false},
+		{"redis_version:6.0.15\r\n", true}, {"redis_version:6.2.5\r\n", true},
+		{"redis_version:7.0.15\r\n", true}, {"redis_version:x\r\n", true},
+		{"", true}};
+
+	for (size_t i = 0; i < COUNT_OF(rows); i++) {
+		rig_begin_linked(&rig);
+		peer_track(rig.peer, true);
+		peer_set_info(rig.peer, rows[i].info);
+		rig_book(&rig, "ann", 1, 2);
+		rig_start(&rig);
+		rig_until_shown(&rig);
+		rig_until(&rig, is_known_whether_told);
+		AT_ROW(i, rows[i].is_told == is_told(&rig));
+		rig_until_seen(&rig, "CLIENT TRACKING OFF", rows[i].is_told ? 1 : 2);
+		AT_ROW(i, peer_count(rig.peer, "(connection)") == 1);
 		rig_end(&rig);
 	}
 }
@@ -706,6 +764,7 @@ int main(void)
 		cmocka_unit_test(an_emptied_redis_is_claimed_and_all_are_written),
 		cmocka_unit_test(
 			where_all_may_have_been_changed_and_the_owner_is_there_all_are_read_and_none_written),
+		cmocka_unit_test(the_user_at_which_a_lap_begins_is_read_at_its_end),
 		cmocka_unit_test(a_redis_that_became_an_earlier_copy_of_itself_is_read),
 		cmocka_unit_test(a_message_of_any_number_of_keys_is_taken_key_by_key),
 		cmocka_unit_test(
@@ -718,6 +777,8 @@ int main(void)
 		cmocka_unit_test(what_was_edited_before_redis_began_to_tell_is_found),
 		cmocka_unit_test(a_new_connection_is_tracked_again),
 		cmocka_unit_test(where_redis_does_not_tell_of_edits_they_are_looked_for),
+		cmocka_unit_test(
+			a_version_that_does_not_tell_of_all_edits_is_not_relied_on),
 		cmocka_unit_test(
 			an_edit_that_is_not_told_of_is_written_over_by_one_command_of_all_three_fields),
 		cmocka_unit_test(
