@@ -60,8 +60,9 @@ struct accept *accept_new(uv_loop_t *loop, const struct accept_parts *parts);
 /*
  * Takes one report through the steps. 0: accepted, or a repeat of one that was, and may
  * be answered ok at once; `on_done` never fires. ACCEPT_WAITS: the same, but `on_done`
- * tells when. Else it was not accepted: ERR_JSON, ERR_NO_EVENTS, ERR_JOURNAL_*,
- * ERR_DISK_LOW, ERR_HUNG_UP, ERR_STOPPING, ERR_NOMEM, ERR_UNSETTLED.
+ * tells when. Else it was not accepted: ERR_JSON, ERR_JSON_DENSE, ERR_NO_EVENTS,
+ * ERR_JOURNAL_*, ERR_DISK_LOW, ERR_SYNC_LATE, ERR_HUNG_UP, ERR_STOPPING, ERR_NOMEM,
+ * ERR_UNSETTLED.
  */
 int accept_report(struct accept *accept, const struct incoming *incoming,
 	accept_done_cb on_done, void *arg) MUST_CHECK;
