@@ -54,11 +54,12 @@ struct http_server {
 	uint64_t body_memory; /* of all requests under way */
 	int overheard; /* the last refusal of libmicrohttpd's that is not noted yet */
 
-	uv_poll_t poll;            /* of MHD's epoll descriptor */
-	uv_check_t turn;           /* MHD runs here, if is_due */
-	uv_idle_t awake;           /* keeps the loop from waiting */
-	uv_timer_t tick;           /* deadlines */
-	uint64_t ticked_ms;        /* when it last ran */
+	uv_poll_t poll;     /* of MHD's epoll descriptor */
+	uv_check_t turn;    /* MHD runs here, if is_due */
+	uv_idle_t awake;    /* keeps the loop from waiting */
+	uv_timer_t tick;    /* deadlines */
+	uint64_t ticked_ms; /* when it last ran */
+	uint64_t n_ticks;
 	unsigned most_connections; /* since memory was given back */
 	bool is_due, is_running;
 	uint64_t n_runs;

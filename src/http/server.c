@@ -32,6 +32,8 @@
 #define TICK_MS 250
 #define QUIET_TICK_MS 1000 /* while nobody is there */
 #define MANY_CLOSED 256
+#define MANY_IDLE 256
+#define TICKS_PER_LOOK 4
 #define DRAIN_MS 3000
 #define FAIR_MS 1000       /* a fair client takes less for its request */
 #define STRANGERS_SHARE 16 /* of the places */
@@ -248,6 +250,15 @@ static void poll_listener(struct listener *listener)
 		&listener->poll, UV_READABLE, on_listener); /* open: cannot fail */
 }
 
+/* An idle one costs a system call: of many, each is looked at in one tick of four. */
+static bool is_turn_of(const struct connection *connection)
+{
+	const struct http_server *server = connection->server;
+
+	return connection->state != CONN_IDLE || server->stats.connections < MANY_IDLE ||
+		(connection->id + server->n_ticks) % TICKS_PER_LOOK == 0;
+}
+
 static void cut_late(struct connections *list, uint64_t now)
 {
 	struct connection *connection, *next;
@@ -256,8 +267,9 @@ static void cut_late(struct connections *list, uint64_t now)
 		enum lateness lateness;
 
 		next = TAILQ_NEXT(connection, link); /* it may change lists */
-		lateness = connection->is_cut ? IN_TIME
-					      : connection_lateness(connection, now);
+		lateness = !connection->is_cut && is_turn_of(connection)
+			? connection_lateness(connection, now)
+			: IN_TIME;
 		if (lateness == IN_TIME)
 			continue;
 		log_debug("connection cut", "id=%" PRIu64 " state=%d", connection->id,
@@ -339,6 +351,7 @@ static void on_tick(uv_timer_t *timer)
 
 	timer_start_aligned(timer, on_tick, is_quiet(server) ? QUIET_TICK_MS : TICK_MS);
 	server->ticked_ms = now;
+	server->n_ticks++;
 	for (size_t i = 0; i < server->n_listeners && !server->is_draining; i++)
 		if (server->listeners[i].is_paused)
 			poll_listener(&server->listeners[i]);
