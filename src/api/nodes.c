@@ -48,22 +48,92 @@ static cJSON *show(const struct api *api, const char *name, const struct node *n
 	return object;
 }
 
+/* A page takes some 3 ms of the loop. */
+#define PAGE_NODES 500
+
+/* Where a page goes on: first those that were made, then names that only report. */
+struct place {
+	const struct node *node;
+	const struct tenant *tenant;
+};
+
+static struct place first_place(const struct api *api)
+{
+	return (struct place){
+		ledger_next_node(api->ledger, NULL), ledger_bounds(api->ledger)->table};
+}
+
+/* False if there is no node of that name, any more. */
+static bool place_behind(const struct api *api, const char *name, struct place *ret_place)
+{
+	const struct node *node = ledger_find_node(api->ledger, name);
+	const struct tenant *tenant = bounds_find(ledger_bounds(api->ledger), name);
+
+	*ret_place = first_place(api);
+	if (node != NULL)
+		ret_place->node = ledger_next_node(api->ledger, node);
+	else if (tenant != NULL)
+		*ret_place = (struct place){NULL, tenant->hh.next};
+	return node != NULL || tenant != NULL;
+}
+
+static bool only_reports(const struct api *api, const struct tenant *tenant)
+{
+	return tenant->last_report_ms != 0 &&
+		ledger_find_node(api->ledger, tenant->name) == NULL;
+}
+
+/* The name of the next one, or NULL; *ret_node is NULL if nobody made it. */
+static const char *step(
+	const struct api *api, struct place *place, const struct node **ret_node)
+{
+	const struct tenant *tenant = NULL;
+
+	*ret_node = place->node;
+	if (place->node != NULL) {
+		place->node = ledger_next_node(api->ledger, place->node);
+		return (*ret_node)->name;
+	}
+	while (place->tenant != NULL && tenant == NULL) {
+		tenant = only_reports(api, place->tenant) ? place->tenant : NULL;
+		place->tenant = place->tenant->hh.next;
+	}
+	return tenant != NULL ? tenant->name : NULL;
+}
+
+static void answer_page(
+	const struct api *api, struct http_request *request, struct place place)
+{
+	cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "nodes");
+	const char *name = NULL, *last = NULL;
+	const struct node *node;
+
+	for (unsigned i = 0; i <= PAGE_NODES; i++) {
+		name = step(api, &place, &node);
+		if (name == NULL || i == PAGE_NODES)
+			break;
+		json_add_to_array(list, show(api, name, node));
+		last = name;
+	}
+	(void)cJSON_AddBoolToObject(root, "open", ledger_is_open(api->ledger));
+	if (name != NULL)
+		(void)cJSON_AddStringToObject(root, "next", last);
+	else
+		(void)cJSON_AddNullToObject(root, "next");
+	json_answer(request, 200, root);
+}
+
 void api_nodes(void *arg, struct http_request *request)
 {
 	const struct api *api = arg;
-	const struct node *node = ledger_next_node(api->ledger, NULL);
-	const struct tenant *tenant = ledger_bounds(api->ledger)->table;
-	cJSON *root = cJSON_CreateObject(), *list = cJSON_AddArrayToObject(root, "nodes");
+	const char *after = http_param(request, "after");
+	struct place place = first_place(api);
 
-	for (; node != NULL; node = ledger_next_node(api->ledger, node))
-		json_add_to_array(list, show(api, node->name, node));
-	for (; tenant != NULL; tenant = tenant->hh.next)
-		if (tenant->last_report_ms != 0 &&
-			ledger_find_node(api->ledger, tenant->name) == NULL)
-			json_add_to_array(list, show(api, tenant->name, NULL));
-	(void)cJSON_AddBoolToObject(root, "open", ledger_is_open(api->ledger));
-	(void)cJSON_AddNullToObject(root, "next");
-	json_answer(request, 200, root);
+	if (after == NULL || place_behind(api, after, &place))
+		answer_page(api, request, place);
+	else
+		http_answer_error(request, ERR_NOT_FOUND,
+			"there is no node of the name in `after`; begin anew without it");
 }
 
 void api_node(void *arg, struct http_request *request)

@@ -19,7 +19,7 @@ const struct http_route *api_routes(void)
 		{"GET", "/readyz", api_readyz, RIGHT_ANYBODY, HTTP_ANSWERS_LESS, NULL,
 			NULL},
 		{"GET", "/version", api_version, RIGHT_READ, 0, NULL, NULL},
-		{"GET", "/nodes", api_nodes, RIGHT_READ, 0, NULL, NULL},
+		{"GET", "/nodes", api_nodes, RIGHT_READ, 0, "after", NULL},
 		{"POST", "/nodes", api_command, RIGHT_ADMIN, 0, NULL, "node.create"},
 		{"POST", "/nodes/close", api_command, RIGHT_ADMIN, 0, NULL, "node.close"},
 		{"POST", "/nodes/open", api_command, RIGHT_ADMIN, 0, NULL, "node.open"},

@@ -4,12 +4,14 @@ import os
 import select
 import threading
 import time
+import urllib.parse
 
 import pytest
 
 from admin import credential, with_socket
 from client import Client, RawClient, post_bytes
 from deadline import seconds, wait_for
+from tallyctl import tallyctl
 from tallyd import report, stats
 from test_cumulative import stats as counters
 from test_repeats import lose_answer
@@ -415,3 +417,26 @@ def test_a_full_disk_refuses_a_command_and_leaves_its_key_free(small_disk, tally
     assert admin.create("n", key="k")["secret"] is None
     admin.flush()
     assert [row[0] for row in admin.nodes()] == ["before", "n"]
+
+
+def test_nodes_are_listed_page_by_page_each_of_them_once(served):
+    """1,203 names, of which three were made; one page never holds the loop for long."""
+    daemon, admin = served()
+    for name in ("made 1", "made & 2", "名"):
+        admin.create(name)
+    names = [f"name {i}" for i in range(1200)]
+    raw = RawClient(daemon.address)
+    for name in names:
+        raw.send(post_bytes(f"/observer?node={urllib.parse.quote(name)}",
+                            report(stats("alice", 1, 2))))
+        assert raw.read_answer().status == 200
+    raw.close()
+    pages = [admin.do("GET", "/nodes")]
+    while pages[-1]["next"] is not None:
+        pages.append(admin.do("GET", f"/nodes?after={urllib.parse.quote(pages[-1]['next'])}"))
+    assert [len(page["nodes"]) for page in pages] == [500, 500, 203]
+    assert sorted(node["name"] for page in pages for node in page["nodes"]) == sorted(
+        ["made 1", "made & 2", "名", *names])
+    assert admin.do("GET", "/nodes?after=nobody", expect=404)["code"] == "not_found"
+    said = tallyctl("--socket", daemon.options["admin_socket"], "node", "list")
+    assert all(f"\n{name} " in said.stdout for name in names), said
