@@ -45,7 +45,8 @@ static void maybe_warn_of_size(const struct api *api, const char *node, size_t l
 {
 	if (len >= api->max_body_bytes / 2)
 		log_limited(LOG_WARN,
-			"a report is half as large as max_body_bytes: raise it, a larger "
+			"a report is more than half of max_body_bytes: raise it, a "
+			"larger "
 			"one is refused for ever",
 			"node=%s bytes=%zu max_body_bytes=%zu", LOG_QUOTE(node), len,
 			api->max_body_bytes);

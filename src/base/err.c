@@ -11,8 +11,8 @@ struct entry {
 
 static const struct entry entries[] = {
 	[-ERR_NOMEM] = {"out of memory", "unavailable", 503, EXIT_SOFTWARE},
-	[-ERR_JSON] = {"the body is not a JSON document", "bad_request", 400,
-		EXIT_SOFTWARE},
+	[-ERR_JSON] = {"the body is not a JSON document, or nested too deeply",
+		"bad_request", 400, EXIT_SOFTWARE},
 	[-ERR_NO_EVENTS] = {"the body has no array `events`", "bad_request", 400,
 		EXIT_SOFTWARE},
 	[-ERR_PARAM] = {"a parameter is wrong", "bad_request", 400, EXIT_USAGE},
@@ -97,13 +97,15 @@ static const struct entry entries[] = {
 	[-ERR_ALL_BUSY] =
 		{"max_connections are open: what is half begun gives way, or the new one",
 			"all_busy", 503, EXIT_SOFTWARE},
-	[-ERR_MANY_EVENTS] = {"a report of more than 200,000 events", "too_large", 413,
-		EXIT_SOFTWARE},
+	[-ERR_MANY_EVENTS] = {"a report of more than 200,000 events, and no option takes "
+			      "more: let GOST report more often, or give its users "
+			      "several GOSTs",
+		"too_many_events", 413, EXIT_SOFTWARE},
 	[-ERR_UNSETTLED] = {"what its counters are taken for was changed while it was "
 			    "read: it comes again",
 		"unavailable", 503, EXIT_SOFTWARE},
 	[-ERR_BODY_MEMORY] = {"the large reports under way use up max_body_memory: this "
-			      "one comes again",
+			      "one comes again; if that goes on, raise it",
 		"unavailable", 503, EXIT_SOFTWARE},
 	[-ERR_STORE_DENIED] = {"the database file cannot be reached for want of rights",
 		"unavailable", 503, EXIT_STORAGE},

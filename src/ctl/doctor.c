@@ -362,8 +362,9 @@ static void look_at_edits(const struct doctor *doctor, const struct symptom *sym
 			 "or until tallyd comes by; Redis 6 or later tells of them, if "
 			 "its ACL lets tallyd ask"));
 	finding_change(finding,
-		"ACL SETUSER tallyd +subscribe +client|tracking "
-		"&__redis__:invalidate   # in redis-cli, and the same in redis.conf");
+		"ACL SETUSER tallyd +subscribe +client|tracking +client|id "
+		"&__redis__:invalidate   # in redis-cli, and the same in redis.conf; "
+		"tallyd asks again within a minute");
 	finding_change(
 		finding, "journalctl -u tallyd | grep 'does not tell of edits'   # why");
 }

@@ -46,7 +46,13 @@ static const struct remedy {
 	{"malformed", ANY, LEVEL_WARNING, NULL, "type: http   # under plugin:", true},
 	{"version", ANY, LEVEL_WARNING, NULL, "type: http   # under plugin:", false},
 	{"too_large", ANY, LEVEL_PROBLEM, NULL,
-		"max_body_bytes = 64MiB   # in tallyd.conf, and restart", false},
+		"max_body_bytes = 64MiB   # the most there is; in tallyd.conf, and "
+		"restart",
+		false},
+	{"too_many_events", ANY, LEVEL_PROBLEM, NULL,
+		"observer.period: 1s   # in GOST: who was idle is not reported; else "
+		"share its users among several GOSTs",
+		false},
 	{"node_disabled", ANY, LEVEL_WARNING, "tallyctl node set NODE --enable", NULL,
 		false},
 	{"timeout", ANY, LEVEL_WARNING, NULL,

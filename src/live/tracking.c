@@ -31,8 +31,8 @@ struct tracking {
 	uint64_t second_id;
 	unsigned n_asked; /* questions to the first that are not answered */
 	uint64_t retry_ms;
-	bool has_failed;   /* since it was begun, or was on */
-	bool has_said_why; /* it does not work */
+	bool has_failed;    /* since it was begun, or was on */
+	char said_why[128]; /* it does not work; "": nothing was said */
 	bool is_resting;
 	uv_timer_t timer; /* LOST: to connect again; ON: to go on, or to look */
 
@@ -60,11 +60,12 @@ static void lose(struct tracking *tracking, const char *why)
 			"the connection on which Redis tells of edits is lost: all users "
 			"are read again when it is back",
 			"error=%s", LOG_QUOTE(why));
-	else if (!tracking->has_said_why)
+	else if (strncmp(why, tracking->said_why, sizeof(tracking->said_why) - 1) != 0)
 		log_warn("Redis does not tell of edits by others: tallyd looks for them, "
 			 "user by user",
 			"error=%s", LOG_QUOTE(why));
-	tracking->has_said_why |= tracking->state != STATE_ON;
+	if (tracking->state != STATE_ON)
+		(void)snprintf(tracking->said_why, sizeof(tracking->said_why), "%s", why);
 	tracking->state = STATE_LOST;
 	tracking->has_failed = true;
 	tracking->is_resting = false;
@@ -181,7 +182,8 @@ static void on_asked(void *arg, void *item, const redisReply *reply)
 		return;
 	}
 	tracking->state = STATE_ON;
-	tracking->has_failed = tracking->has_said_why = false;
+	tracking->has_failed = false;
+	tracking->said_why[0] = '\0';
 	view_set_tracked(tracking->view, true);
 	timer_start_aligned(&tracking->timer, on_time, ALIVE_MS);
 }

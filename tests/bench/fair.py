@@ -119,5 +119,6 @@ def measure(bench):
     return [Table("fair", f"A report of one event each {EVERY_S * 1000:g} ms beside others "
                   f"({TALLYD[0].name})", rows, note=(
         "Each row is one run: percentiles are over its reports, each from when it was due. The "
-        "others send again and again, for 3 times the seconds of a round. A try is given up after "
+        "others send again and again, for 3 times the seconds of a round; a row goes on until they "
+        "have their last answer. A try is given up after "
         "5 s, as GOST does it, and the report sent again; its time goes on."))]

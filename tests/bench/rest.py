@@ -91,7 +91,7 @@ def table(bench, name, users, digits=None, n_edits=None):
                 rows[who]["edit mended after ms"] = Spread(tuple(
                     mended_ms(server.redis, user) for user in edited))
     return Table(name, title, rows, note=(
-        f"An edit is what another client sets in Redis; one that is not mended by then counts as "
+        f"An edit is what another client sets in Redis; one that is not mended in 10 s counts as "
         f"{LIMIT_MS:,} ms."))
 
 

@@ -720,7 +720,7 @@ def test_a_redis_that_does_not_tell_of_edits_is_found_with_the_rights_that_it_ta
     found = place.findings()["redis-edits"]
     assert found["level"] == "warning"
     assert found["change"][0].startswith(
-        "ACL SETUSER tallyd +subscribe +client|tracking &__redis__:invalidate")
+        "ACL SETUSER tallyd +subscribe +client|tracking +client|id &__redis__:invalidate")
     assert "edits by others: they are looked for" in tallyctl("status", "--socket", place.socket).stdout
     redis.ask("ACL", "SETUSER", "blind", "+client|tracking")
     redis.ask("CLIENT", "KILL", "TYPE", "normal")

@@ -328,7 +328,7 @@ HOSTILE = {
 @pytest.mark.skipif(not IS_RELEASE, reason="others keep what was freed")
 @pytest.mark.parametrize("name", HOSTILE)
 def test_what_a_hostile_body_took_is_given_back(name, tallyd):
-    daemon = tallyd().start()
+    daemon = tallyd(max_users=5000).start()  # users take memory for good
     client = daemon.client(timeout=120)
     small = HOSTILE[name](MIB // 2)
     for _ in range(3):
