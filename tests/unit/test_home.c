@@ -369,9 +369,11 @@ TEST(a_sync_into_a_file_that_is_gone_is_no_sync_and_the_checkpoint_stands_for_it
 	end(&f);
 }
 
-TEST(a_disk_that_fails_under_files_that_are_gone_ends_nothing)
+/* A look that was under way may have found it before the sync. */
+static bool fail_sync_while_gone(void)
 {
 	struct fixture f;
+	bool has_fired;
 
 	begin(&f, FSYNC_ALWAYS);
 	run_until(&f, is_synced);
@@ -379,8 +381,19 @@ TEST(a_disk_that_fails_under_files_that_are_gone_ends_nothing)
 	assert_int_equal(append(&f), 0);
 	faults_fail_nth(FAULT_FDATASYNC, 1, EIO);
 	run_until(&f, is_gone);
-	assert_true(faults_fired(FAULT_FDATASYNC));
+	has_fired = faults_fired(FAULT_FDATASYNC);
+	faults_reset();
 	end(&f);
+	return has_fired;
+}
+
+TEST(a_disk_that_fails_under_files_that_are_gone_ends_nothing)
+{
+	bool has_fired = false;
+
+	for (unsigned i = 0; i < 100 && !has_fired; i++)
+		has_fired = fail_sync_while_gone();
+	assert_true(has_fired);
 }
 
 /* True if the nth call of the kind was made, and failed. */
