@@ -160,7 +160,7 @@ struct ledger {
 	struct nodes nodes;
 	struct audit audit;
 	struct watch watch;
-	uint64_t seq, applied_seq, n_measured;
+	uint64_t seq, applied_seq, n_measured, n_asked;
 	bool has_saturated; /* some total has reached TOTAL_MAX */
 };
 

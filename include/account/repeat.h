@@ -48,6 +48,7 @@ struct stream {
 	unsigned n_open;
 	uint64_t last_ms;     /* when it last reported */
 	uint64_t reported_ms; /* how long it has been reporting */
+	uint64_t asked;       /* the ledger's: which question it was last asked */
 	struct row row;       /* dirty: `open` is not as in SQLite */
 };
 

@@ -271,14 +271,17 @@ uint64_t ledger_find_repeat(struct ledger *ledger, struct bookings *bookings,
 	const uint8_t fingerprint[FINGERPRINT_BYTES], delivery_cb delivery_of, void *arg)
 {
 	struct booking *list = bookings->list, first = list[0];
+	uint64_t asked = ++ledger->n_asked;
 
 	for (size_t i = 0; i < bookings->n && bookings->n_stats > 0; i++) {
+		struct stream *stream = &list[i].in_service->stream;
 		uint64_t seq;
 
-		if (i > 0 && list[i].in_service == list[i - 1].in_service)
-			continue;
-		seq = repeats_find(&ledger->repeats, &list[i].in_service->stream,
-			fingerprint, delivery_of, arg);
+		if (stream->asked == asked)
+			continue; /* each answer may cost a system call */
+		stream->asked = asked;
+		seq = repeats_find(
+			&ledger->repeats, stream, fingerprint, delivery_of, arg);
 		if (seq != 0) {
 			list[0] = list[i];
 			list[i] = first;

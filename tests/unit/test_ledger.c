@@ -605,6 +605,37 @@ TEST(while_the_view_is_down_all_are_to_be_shown_last_and_afterwards_who_is_wrong
 	ledger_free(ledger);
 }
 
+static enum delivery count_questions(void *arg, uint64_t conn)
+{
+	(void)conn;
+	++*(unsigned *)arg;
+	return DELIVERY_UNDECIDED;
+}
+
+TEST(each_stream_of_a_report_is_asked_once_for_what_it_may_repeat)
+{
+	struct ledger *ledger = new_ledger();
+	struct origin origin = {
+		.seq = 1, .time_ms = 1, .conn = 7, .fingerprint = "equal"};
+	struct booking list[100];
+	struct bookings bookings = {.list = list, .n = 100, .n_stats = 100};
+	unsigned n_questions = 0;
+
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned i = 0; i < 100; i++)
+			list[i] = sample_traffic(i % 2 == 0 ? "even" : "odd", "a", 1, 0);
+		assert_int_equal(ledger_prepare(ledger, "n", &bookings), 0);
+		assert_int_equal(ledger_find_repeat(ledger, &bookings, origin.fingerprint,
+					 count_questions, &n_questions),
+			0);
+		ledger_measure(ledger, &bookings);
+		ledger_apply(ledger, &bookings, &origin);
+		origin.seq++;
+	}
+	assert_int_equal(n_questions, 1); /* of `even`, where the first round is open */
+	ledger_free(ledger);
+}
+
 TEST(without_a_view_nothing_is_kept_for_it)
 {
 	struct ledger *ledger = ledger_new(10, false);
@@ -1108,6 +1139,8 @@ int main(void)
 			rejects_that_come_while_a_cut_is_out_push_none_of_it_out),
 		cmocka_unit_test(
 			an_unsent_user_stands_in_the_queue_once_and_the_index_counts_joins),
+		cmocka_unit_test(
+			each_stream_of_a_report_is_asked_once_for_what_it_may_repeat),
 		cmocka_unit_test(
 			a_crowd_is_shown_last_and_who_stands_in_both_queues_goes_once),
 		cmocka_unit_test(
